@@ -1,0 +1,19 @@
+"""Datasets, registered in mmseg's registries."""
+
+from .camvid import CamVidDataset
+from .file_lists import ListDataset
+from .multi_domain import Draw, MultiDomainDataset
+from .samplers import AlternatingDomainSampler
+
+from .transforms import LoadCheckedAnnotations, LoadCheckedImage
+
+__all__ = [
+    'AlternatingDomainSampler',
+    'CamVidDataset',
+    'Draw',
+    'ListDataset',
+    'LoadCheckedAnnotations',
+    'LoadCheckedImage',
+    'MultiDomainDataset',
+
+]

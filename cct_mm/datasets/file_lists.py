@@ -1,0 +1,376 @@
+"""Datasets that are lists of files or plain image folders.
+
+A list is a text file with one sample a line, ``image label`` or just ``image`` where there is no
+mask. Fields are separated by blanks, or by one tab where a path itself holds blanks. Empty lines
+and lines that start with ``#`` are skipped. An image folder needs no list at all: every image
+below it is a sample, which is all that an unlabeled source has to offer.
+
+Everything that can be wrong with such files is found when the dataset is built, before the first
+iteration, and is reported with the dataset, the file and the fix.
+"""
+
+import os
+import os.path as osp
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
+"""Usual image suffixes, in the order in which they stand in for one another."""
+
+Entry = tuple[str, str | None]
+"""One sample: the image's path and its label's, or None where there is no mask."""
+
+
+def read_file_list(path: str | os.PathLike, labeled: bool | None = None) -> list[Entry]:
+    """Read a list of samples.
+
+    Args:
+        path: The text file; see the module's docstring for its format.
+        labeled: True demands a label on every line. False drops the labels that there are. None
+            takes the list as it is, either all lines with a label or all without.
+
+    Returns:
+        ``(image, label)`` for each line, in the file's order; ``label`` is None without a mask.
+
+    Raises:
+        FileNotFoundError: There is no such list.
+        ValueError: The list is empty, a line is malformed, an image stands there twice, or a line
+            has no label where one is needed.
+    """
+    path = os.fspath(path)
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'list {path} does not exist; check ann_file and data_root, or write lists with '
+            f'tools/make_splits.py'
+        )
+    with open(path, encoding='utf-8-sig') as file:
+        lines = file.read().splitlines()
+
+    entries: list[Entry] = []
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith('#'):
+            continue
+        where = f'{path}, line {number}'
+        image, label = _parse_line(line, where)
+        if image in first_line:
+            raise ValueError(
+                f'{where}: {image} is already on line {first_line[image]}; a list names every '
+                f'image once, remove one of the two'
+            )
+        if labeled or (labeled is None and entries and entries[0][1] is not None):
+            if label is None:
+                raise ValueError(
+                    f'{where}: {image} has no label, expected "image label" on every line of a '
+                    f'labeled list; add its mask, or move the line to an unlabeled list'
+                )
+        elif labeled is None and entries and label is not None:
+            raise ValueError(
+                f'{where}: {image} has a label but the lines before it have none; expected labels '
+                f'on all lines or on none, split the list into a labeled and an unlabeled one'
+            )
+        first_line[image] = number
+        entries.append((image, None if labeled is False else label))
+    if not entries:
+        raise ValueError(f'{path} is empty, expected one "image label" or "image" a line')
+    return entries
+
+
+def _parse_line(line: str, where: str) -> Entry:
+    fields = [field.strip() for field in line.split('\t')] if '\t' in line else line.split()
+    image, label = (*fields, '')[:2]
+    if len(fields) > 2 or not _is_image(image) or (label and not _is_image(label)):
+        raise ValueError(
+            f'{where}: found "{line.strip()}", expected "image label" or "image", both paths of '
+            f'image files ({" ".join(IMAGE_SUFFIXES)}); where a path holds blanks, end the image '
+            f'with a tab'
+        )
+    return image, label or None
+
+
+def _is_image(path: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> bool:
+    return osp.splitext(path)[1].lower() in suffixes
+
+
+def format_file_list(entries: Iterable[Entry]) -> str:
+    """The text of a list, the inverse of :func:`read_file_list`.
+
+    Args:
+        entries: ``(image, label)`` pairs; ``label`` None writes the image alone.
+
+    Returns:
+        One line for each entry, each with its newline.
+    """
+    return ''.join(_format_entry(image, label) + '\n' for image, label in entries)
+
+
+def _format_entry(image: str, label: str | None) -> str:
+    if ' ' in image or (label and ' ' in label):
+        return f'{image}\t{label or ""}'
+    return f'{image} {label}' if label else image
+
+
+def list_image_folder(
+    folder: str | os.PathLike, suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> list[str]:
+    """All images below a folder, the same list on every machine.
+
+    Linked folders are followed, each real folder once. Hidden files and folders are left out:
+    they are thumbnails and editors' leftovers (``._x.jpg``, ``.ipynb_checkpoints``).
+
+    Args:
+        folder: Where to look, recursively.
+        suffixes: Suffixes of images, in lower case with their dot; upper case matches too.
+
+    Returns:
+        Paths relative to ``folder`` with forward slashes, sorted.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: It holds no image.
+    """
+    folder = os.fspath(folder)
+    if not osp.isdir(folder):
+        raise FileNotFoundError(
+            f'image folder {folder} does not exist; check data_root and data_prefix'
+        )
+    images: list[str] = []
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = osp.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        images += [
+            Path(osp.relpath(osp.join(parent, name), folder)).as_posix()
+            for name in files
+            if not name.startswith('.') and _is_image(name, suffixes)
+        ]
+    if not images:
+        raise ValueError(
+            f'image folder {folder} holds no image, expected files with one of '
+            f'{" ".join(suffixes)} in it or in its subfolders'
+        )
+    return sorted(images)
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        content: Text, written as UTF-8 with its line ends as they are, or bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    # In the same folder, because os.replace is atomic only within one file system.
+    handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(data)
+        # mkstemp makes files that only their owner can read.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class _FileFinder:
+    """Which files exist, by one directory listing a folder instead of one query a file."""
+
+    def __init__(self, suffixes: Sequence[str]) -> None:
+        self.suffixes = suffixes
+        self._names: dict[str, set[str]] = {}
+
+    def exists(self, path: str) -> bool:
+        return osp.basename(path) in self._listing(osp.dirname(path))
+
+    def find_image(self, path: str, label_path: str | None) -> str | None:
+        """The image at ``path``, or its copy under another usual suffix, or None.
+
+        CamVid's own images are PNGs, many copies are JPEGs: the same list serves both.
+        """
+        if self.exists(path):
+            return path
+        stem = osp.splitext(path)[0]
+        for suffix in self.suffixes:
+            for candidate in (stem + suffix, stem + suffix.upper()):
+                # A mask beside its missing image differs from it by nothing but the suffix.
+                if candidate != label_path and self.exists(candidate):
+                    return candidate
+        return None
+
+    def _listing(self, folder: str) -> set[str]:
+        if folder not in self._names:
+            there = folder or '.'
+            self._names[folder] = set(os.listdir(there)) if osp.isdir(there) else set()
+        return self._names[folder]
+
+
+@DATASETS.register_module()
+class ListDataset(BaseSegDataset):
+    """A segmentation dataset read from a list of files or from an image folder.
+
+    With ``ann_file`` the samples are the lines of a list, see :func:`read_file_list`; its paths
+    are relative to ``data_prefix`` (``data_root`` where that is not given). Without it they are
+    the images below ``data_prefix['img_path']``, with masks of the same relative path and stem
+    below ``data_prefix['seg_map_path']``, or without masks where that is not given.
+
+    Every file is looked up once, when the dataset is built. An image that is missing but is there
+    with another usual suffix (``.png`` for ``.jpg``) is taken in its place.
+
+    A subclass for a dataset adds ``METAINFO`` and, where needed, ``DATASET_NAME``, ``VOID_LABELS``
+    and ``LABEL_HINT``.
+
+    Args:
+        ann_file: The list, absolute, relative to ``data_root``, or, where it is not found there,
+            to the working directory (lists of splits lie beside the configs, not the data).
+        data_prefix: ``img_path`` and ``seg_map_path``, both optional, relative to ``data_root``.
+        labeled: True demands a mask for every image. False never looks at masks, even where the
+            list names them: an unlabeled source. None: labeled if the list or the folders are.
+        img_suffix: Suffixes of images, in the order in which they stand in for one another.
+        dataset_name: What errors call this dataset. Default: the class's ``DATASET_NAME``.
+        **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
+
+    Raises:
+        FileNotFoundError: The list, the folder, an image or a mask is missing.
+        ValueError: The list is empty or malformed, or a labeled source has an image without mask.
+
+    Example:
+        >>> dataset = dict(
+        ...     type='ListDataset', data_root='data/mine', ann_file='train.txt',
+        ...     metainfo=dict(classes=('background', 'leaf')), pipeline=[])
+        >>> unlabeled = dict(
+        ...     type='ListDataset', data_root='data/mine', data_prefix=dict(img_path='video'))
+    """
+
+    DATASET_NAME: str = ''
+    """What errors call the dataset; the class's name where empty."""
+    VOID_LABELS: tuple[int, ...] = ()
+    """Labels of the files, besides 255, that belong to no class: read as 255."""
+    LABEL_HINT: str = ''
+    """What to do about a label out of range; ends the error message."""
+
+    def __init__(
+        self,
+        ann_file: str = '',
+        data_prefix: dict[str, str] | None = None,
+        labeled: bool | None = None,
+        img_suffix: str | Sequence[str] = IMAGE_SUFFIXES,
+        dataset_name: str | None = None,
+        **kwargs,
+    ) -> None:
+        self.labeled = labeled
+        self.dataset_name = dataset_name or self.DATASET_NAME or type(self).__name__
+        suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
+        super().__init__(
+            ann_file=ann_file,
+            data_prefix={} if data_prefix is None else data_prefix,
+            img_suffix=suffixes,
+            **kwargs,
+        )
+
+    @classmethod
+    def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
+        """The map from labels of the files to class indices, void labels included.
+
+        Args:
+            new_classes: The classes in use, a subset of ``METAINFO['classes']`` in any order.
+
+        Returns:
+            For each label of the files that changes, its new value; None where none does.
+        """
+        label_map = super().get_label_map(new_classes) or {}
+        return {**label_map, **dict.fromkeys(cls.VOID_LABELS, 255)} or None
+
+    def _join_prefix(self) -> None:
+        as_given = self.ann_file
+        super()._join_prefix()
+        if as_given and not osp.isfile(self.ann_file) and osp.isfile(as_given):
+            self.ann_file = as_given
+
+    def load_data_list(self) -> list[dict]:
+        """Read the list or the folder and look every file up.
+
+        Returns:
+            A data info for each sample: mmseg's own keys and ``dataset_name``, ``label_hint`` and
+            ``num_classes`` (None without classes), which the checked loading names in its errors.
+        """
+        try:
+            entries = self._read_entries()
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f'{self.dataset_name}: {error}') from None
+        entries = self._resolve(entries)
+
+        classes = self._metainfo.get('classes')
+        common = {
+            'label_map': self.label_map,
+            'reduce_zero_label': self.reduce_zero_label,
+            'num_classes': None if classes is None else len(classes),
+            'dataset_name': self.dataset_name,
+            'label_hint': self.LABEL_HINT,
+        }
+        data_list = []
+        for image, label in entries:
+            data_info = {'img_path': image, 'seg_fields': [], **common}
+            if label is not None:
+                data_info['seg_map_path'] = label
+            data_list.append(data_info)
+        return data_list
+
+    def _read_entries(self) -> list[Entry]:
+        if self.ann_file:
+            return read_file_list(self.ann_file, self.labeled)
+        images = list_image_folder(self._prefix('img_path'), self.img_suffix)
+        if self.labeled is False or 'seg_map_path' not in self.data_prefix:
+            if self.labeled:
+                raise ValueError(
+                    f'image folder {self._prefix("img_path")} has no masks, expected '
+                    f'data_prefix["seg_map_path"] for a labeled source'
+                )
+            return [(image, None) for image in images]
+        return [(image, osp.splitext(image)[0] + self.seg_map_suffix) for image in images]
+
+    def _prefix(self, key: str) -> str:
+        return self.data_prefix.get(key) or self.data_root or ''
+
+    def _resolve(self, entries: list[Entry]) -> list[Entry]:
+        """Full paths of all entries, every file of which exists."""
+        finder = _FileFinder(self.img_suffix)
+        missing: dict[str, list[str]] = {'image': [], 'mask': []}
+        resolved: list[Entry] = []
+        for image, label in entries:
+            label_path = None if label is None else osp.join(self._prefix('seg_map_path'), label)
+            image_path = finder.find_image(osp.join(self._prefix('img_path'), image), label_path)
+            if image_path is None:
+                missing['image'].append(image)
+            elif label_path is not None and not finder.exists(label_path):
+                missing['mask'].append(label)
+            else:
+                resolved.append((image_path, label_path))
+        for kind, key in (('image', 'img_path'), ('mask', 'seg_map_path')):
+            if missing[kind]:
+                self._raise_missing(kind, missing[kind], len(entries), self._prefix(key))
+        return resolved
+
+    def _raise_missing(self, kind: str, paths: list[str], total: int, folder: str) -> None:
+        source = self.ann_file or self._prefix('img_path')
+        fix = f'check data_root (now {self.data_root}) and the names in {source}'
+        if osp.isabs(paths[0]):
+            fix = f'{source} holds absolute paths, make them relative to data_root'
+        elif kind == 'mask':
+            fix += ', or set labeled=False if these images have no masks'
+        raise FileNotFoundError(
+            f'{self.dataset_name}: {kind} {paths[0]} not found in {folder or os.getcwd()} '
+            f'({len(paths)} of {total} {kind}s missing); {fix}'
+        )

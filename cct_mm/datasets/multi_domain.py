@@ -1,0 +1,139 @@
+"""Several datasets as one: each domain has labeled and unlabeled sources."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mmengine.dataset import BaseDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS
+from torch.utils.data import Dataset
+
+from cct_mm import keyed
+
+SUPERVISIONS = ('labeled', 'unlabeled')
+
+
+class Draw(NamedTuple):
+    """One image to load, as the sampler asks for it.
+
+    Args:
+        source: Index of the source in ``MultiDomainDataset.sources``.
+        index: Index of the image in the source.
+        number: How many draws of this source came before, over all ranks: with ``seed`` and
+            ``source`` the key of the image's augmentation.
+        seed: The run's seed.
+    """
+
+    source: int
+    index: int
+    number: int
+    seed: int
+
+
+class Source(NamedTuple):
+    """A dataset with the domain and the kind of supervision that it stands for."""
+
+    domain: str
+    supervision: str
+    dataset: BaseDataset
+
+
+@DATASETS.register_module()
+class MultiDomainDataset(Dataset):
+    """The images of all domains behind one dataloader.
+
+    In training it is indexed by :class:`Draw`: the pipeline's random draws are keyed, so an image
+    looks the same whichever worker or rank loads it. In validation it is indexed by a number. Each
+    sample leaves with ``domain``, ``supervision`` and (in training) ``draw`` in its metainfo.
+
+    Unlabeled sources need no masks: theirs are never opened, not even where the list names them.
+
+    Args:
+        domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
+            unlabeled=dict(type=...))``, each the config of an mmseg dataset.
+
+    Raises:
+        ValueError: For an empty source, an unknown kind of source, sources of one domain with
+            differing classes, or an unlabeled source whose pipeline loads annotations.
+    """
+
+    def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
+        self.sources: list[Source] = []
+        for domain, sources in domains.items():
+            for supervision, config in sources.items():
+                if supervision not in SUPERVISIONS:
+                    raise ValueError(
+                        f'MultiDomainDataset: domain {domain} has a source {supervision!r}, expected '
+                        f'one of {", ".join(SUPERVISIONS)}'
+                    )
+                self.sources.append(Source(domain, supervision, DATASETS.build(config)))
+        for source in self.sources:
+            self._check(source)
+        self.domains = list(domains)
+        self._starts = [0]
+        for source in self.sources:
+            self._starts.append(self._starts[-1] + len(source.dataset))
+
+    def _check(self, source: Source) -> None:
+        name = f'{source.domain}, {source.supervision} source'
+        if len(source.dataset) == 0:
+            raise ValueError(
+                f'{name}: no images, expected at least one; look at its data_root and ann_file: '
+                f'{source.dataset.data_root!r}, {source.dataset.ann_file!r}'
+            )
+        if source.supervision == 'unlabeled':
+            transforms = source.dataset.pipeline.transforms
+            loaders = [type(t).__name__ for t in transforms if isinstance(t, LoadAnnotations)]
+            if loaders:
+                raise ValueError(
+                    f'{name}: its pipeline has {", ".join(loaders)}, expected none: labels of '
+                    'unlabeled images are never read; remove it from the pipeline'
+                )
+        first = next(s for s in self.sources if s.domain == source.domain)
+        classes = source.dataset.metainfo['classes']
+        if tuple(classes) != tuple(first.dataset.metainfo['classes']):
+            raise ValueError(
+                f'{name}: its classes {classes} differ from those of the {first.supervision} source, '
+                f'{first.dataset.metainfo["classes"]}; all sources of a domain share its label space'
+            )
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Every domain's classes and palette; those of the first also where mmseg looks for them."""
+        domains = {}
+        for source in self.sources:
+            meta = source.dataset.metainfo
+            domains.setdefault(
+                source.domain,
+                dict(classes=tuple(meta['classes']), palette=[list(c) for c in meta['palette']]),
+            )
+        return dict(domains=domains, **next(iter(domains.values())))
+
+    def source_index(self, domain: str, supervision: str) -> int:
+        """Return the index in ``sources`` of a domain's source."""
+        keys = [(source.domain, source.supervision) for source in self.sources]
+        return keys.index((domain, supervision))
+
+    def has_source(self, domain: str, supervision: str) -> bool:
+        """Tell whether a domain has a source with this kind of supervision."""
+        return any((s.domain, s.supervision) == (domain, supervision) for s in self.sources)
+
+    def __len__(self) -> int:
+        """Return the number of images over all sources."""
+        return self._starts[-1]
+
+    def __getitem__(self, item: Draw | int) -> dict[str, Any]:
+        """Load, augment and tag one image."""
+        if isinstance(item, Draw):
+            source = self.sources[item.source]
+            with keyed.global_generators_seeded(item.seed, 'augment', item.source, item.number):
+                results = source.dataset[item.index]
+            tags = dict(draw=f'{item.source}/{item.number}')
+        else:
+            number = max(i for i, start in enumerate(self._starts[:-1]) if start <= item)
+            source, tags = self.sources[number], {}
+            results = source.dataset[item - self._starts[number]]
+        tags |= dict(domain=source.domain, supervision=source.supervision)
+        # After the pipeline: PackSegInputs keeps only the meta keys it knows.
+        results['data_samples'].set_metainfo(tags)
+        return results

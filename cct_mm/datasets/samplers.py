@@ -1,0 +1,120 @@
+"""Which images an iteration sees: alternating domains, labeled and unlabeled in a fixed ratio."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmseg.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from cct_mm import keyed
+
+from .multi_domain import Draw, MultiDomainDataset
+
+
+@DATA_SAMPLERS.register_module()
+class AlternatingDomainSampler(Sampler[Draw]):
+    """Endless draws for an iteration-based loop: iteration t trains domain ``order[t mod len(order)]``.
+
+    Each iteration yields ``labeled_per_batch`` draws of the domain's labeled source, then
+    ``unlabeled_per_batch`` of its unlabeled source; the dataloader's ``batch_size`` is their sum. A
+    source is gone through in a new order each time it has been seen whole. Everything is a function
+    of (seed, rank, iteration): draw number j of a source is the same image with the same augmentation
+    on one GPU or eight, with any number of workers, and after a resume. Over the ranks, an iteration
+    draws what a single process would with batches that much larger.
+
+    Args:
+        dataset: A ``MultiDomainDataset``; the runner passes it.
+        labeled_per_batch: Labeled images per iteration and device.
+        unlabeled_per_batch: Unlabeled images per iteration and device (paper: as many as labeled).
+        order: Names of the domains in the order they are trained, repeated for ever; a domain may
+            occur several times to be trained more often. None alternates between all.
+        seed: The run's seed; the runner passes it. None draws one, shared by all ranks.
+
+    Raises:
+        ValueError: For counts below 0 or adding to 0, unknown domains in ``order``, or a domain
+            without the sources that the counts ask for.
+    """
+
+    def __init__(
+        self,
+        dataset: MultiDomainDataset,
+        labeled_per_batch: int = 4,
+        unlabeled_per_batch: int = 4,
+        order: Sequence[str] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        counts = {'labeled': labeled_per_batch, 'unlabeled': unlabeled_per_batch}
+        if min(counts.values()) < 0 or sum(counts.values()) == 0:
+            raise ValueError(
+                f'AlternatingDomainSampler: labeled_per_batch={labeled_per_batch}, '
+                f'unlabeled_per_batch={unlabeled_per_batch}, expected numbers >= 0, not both 0'
+            )
+        self.per_batch = {kind: count for kind, count in counts.items() if count}
+        self.dataset = dataset
+        self.order = list(order or dataset.domains)
+        self._check_sources()
+        self.rank, self.world_size = get_dist_info()
+        self.seed = sync_random_seed() if seed is None else seed
+        self._skipped = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Draws per iteration: what the dataloader's batch size has to be."""
+        return sum(self.per_batch.values())
+
+    def _check_sources(self) -> None:
+        for domain in self.order:
+            if domain not in self.dataset.domains:
+                raise ValueError(
+                    f'AlternatingDomainSampler: order names domain {domain!r}, expected some of '
+                    f'{list(self.dataset.domains)}'
+                )
+            for kind in self.per_batch:
+                if not self.dataset.has_source(domain, kind):
+                    raise ValueError(
+                        f'AlternatingDomainSampler: {kind}_per_batch is {self.per_batch[kind]}, but '
+                        f'domain {domain} has no {kind} source; add {kind}=dict(...) to '
+                        f'train_dataloader.dataset.domains.{domain}, or set {kind}_per_batch=0'
+                    )
+
+    def iteration(self, t: int) -> list[Draw]:
+        """Return what this rank draws in iteration ``t``."""
+        domain = self.order[t % len(self.order)]
+        occurrences = [i for i, name in enumerate(self.order) if name == domain]
+        before = t // len(self.order) * len(occurrences)
+        before += sum(i < t % len(self.order) for i in occurrences)
+        draws = []
+        for kind, count in self.per_batch.items():
+            source = self.dataset.source_index(domain, kind)
+            first = (before * self.world_size + self.rank) * count
+            draws += [self._draw(source, first + i) for i in range(count)]
+        return draws
+
+    def _draw(self, source: int, number: int) -> Draw:
+        size = len(self.dataset.sources[source].dataset)
+        epoch, position = divmod(number, size)
+        return Draw(source, self._order_of(source, epoch, size)[position], number, self.seed)
+
+    def _order_of(self, source: int, epoch: int, size: int) -> list[int]:
+        """Return the order in which a source is gone through for the ``epoch``-th time."""
+        memory = self.__dict__.setdefault('_orders', {})
+        if memory.get(source, (None,))[0] != epoch:
+            generator = keyed.generator(self.seed, 'order', source, epoch)
+            memory[source] = epoch, torch.randperm(size, generator=generator).tolist()
+        return memory[source][1]
+
+    def skip(self, num_samples: int) -> None:
+        """Start later: mmengine's loop calls it on resume with iterations x batch size."""
+        self._skipped = num_samples
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Yield draws for ever."""
+        t, rest = divmod(self._skipped, self.batch_size)
+        while True:
+            yield from self.iteration(t)[rest:]
+            t, rest = t + 1, 0
+
+    def __len__(self) -> int:
+        """Return the number of images, the dataloader's idea of an epoch (mmengine logs it)."""
+        return len(self.dataset)

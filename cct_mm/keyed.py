@@ -1,0 +1,54 @@
+"""Keyed random draws: every random number is a function of its key, never of a stream.
+
+A key names what is drawn: (seed, what for, iteration, decoder, sample, ...). The same key gives the
+same numbers whatever was drawn before, so results do not depend on the number of loader workers or
+ranks, on the order in which decoders are computed, or on where a run was resumed.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+
+import numpy as np
+import torch
+
+Part = int | str
+
+
+def key(*parts: Part) -> int:
+    """Hash a sequence of names and numbers to a 63-bit seed.
+
+    Args:
+        *parts: What the draw is for, e.g. ``key(seed, 'F-Drop', decoder, sample)``. Order counts.
+
+    Returns:
+        int: A number in [0, 2^63), the same on every machine and Python version.
+    """
+    text = '\x1f'.join(f'{type(part).__name__}:{part}' for part in parts)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), 'big') >> 1
+
+
+def generator(*parts: Part, device: torch.device | str = 'cpu') -> torch.Generator:
+    """Return a fresh generator on ``device``, seeded by the key of ``parts``; no host synchronisation."""
+    return torch.Generator(device=device).manual_seed(key(*parts))
+
+
+@contextmanager
+def global_generators_seeded(*parts: Part) -> Iterator[None]:
+    """Seed Python's, NumPy's and PyTorch's (CPU) global generators by a key, and restore them after.
+
+    mmcv's and mmseg's transforms draw from these globals; inside this context their draws belong to
+    one sample and to nothing else.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed = key(*parts)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

@@ -1,0 +1,45 @@
+"""Feature based perturbations: F-Noise and F-Drop (paper, Section 3.2.3)."""
+
+from torch import Tensor
+
+from .base import PERTURBATIONS, Context, MultiplicativeNoise, SpatialMask
+
+
+@PERTURBATIONS.register_module(name='F-Noise')
+class FNoise(MultiplicativeNoise):
+    """``z~ = (z * N) + z`` with N ~ U(-range, range), one tensor for the whole batch (Supplement L).
+
+    Args:
+        range: Amplitude of the noise relative to each activation (paper: 0.3), > 0.
+    """
+
+    def __init__(self, range: float = 0.3) -> None:
+        self.range = range
+
+    def draw(self, context: Context) -> Tensor:
+        """Return N, [1, D, h, w]."""
+        shape = context.z.shape[1:]
+        return context.shared_uniform('noise', 1, *shape, low=-self.range, high=self.range)
+
+
+@PERTURBATIONS.register_module(name='F-Drop')
+class FDrop(SpatialMask):
+    """Drop the most active positions: ``M = {z' < gamma}``, gamma ~ U(*threshold) for each image.
+
+    z' is the channel sum of z over its maximum in the image. (The released code takes the channel
+    mean, which is the same after the division, and gamma from U(0.7, 0.9).)
+
+    Args:
+        threshold: Range of gamma, within (0, 1].
+    """
+
+    def __init__(self, threshold: tuple[float, float] = (0.6, 0.9)) -> None:
+        self.threshold = tuple(threshold)
+
+    def draw(self, context: Context) -> Tensor:
+        """Return M, [B, 1, h, w]."""
+        low, high = self.threshold
+        gamma = context.uniform('gamma', 1, 1, 1, low=low, high=high)
+        attention = context.z.sum(dim=1, keepdim=True)
+        seen = attention.masked_fill(~context.guidance.valid, -float('inf'))
+        return (attention < gamma * seen.amax(dim=(2, 3), keepdim=True)).to(context.z.dtype)

@@ -1,0 +1,179 @@
+"""Prediction based perturbations: Obj-Msk, Con-Msk and G-Cutout (paper, Section 3.2.3).
+
+They read the main head's label map at z's size, so each position of z is masked as a whole.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .base import PERTURBATIONS, Context, SpatialMask
+
+
+@PERTURBATIONS.register_module(name='Obj-Msk')
+class ObjMsk(SpatialMask):
+    """Mask the detected foreground objects, so that only the context is left."""
+
+    guided = True
+
+    def draw(self, context: Context) -> Tensor:
+        """Return M = 1 - M_fg, [B, 1, h, w]."""
+        return (~context.guidance.foreground).to(context.z.dtype)
+
+
+@PERTURBATIONS.register_module(name='Con-Msk')
+class ConMsk(SpatialMask):
+    """Mask the context, so that only the detected foreground objects are left."""
+
+    guided = True
+
+    def draw(self, context: Context) -> Tensor:
+        """Return M = M_fg, [B, 1, h, w]."""
+        return context.guidance.foreground.to(context.z.dtype)
+
+
+@PERTURBATIONS.register_module(name='G-Cutout')
+class GCutout(SpatialMask):
+    """Zero a random window within the bounding box of each detected object.
+
+    An object is a connected component of one foreground class in the label map. All boxes are found
+    on the device, once per step for all decoders; each decoder draws its own windows.
+
+    Args:
+        area: Share of the box that is cut out, in (0, 1].
+        sides: ``False`` (paper): the window has ``area`` of the box's area. ``True`` (released code):
+            it has ``area`` of the box's width by ``area`` of its height.
+        merge_classes: Take components of the merged foreground, whatever its classes (released code).
+        min_area: Smallest box, in positions of z, that is cut; smaller ones would vanish whole.
+    """
+
+    guided = True
+
+    def __init__(
+        self,
+        area: float = 0.4,
+        sides: bool = False,
+        merge_classes: bool = False,
+        min_area: int = 4,
+    ) -> None:
+        if not 0 < area <= 1:
+            raise ValueError(f'G-Cutout: area is {area}, expected a share of the box in (0, 1]')
+        self.side = area if sides else math.sqrt(area)
+        self.merge_classes = merge_classes
+        self.min_area = min_area
+
+    def draw(self, context: Context) -> Tensor:
+        """Return M, 0 within the windows, [B, 1, h, w]."""
+        guidance = context.guidance
+        batch, _, height, width = guidance.foreground.shape
+        boxes = guidance.once(
+            f'boxes, merge_classes={self.merge_classes}', lambda: self._boxes(guidance)
+        )
+        size = boxes[:, 2:] - boxes[:, :2] + 1
+        window = (self.side * size).round().clamp(min=1)
+        offset = context.uniform('window', 2, height * width)
+        start = boxes[:, :2] + (offset * (size - window + 1)).floor()
+        big_enough = (size.clamp(min=0).prod(dim=1) >= self.min_area).to(start.dtype)
+        cut = rectangles(start, start + window, big_enough, height, width)
+        return (~cut).to(context.z.dtype).view(batch, 1, height, width)
+
+    def _boxes(self, guidance) -> Tensor:
+        foreground = guidance.foreground.squeeze(1)
+        labels = torch.zeros_like(guidance.labels) if self.merge_classes else guidance.labels
+        return bounding_boxes(connected_components(labels, foreground))
+
+
+def connected_components(labels: Tensor, mask: Tensor) -> Tensor:
+    """Label the 8-connected components of equal labels within a mask, without leaving the device.
+
+    Every position points to another of its component; in each round, roots are hooked onto the
+    smallest root seen beside any of their positions, and pointers are shortened (the FastSV scheme),
+    so that a component of n positions has one root after about log2(n) rounds. The number of rounds
+    is fixed by the map's size: no convergence test, hence no synchronisation with the host.
+
+    Args:
+        labels: Class of each position.
+        mask: Which positions belong to objects.
+
+    Shape:
+        - labels, mask: [B, h, w]
+        - output: [B, h, w] int64: the smallest flat index in the position's component, -1 outside
+    """
+    batch, height, width = labels.shape
+    size = height * width
+    parent = torch.arange(size, device=labels.device).expand(batch, size).contiguous()
+    # Out-of-mask positions get a label of their own, so they connect to nothing in the mask.
+    classes = labels.where(mask, -1)
+    padded = F.pad(classes, (1, 1, 1, 1), value=-2)
+    shifts = [(dy, dx) for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1)]
+    connected = torch.stack(
+        [padded[:, dy : dy + height, dx : dx + width] == classes for dy, dx in shifts]
+    ).flatten(2)
+    for _ in range(2 * math.ceil(math.log2(max(size, 2)))):
+        grandparent = parent.gather(1, parent)
+        around = F.pad(grandparent.view(batch, height, width), (1, 1, 1, 1), value=size)
+        around = torch.stack(
+            [around[:, dy : dy + height, dx : dx + width] for dy, dx in shifts]
+        ).flatten(2)
+        smallest = around.where(connected, size).amin(dim=0).minimum(grandparent)
+        parent = parent.scatter_reduce(1, parent, smallest, 'amin').minimum(smallest)
+    return parent.view(batch, height, width).where(mask, -1)
+
+
+def bounding_boxes(components: Tensor) -> Tensor:
+    """Return the bounding box of each component, stored at the component's root.
+
+    Args:
+        components: From :func:`connected_components`.
+
+    Shape:
+        - components: [B, h, w]
+        - output: [B, 4, h w] float32: y0, x0, y1, x1, ends included; y1 < y0 where there is no root
+    """
+    batch, height, width = components.shape
+    root = components.flatten(1)
+    inside = root >= 0
+    root = root.where(inside, 0)
+    y, x = torch.meshgrid(
+        torch.arange(height, device=root.device, dtype=torch.float32),
+        torch.arange(width, device=root.device, dtype=torch.float32),
+        indexing='ij',
+    )
+    corners = []
+    for coordinate, reduce, empty in (
+        (y, 'amin', 1e6),
+        (x, 'amin', 1e6),
+        (y, 'amax', -1),
+        (x, 'amax', -1),
+    ):
+        values = coordinate.flatten().expand(batch, -1).where(inside, empty)
+        corners.append(torch.full_like(values, empty).scatter_reduce(1, root, values, reduce))
+    return torch.stack(corners, dim=1)
+
+
+def rectangles(start: Tensor, end: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
+    """Return the union of many rectangles by a two-dimensional difference array.
+
+    Args:
+        start: y, x of the first position.
+        end: y, x after the last.
+        weight: 1 for rectangles that count, 0 for others, whose corners may be anything.
+        height: Of the map, in positions.
+        width: Likewise.
+
+    Shape:
+        - start, end: [B, 2, n]
+        - weight: [B, n]
+        - output: [B, height, width] bool
+    """
+    counts = weight.new_zeros(len(weight), (height + 1) * (width + 1))
+    y = torch.stack([start[:, 0], end[:, 0]]).clamp(0, height).long()
+    x = torch.stack([start[:, 1], end[:, 1]]).clamp(0, width).long()
+    for i in range(2):
+        for j in range(2):
+            sign = 1.0 if i == j else -1.0
+            counts.scatter_add_(1, y[i] * (width + 1) + x[j], sign * weight)
+    counts = counts.view(-1, height + 1, width + 1).cumsum(dim=1).cumsum(dim=2)
+    return counts[:, :height, :width] > 0.5

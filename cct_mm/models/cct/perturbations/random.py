@@ -1,0 +1,24 @@
+"""Random perturbation: DropOut (paper, Section 3.2.3)."""
+
+from torch import Tensor
+
+from .base import PERTURBATIONS, ChannelMask, Context
+
+
+@PERTURBATIONS.register_module(name='DropOut')
+class DropOut(ChannelMask):
+    """Spatial dropout: whole channels of each image are zeroed, the others scaled by 1 / (1 - p).
+
+    Args:
+        p: Probability that a channel is dropped, in [0, 1).
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f'DropOut: p is {p}, expected a probability in [0, 1)')
+        self.p = p
+
+    def draw(self, context: Context) -> Tensor:
+        """Return the factor of each channel, 0 or 1 / (1 - p), [B, D, 1, 1]."""
+        kept = context.uniform('channels', context.z.shape[1], 1, 1) >= self.p
+        return kept.to(context.z.dtype) / (1 - self.p)

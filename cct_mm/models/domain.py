@@ -1,0 +1,123 @@
+"""One domain: its classes, its main head and, where a method adds them, its auxiliary decoders."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+
+class Domain(BaseModule):
+    """A dataset as the network sees it: classes, foreground and a main head of its own.
+
+    Args:
+        name: The domain's name, the key in the segmentor's ``domains``.
+        classes: Names of its classes, in the order of their labels.
+        decode_head: Config of its main head; ``num_classes`` is filled in.
+        foreground: Names of the classes that are things rather than stuff: what Obj-Msk, Con-Msk and
+            G-Cutout mask. None means all but ``background`` where class 0 has that name, else
+            nothing.
+        z_index: Which of the encoder's maps is z, the one that is perturbed.
+
+    Raises:
+        ValueError: For repeated class names, a foreground name that is no class, or a head whose
+            ``num_classes`` disagrees with the classes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        decode_head: dict,
+        foreground: Sequence[str] | None = None,
+        z_index: int = -1,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.classes = tuple(classes)
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f'domain {name}: repeated names in classes {self.classes}')
+        self.z_index = z_index
+        self.foreground_names = self._foreground_names(foreground)
+        mask = torch.tensor([c in self.foreground_names for c in self.classes])
+        self.register_buffer('foreground', mask, persistent=False)
+        self.decode_head = MODELS.build(self._complete(decode_head))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.classes)
+
+    def _foreground_names(self, foreground: Sequence[str] | None) -> tuple[str, ...]:
+        if foreground is None:
+            return self.classes[1:] if self.classes[0] == 'background' else ()
+        unknown = [c for c in foreground if c not in self.classes]
+        if unknown:
+            raise ValueError(
+                f'domain {self.name}: foreground names {unknown}, expected some of its classes '
+                f'{list(self.classes)}'
+            )
+        return tuple(foreground)
+
+    def _complete(self, decode_head: dict) -> dict:
+        """Fill in what follows from the classes, and a loss in which padding does not count."""
+        given = decode_head.get('num_classes', self.num_classes)
+        if given != self.num_classes:
+            raise ValueError(
+                f'domain {self.name}: its head has num_classes={given}, expected {self.num_classes} '
+                f'(its classes: {", ".join(self.classes)}); remove num_classes from decode_head, it '
+                'follows from the classes'
+            )
+        loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+        return {'loss_decode': loss, **decode_head, 'num_classes': self.num_classes}
+
+    def logits(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Return g(features), resized to the input's size (H, W) where the head is coarser.
+
+        Shape:
+            - features: the encoder's maps, [B, D, h, w] each
+            - output: [B, C, H, W]
+        """
+        logits = self.decode_head(features)
+        if logits.shape[2:] == torch.Size(size):
+            return logits
+        return resize(
+            logits, size, mode='bilinear', align_corners=self.decode_head.align_corners
+        )
+
+    @torch.no_grad()
+    def predict_target(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Return y^u, the main prediction that the auxiliary decoders are held to, in float32.
+
+        No gradient reaches the main head by it (Section 3.2.2), dropout is off, and the running
+        statistics of the head's batch norms stay as they are.
+
+        Shape:
+            - output: [B, C, H, W], probabilities
+        """
+        with untouched(self.decode_head):
+            return self.logits(features, size).float().softmax(dim=1)
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Run a module without dropout and without a trace in its batch norms' running statistics."""
+    dropouts = [m for m in module.modules() if isinstance(m, _DropoutNd) and m.training]
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [m for m in norms if m.training]
+    for m in dropouts:
+        m.training = False
+    for m in norms:
+        m.track_running_stats = False
+    try:
+        yield
+    finally:
+        for m in dropouts:
+            m.training = True
+        for m in norms:
+            m.track_running_stats = True

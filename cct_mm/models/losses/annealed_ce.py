@@ -1,0 +1,112 @@
+"""Annealed bootstrapped cross-entropy, ab-CE (paper, Eqs. 4 and 17)."""
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cct_mm.models.progress import NeedsProgress
+from cct_mm.schedules import RampUp
+
+
+def annealed_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    threshold: float,
+    ignore_index: int = 255,
+    class_weight: Tensor | None = None,
+    average_over: str = 'valid',
+) -> Tensor:
+    r"""Cross-entropy over the pixels that the network does not yet get right with confidence.
+
+    .. math:: L_s = \frac{1}{N} \sum_i [p_i(y_i) < \eta] \, w_{y_i} (-\log p_i(y_i))
+
+    Args:
+        logits: Main head's output.
+        labels: Class of each pixel.
+        threshold: eta in [0, 1]: pixels whose true class has at least this probability are left out.
+        ignore_index: Label of pixels that count nowhere.
+        class_weight: Weight of each class, [C].
+        average_over: What N counts: ``'valid'``, all pixels with a label (Eq. 4, whose 1/|D_l| does
+            not depend on eta), or ``'kept'``, those below the threshold (the released code).
+
+    Shape:
+        - logits: [B, C, H, W]
+        - labels: [B, H, W]
+        - output: scalar
+
+    Raises:
+        ValueError: For another ``average_over``.
+    """
+    if average_over not in ('valid', 'kept'):
+        raise ValueError(
+            f"ab-CE: average_over is {average_over!r}, expected 'valid' (Eq. 4) or 'kept' (released)"
+        )
+    valid = labels != ignore_index
+    loss = F.cross_entropy(logits, labels, reduction='none', ignore_index=ignore_index)
+    # The unweighted cross-entropy of a pixel is -log p(y), so the probability needs no second pass.
+    kept = valid & (torch.exp(-loss.detach()) < threshold)
+    if class_weight is not None:
+        loss = loss * class_weight.to(loss)[labels.where(valid, 0)]
+    counted = kept if average_over == 'kept' else valid
+    return (loss * kept).sum() / counted.sum().clamp(min=1)
+
+
+@MODELS.register_module()
+class AnnealedCrossEntropy(NeedsProgress, nn.Module):
+    """:func:`annealed_cross_entropy` as an mmseg ``loss_decode``, with the ramp of its threshold.
+
+    eta rises from 1/C to ``threshold`` along the log schedule of Eq. 17.
+
+    Args:
+        threshold: Final eta, alpha in Eq. 17, in (0, 1].
+        ramp_up: Its length as a share of training: 0.4 in Supplement K, 0.5 in Table 12.
+        shape: Shape of the ramp, see :mod:`cct_mm.schedules`.
+        class_weight: Weight of each class; None weighs all alike.
+        average_over: See :func:`annealed_cross_entropy`.
+        loss_weight: Factor on the value.
+        loss_name: Key in the log; must begin with ``loss_`` to be trained on.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.9,
+        ramp_up: float = 0.4,
+        shape: str = 'log',
+        class_weight: Sequence[float] | None = None,
+        average_over: str = 'valid',
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_ab_ce',
+    ) -> None:
+        super().__init__()
+        self.ramp = dict(final=threshold, shape=shape, length=ramp_up)
+        RampUp(**self.ramp)
+        self.class_weight = None if class_weight is None else torch.tensor(class_weight)
+        self.average_over = average_over
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        **kwargs,
+    ) -> Tensor:
+        """Return the loss; mmseg's pixel samplers (``weight``) have no place beside ab-CE's own choice.
+
+        Raises:
+            ValueError: If a pixel sampler gave weights.
+        """
+        if weight is not None:
+            raise ValueError(
+                'AnnealedCrossEntropy: the head has a pixel sampler, expected none: ab-CE itself '
+                "chooses the pixels; remove `sampler` from the head's config"
+            )
+        threshold = RampUp(start=1 / cls_score.shape[1], **self.ramp)(self.progress)
+        return self.loss_weight * annealed_cross_entropy(
+            cls_score, label, threshold, ignore_index, self.class_weight, self.average_over
+        )

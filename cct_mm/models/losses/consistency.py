@@ -1,0 +1,127 @@
+"""The unsupervised loss L_u: distances between main and auxiliary predictions (Eqs. 2, 7-9).
+
+Each distance is a pure function from two distributions per position to one number per position,
+summed over classes. :class:`ConsistencyLoss` averages them over positions.
+"""
+
+from collections.abc import Callable
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+def mse(target: Tensor, log_prob: Tensor) -> Tensor:
+    """Eq. 7: squared difference of the probabilities, summed over classes.
+
+    Args:
+        target: y^u, the main head's probabilities.
+        log_prob: log y_a, the auxiliary decoder's log-probabilities.
+
+    Shape:
+        - target, log_prob: [B, C, ...]
+        - output: [B, ...]
+    """
+    return (target - log_prob.exp()).square().sum(dim=1)
+
+
+def kl(target: Tensor, log_prob: Tensor) -> Tensor:
+    """Eq. 8: KL(y^u || y_a) per position; arguments as :func:`mse`."""
+    return (torch.xlogy(target, target) - target * log_prob).sum(dim=1)
+
+
+def js(target: Tensor, log_prob: Tensor) -> Tensor:
+    """Eq. 9: mean of KL(y^u || m) and KL(y_a || m), m their mean; arguments as :func:`mse`.
+
+    The released code has both divergences reversed.
+    """
+    prob = log_prob.exp()
+    log_mean = (0.5 * (target + prob)).clamp(min=torch.finfo(prob.dtype).tiny).log()
+    to_target = torch.xlogy(target, target) - target * log_mean
+    to_prob = prob * (log_prob - log_mean)
+    return 0.5 * (to_target + to_prob).sum(dim=1)
+
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {'mse': mse, 'kl': kl, 'js': js}
+
+
+def position_weight(
+    target: Tensor, valid: Tensor, confidence: float | None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Weight of each position in L_u: 1/N on the positions that count, 0 elsewhere.
+
+    Args:
+        target: y^u, [B, C, H, W].
+        valid: [B, 1, H, W] bool, False on padding.
+        confidence: beta of Conf-Mask (Supplement B.2): only positions whose largest probability is
+            greater count; None counts all.
+        dtype: Of the output.
+
+    Shape:
+        - output: [B, H, W], summing to 1 unless nothing counts
+
+    N is the number of positions that count, so the weights make a mean over them.
+    """
+    counts = valid.squeeze(1)
+    if confidence is not None:
+        counts = counts & (target.amax(dim=1) > confidence)
+    counts = counts.to(dtype)
+    return counts / counts.sum().clamp(min=1)
+
+
+@MODELS.register_module()
+class ConsistencyLoss(nn.Module):
+    r"""d(y^u, y_a^k) of Eq. 2: the mean distance over positions for one auxiliary decoder.
+
+    Args:
+        distance: ``'mse'`` (Eq. 7, the paper's choice), ``'kl'`` (Eq. 8) or ``'js'`` (Eq. 9).
+        over_classes: ``'mean'`` divides by the number of classes, as the released code does, with
+            which lambda_u = 30 was used; ``'sum'`` is Eqs. 7-9 to the letter, C times larger.
+        confidence: beta of Conf-Mask in (0, 1), e.g. 0.5; None switches it off.
+
+    Raises:
+        ValueError: For an unknown distance or ``over_classes``, or a confidence outside (0, 1).
+    """
+
+    def __init__(
+        self, distance: str = 'mse', over_classes: str = 'mean', confidence: float | None = None
+    ) -> None:
+        super().__init__()
+        if distance not in DISTANCES:
+            raise ValueError(
+                f'ConsistencyLoss: unknown distance {distance!r}, expected one of '
+                f'{", ".join(DISTANCES)}'
+            )
+        if over_classes not in ('mean', 'sum'):
+            raise ValueError(
+                f'ConsistencyLoss: over_classes is {over_classes!r}, expected "mean" or "sum"'
+            )
+        if confidence is not None and not 0 < confidence < 1:
+            raise ValueError(
+                f'ConsistencyLoss: confidence is {confidence}, expected a probability in (0, 1), '
+                'e.g. 0.5, or None for no confidence mask'
+            )
+        self.distance = distance
+        self.over_classes = over_classes
+        self.confidence = confidence
+
+    def weight(self, target: Tensor, valid: Tensor) -> Tensor:
+        """Return the weight of each position, the factor 1/C of ``over_classes`` included."""
+        weight = position_weight(target, valid, self.confidence)
+        return weight / target.shape[1] if self.over_classes == 'mean' else weight
+
+    def forward(self, target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted sum of the distance over positions.
+
+        Args:
+            target: y^u, the main head's probabilities, without gradient.
+            logits: The auxiliary decoder's output before its softmax.
+            weight: From :meth:`weight`, once for all decoders.
+
+        Shape:
+            - target, logits: [B, C, H, W]
+            - weight: [B, H, W]
+            - output: scalar
+        """
+        distance = DISTANCES[self.distance](target, logits.float().log_softmax(dim=1))
+        return (distance * weight).sum()

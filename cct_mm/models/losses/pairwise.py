@@ -1,0 +1,50 @@
+"""The pairwise loss of Supplement B.2: the variance of the auxiliary predictions (Eq. 10)."""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from cct_mm import keyed
+
+
+@MODELS.register_module()
+class PairwiseLoss(nn.Module):
+    r"""Eq. 10: :math:`\frac{1}{K} \sum_k (y_a^k - \bar y_a)^2` over a random subset of decoders.
+
+    Averaged over positions like L_u, and over classes where L_u is. Its gradient reaches the encoder
+    and the auxiliary decoders (the released code computed it but never propagated it).
+
+    Args:
+        weight: Factor on the term in the total loss.
+        num_decoders: Size of the subset drawn anew each iteration (paper: 8 of 30), at least 2.
+
+    Raises:
+        ValueError: For fewer than 2 decoders.
+    """
+
+    def __init__(self, weight: float = 1.0, num_decoders: int = 8) -> None:
+        super().__init__()
+        if num_decoders < 2:
+            raise ValueError(
+                f'PairwiseLoss: num_decoders is {num_decoders}, expected at least 2 decoders to '
+                'compare (paper: 8)'
+            )
+        self.weight = weight
+        self.num_decoders = num_decoders
+
+    def subset(self, total: int, *key: keyed.Part) -> list[int]:
+        """Return the sorted indices of the decoders compared, drawn by ``key``."""
+        order = torch.randperm(total, generator=keyed.generator(*key, 'P-Wise'))
+        return sorted(order[: self.num_decoders].tolist())
+
+    def forward(self, logits: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted sum over positions of the predictions' variance.
+
+        Shape:
+            - logits: [K, B, C, H, W] of the chosen decoders
+            - weight: [B, H, W], see ``ConsistencyLoss.weight``
+            - output: scalar
+        """
+        prob = logits.float().softmax(dim=2)
+        variance = (prob - prob.mean(dim=0)).square().mean(dim=0).sum(dim=1)
+        return (variance * weight).sum()

@@ -1,0 +1,6 @@
+"""Segmentors: the method-free base and one file a method."""
+
+from .cct import CCT
+from .multi_domain import MultiDomainSegmentor
+
+__all__ = ['CCT', 'MultiDomainSegmentor']

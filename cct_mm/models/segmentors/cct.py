@@ -1,0 +1,100 @@
+"""Cross-Consistency Training (paper, Section 3.2, Algorithm 1): what it does with unlabeled images."""
+
+from collections import defaultdict
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from cct_mm.models.cct import AuxiliaryBank, Target, consistency_reference
+from cct_mm.models.domain import Domain
+from cct_mm.models.progress import NeedsProgress
+from cct_mm.schedules import RampUp
+
+from .multi_domain import Batch, MultiDomainSegmentor
+
+
+@MODELS.register_module()
+class CCT(NeedsProgress, MultiDomainSegmentor):
+    """Supervised training plus consistency between main and auxiliary predictions.
+
+    Args:
+        auxiliary: Config of each domain's :class:`AuxiliaryBank`: ``perturbations``,
+            ``in_channels``, ``stride``, ``channels``, ``last_relu``.
+        loss_consistency: Config of the distance d of Eq. 2.
+        unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
+            the first tenth of training.
+        loss_pairwise: Config of Eq. 10, or None.
+        **kwargs: As for :class:`MultiDomainSegmentor`.
+
+    Raises:
+        ValueError: Where a guided perturbation meets a domain without foreground classes.
+    """
+
+    def __init__(
+        self,
+        *,
+        auxiliary: dict,
+        loss_consistency: dict = {'type': 'ConsistencyLoss'},  # noqa: B006
+        unsupervised_weight: dict = {'final': 30.0},  # noqa: B006
+        loss_pairwise: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.loss_consistency = MODELS.build(loss_consistency)
+        self.loss_pairwise = MODELS.build(loss_pairwise) if loss_pairwise else None
+        self.unsupervised_weight = RampUp(**unsupervised_weight)
+        for domain in self.domains.values():
+            domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+            if domain.auxiliary.guided and not domain.foreground_names:
+                raise ValueError(
+                    f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '
+                    'objects, but the domain names no foreground classes; add foreground=(...) with '
+                    'its things to the domain, or leave these perturbations out'
+                )
+
+    def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
+        """w_u L_u (Eqs. 2, 3): hold the auxiliary decoders to the main head's prediction."""
+        # z = h(x^u)
+        features = self.extract_feat(unlabeled.images)
+        z = features[domain.z_index]
+        self._check_stride(domain.auxiliary, z, unlabeled)
+
+        # y^u = g(z), no gradient
+        target = Target(
+            prob=domain.predict_target(features, unlabeled.size),
+            valid=unlabeled.valid(),
+            foreground=domain.foreground,
+            key=(self.progress.seed, domain.name, self.progress.iteration),
+            samples=[sample.metainfo['draw'] for sample in unlabeled.samples],
+        )
+
+        # d(y^u, g_a^k(p_k(z))) of every auxiliary decoder, in float32 whatever the encoder's precision
+        with torch.autocast(z.device.type, enabled=False):
+            distances, pairwise = consistency_reference(
+                domain.auxiliary, z.float(), target, self.loss_consistency, self.loss_pairwise
+            )
+
+        # L_u = 1/K sum_k d_k, weighted by w_u(t)
+        weight = self.unsupervised_weight(self.progress)
+        losses = {'loss_consistency': weight * distances.mean()}
+        if pairwise is not None:
+            losses['loss_pairwise'] = self.loss_pairwise.weight * pairwise
+        return losses | self._monitored(domain.auxiliary, distances.detach())
+
+    def _monitored(self, bank: AuxiliaryBank, distances: Tensor) -> dict[str, Tensor]:
+        """Mean distance of each kind of perturbation, for the log; not trained on."""
+        by_name = defaultdict(list)
+        for name, distance in zip(bank.names, distances, strict=True):
+            by_name[name].append(distance)
+        return {f'distance {name}': torch.stack(d).mean() for name, d in by_name.items()}
+
+    def _check_stride(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
+        expected = tuple(side * bank.stride for side in z.shape[2:])
+        if expected != batch.size:
+            raise ValueError(
+                f'CCT: auxiliary decoders of stride {bank.stride} make {expected[0]}x{expected[1]} '
+                f'of z, expected the image size {batch.size[0]}x{batch.size[1]}; set '
+                'model.auxiliary.stride to the stride of the encoder and '
+                'data_preprocessor.size_divisor to a multiple of it'
+            )

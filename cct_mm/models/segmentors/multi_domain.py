@@ -1,0 +1,200 @@
+"""The base segmentor: a shared encoder and one main head a domain. It knows no method."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import ModuleDict
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
+from torch import Tensor
+
+from cct_mm.models.domain import Domain
+
+
+@dataclass
+class Batch:
+    """The images of one iteration that share a kind of supervision.
+
+    Args:
+        images: [B, 3, H, W], normalised and padded.
+        samples: Their data samples, which hold labels (if any) and meta information.
+    """
+
+    images: Tensor
+    samples: list[SegDataSample]
+
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.samples)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, padding included."""
+        return tuple(self.images.shape[2:])
+
+    def valid(self) -> Tensor:
+        """Return where the images are, and where only padding: [B, 1, H, W], bool."""
+        valid = torch.ones(len(self), 1, *self.size, dtype=torch.bool, device=self.images.device)
+        for mask, sample in zip(valid, self.samples, strict=True):
+            height, width = sample.metainfo['img_shape'][:2]
+            mask[:, height:] = False
+            mask[:, :, width:] = False
+        return valid
+
+
+@MODELS.register_module()
+class MultiDomainSegmentor(EncoderDecoder):
+    """Supervised training of one encoder and one main head a domain (the baseline of the paper).
+
+    It is an mmseg ``EncoderDecoder`` whose decode head is that of the domain a batch belongs to.
+    Methods derive from it and add a loss on the unlabeled images: :meth:`loss_unlabeled`.
+
+    Args:
+        backbone: Config of the backbone, as in mmseg.
+        decode_head: Config of the main heads, without classes; one head a domain is built from it.
+        domains: For each domain's name ``dict(classes=..., foreground=..., decode_head=...,
+            z_index=...)``, see :class:`cct_mm.models.domain.Domain`. A domain's own ``decode_head``
+            entries override the common ones.
+        neck: Config of the neck, e.g. ``PSPNeck``, part of the shared encoder.
+        test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
+        data_preprocessor: As in mmseg.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: Where there is no domain, or a domain contradicts itself.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        domains: dict[str, dict],
+        neck: dict | None = None,
+        test_cfg: dict = {'mode': 'whole'},  # noqa: B006
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        # EncoderDecoder's own constructor would build a single head.
+        super(EncoderDecoder, self).__init__(data_preprocessor, init_cfg)
+        if not domains:
+            raise ValueError(
+                f'{type(self).__name__}: `domains` is empty, expected at least one entry '
+                'name=dict(classes=(...)), see configs/_base_/domains'
+            )
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck) if neck is not None else None
+        self.domains = ModuleDict({
+            name: Domain(name, **{**domain, 'decode_head': {**decode_head, **domain.get('decode_head', {})}})
+            for name, domain in domains.items()
+        })
+        self.train_cfg = None
+        self.test_cfg = ConfigDict(test_cfg)
+        self._set_active(next(iter(self.domains.values())))
+
+    def _set_active(self, domain: Domain) -> None:
+        """Show mmseg's inference code the head of the domain it works for."""
+        object.__setattr__(self, 'decode_head', domain.decode_head)
+        self.align_corners = domain.decode_head.align_corners
+        self.num_classes = domain.num_classes
+        self.out_channels = domain.num_classes
+
+    # Training ---------------------------------------------------------------------------------
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Return the losses of one iteration, L = L_s + what the method adds, named by domain.
+
+        Args:
+            inputs: Images of one domain, labeled and unlabeled, [B, 3, H, W].
+            data_samples: Tagged with ``domain`` and ``supervision``.
+        """
+        domain = self.domain_of(data_samples)
+        labeled = select(inputs, data_samples, 'labeled')
+        unlabeled = select(inputs, data_samples, 'unlabeled')
+        losses = {}
+        if len(labeled):
+            losses.update(self.loss_labeled(domain, labeled))
+        if len(unlabeled):
+            losses.update(self.loss_unlabeled(domain, unlabeled))
+        return add_prefix(losses, domain.name)
+
+    def loss_labeled(self, domain: Domain, labeled: Batch) -> dict[str, Tensor]:
+        """L_s (Eq. 1 or 4): the loss of the domain's main head, by its ``loss_decode``."""
+        features = self.extract_feat(labeled.images)
+        logits = domain.logits(features, labeled.size)
+        return domain.decode_head.loss_by_feat(logits, labeled.samples)
+
+    def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
+        """Return what a method learns from unlabeled images; supervised training learns nothing."""
+        raise ValueError(
+            f'{type(self).__name__} got {len(unlabeled)} unlabeled images of domain {domain.name}, '
+            'expected none: it has no unsupervised loss. Set unlabeled_per_batch=0 in the sampler '
+            '(and batch_size to labeled_per_batch), or use a method such as CCT'
+        )
+
+    def domain_of(self, data_samples: Sequence[SegDataSample]) -> Domain:
+        """Return the one domain that all samples belong to.
+
+        Raises:
+            ValueError: If they belong to several, or to one that the model does not have.
+        """
+        names = {sample.metainfo.get('domain') for sample in data_samples}
+        if len(names) > 1:
+            raise ValueError(
+                f'a batch holds images of domains {sorted(map(str, names))}, expected one domain: '
+                "train_dataloader's batch_size must be labeled_per_batch + unlabeled_per_batch of "
+                'its AlternatingDomainSampler'
+            )
+        return self.domain_named(names.pop())
+
+    def domain_named(self, name: str | None) -> Domain:
+        """Return a domain by its name; None means the only one.
+
+        Raises:
+            ValueError: For an unknown name, or None where there are several domains.
+        """
+        if name is None and len(self.domains) == 1:
+            return next(iter(self.domains.values()))
+        if name not in self.domains:
+            raise ValueError(
+                f'domain {name!r} is not in this model, expected one of {list(self.domains)}'
+            )
+        return self.domains[name]
+
+    # Inference --------------------------------------------------------------------------------
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Segment images, each by the main head of its domain (from its metainfo).
+
+        Args:
+            inputs: [B, 3, H, W].
+            data_samples: Tagged with ``domain``; the tag may be absent in a model of one domain.
+        """
+        names = [s.metainfo.get('domain') for s in data_samples] if data_samples else [None]
+        if len(set(names)) == 1:
+            self._set_active(self.domain_named(names[0]))
+            return super().predict(inputs, data_samples)
+        results = [
+            self.predict(inputs[i : i + 1], [sample]) for i, sample in enumerate(data_samples)
+        ]
+        return [result for (result,) in results]
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Return the logits of the active domain at the input's size, [B, C, H, W]."""
+        domain = self.domain_named(batch_img_metas[0].get('domain'))
+        return domain.logits(self.extract_feat(inputs), tuple(inputs.shape[2:]))
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
+        domain = self.domain_of(data_samples) if data_samples else self.domain_named(None)
+        return domain.logits(self.extract_feat(inputs), tuple(inputs.shape[2:]))
+
+
+def select(inputs: Tensor, data_samples: list[SegDataSample], supervision: str) -> Batch:
+    """Return the images with one kind of supervision."""
+    chosen = [i for i, s in enumerate(data_samples) if s.metainfo['supervision'] == supervision]
+    return Batch(inputs[chosen], [data_samples[i] for i in chosen])

