@@ -32,7 +32,8 @@ CONTESTED = {
 # empty range means the range of the distribution that it stands in for.
 STAND_INS = {
     'onedl-mmengine': {'mmengine': '>=0.10,<1'},
-    'onedl-mmcv': {'mmcv': '>=2.1,<2.2', 'mmcv-lite': '>=2.1,<2.2'},
+    # Not mmcv-lite: mmseg 1.2.2 imports mmcv.ops.
+    'onedl-mmcv': {'mmcv': '>=2.1,<2.2'},
     'onedl-mmsegmentation': {'mmsegmentation': '>=1.2.2,<2'},
     'opencv-python': {
         'opencv-python-headless': '',
@@ -355,6 +356,39 @@ def operator_problem(
     return None
 
 
+def _run_numpy() -> None:
+    """Hands a tensor to numpy."""
+    import torch
+
+    torch.zeros(1).numpy()
+
+
+def numpy_problem(
+    installed: Mapping[str, str], run: Callable[[], object] = _run_numpy
+) -> str | None:
+    """Tries the bridge from torch to numpy, which torch before 2.3 lacks for numpy 2.
+
+    Args:
+        installed: Normalized name -> version of what is installed.
+        run: Hands a tensor to numpy; raises where that does not work.
+
+    Returns:
+        A sentence with the error where the bridge fails, otherwise None. None too where torch or
+        numpy is missing, which :func:`version_problems` names.
+    """
+    if 'torch' not in installed or 'numpy' not in installed:
+        return None
+    try:
+        run()
+    except Exception as error:  # as above
+        return (
+            f'torch.Tensor.numpy fails with torch {installed["torch"]} and numpy '
+            f'{installed["numpy"]} ({_describe(error)}), expected a torch built for this numpy; '
+            f'run pip install -c constraints.txt torch torchvision numpy.'
+        )
+    return None
+
+
 def _import_cv2() -> None:
     import cv2  # noqa: F401
 
@@ -405,6 +439,7 @@ def problems(
     torchvision_requires: Sequence[str] | None = None,
     owners: Mapping[str, Sequence[str]] | None = None,
     run_operator: Callable[[], object] = _run_nms,
+    run_numpy: Callable[[], object] = _run_numpy,
     load_opencv: Callable[[], object] = _import_cv2,
 ) -> list[str]:
     """Runs every check; without arguments, on this interpreter.
@@ -416,6 +451,7 @@ def problems(
         torchvision_requires: What torchvision requires.
         owners: Import name -> names of its distributions.
         run_operator: Runs an operator of torchvision; raises where it does not work.
+        run_numpy: Hands a tensor to numpy; raises where that does not work.
         load_opencv: Imports OpenCV; raises where that fails.
 
     Returns:
@@ -433,6 +469,7 @@ def problems(
     mismatch = torch_mismatch(installed, torchvision_requires)
     # Versions that do not match explain a failing operator: one cause, one sentence.
     found.append(mismatch or operator_problem(installed, run_operator))
+    found.append(numpy_problem(installed, run_numpy))
     found.append(opencv_problem(load_opencv))
     return [sentence for sentence in found if sentence]
 

@@ -174,23 +174,24 @@ def write_table(grid: Grid, jobs: list[Job], work_dir: str) -> None:
     print(f'\n{table}\nTable: {path}; a record of each run is beside it.')
 
 
-def main() -> int:
-    """Run the grid; 0 if all of it is done, 1 if a run failed, 2 for bad input, 130 interrupted."""
-    args = parse_args()
+def run(args: argparse.Namespace) -> int:
+    """Run the grid, or only make its table, and return the exit code."""
+    grid = load_grid(args.grid)
+    if args.split:
+        grid = dataclasses.replace(grid, split=args.split)
+    folder = Path(args.work_dir) / grid.name
+    if args.table_only:
+        jobs = read_jobs(grid, args.work_dir, ROOT)
+        if not any(job.record for job in jobs):
+            raise GridError(
+                f'{folder}: no finished run of the {grid.split} split, expected at least one; '
+                f'leave out --table-only to run the grid'
+            )
+        write_table(grid, jobs, args.work_dir)
+        return 0
+
+    at_a_time = args.jobs or default_jobs(grid.threads)
     try:
-        grid = load_grid(args.grid)
-        if args.split:
-            grid = dataclasses.replace(grid, split=args.split)
-        if args.table_only:
-            jobs = read_jobs(grid, args.work_dir, ROOT)
-            if not any(job.record for job in jobs):
-                raise GridError(
-                    f'{args.work_dir}/{grid.name}: no finished run of the {grid.split} split, '
-                    f'expected at least one; leave out --table-only to run the grid'
-                )
-            write_table(grid, jobs, args.work_dir)
-            return 0
-        at_a_time = args.jobs or default_jobs(grid.threads)
         with Display(Console(stderr=True), at_a_time) as display:
             jobs = run_grid(
                 grid,
@@ -200,19 +201,26 @@ def main() -> int:
                 stale=args.stale or 'refuse',
                 on_tick=display,
             )
-    except GridError as error:
-        print(f'run_experiments.py: {error}', file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print(
-            f'\nInterrupted; all runs have been stopped. What they have done is in '
-            f'{args.work_dir}, the same command goes on from there.',
+            f'\nInterrupted; every run has been stopped. Their state is in {folder}, the same '
+            f'command goes on from there.',
             file=sys.stderr,
         )
         return 130
     write_table(grid, jobs, args.work_dir)
     show_failures(jobs)
     return 1 if any(job.status == 'failed' for job in jobs) else 0
+
+
+def main() -> int:
+    """Return 0 if all runs are done, 1 if one failed, 2 for bad input, 130 if interrupted."""
+    args = parse_args()
+    try:
+        return run(args)
+    except GridError as error:
+        print(f'run_experiments.py: {error}', file=sys.stderr)
+        return 2
 
 
 if __name__ == '__main__':

@@ -15,9 +15,13 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Train a segmentor.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/CONFIG)')
     parser.add_argument(
-        '--resume', action='store_true', help='go on from the last checkpoint in the work dir, if any'
+        '--work-dir', help='where logs and checkpoints go (default: work_dirs/CONFIG)'
+    )
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on from the last checkpoint in the work dir, if any',
     )
     parser.add_argument(
         '--amp',

@@ -5,6 +5,7 @@ from .file_lists import ListDataset
 from .multi_domain import Draw, MultiDomainDataset
 from .samplers import AlternatingDomainSampler
 
+from .toy_scenes import ToyScenesDataset
 from .transforms import LoadCheckedAnnotations, LoadCheckedImage
 
 __all__ = [
@@ -15,5 +16,5 @@ __all__ = [
     'LoadCheckedAnnotations',
     'LoadCheckedImage',
     'MultiDomainDataset',
-
+    'ToyScenesDataset',
 ]

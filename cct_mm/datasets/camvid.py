@@ -51,3 +51,7 @@ class CamVidDataset(ListDataset):
     DATASET_NAME = 'camvid'
     VOID_LABELS = (11,)
     LABEL_HINT = 'is this the 32-class CamVid? run tools/dataset_converters/camvid.py'
+    SOURCE_HINT = (
+        'expected the layout of the SegNet tutorial; tools/dataset_converters/camvid.py makes it '
+        'from the original CamVid'
+    )

@@ -229,8 +229,8 @@ class ListDataset(BaseSegDataset):
     Every file is looked up once, when the dataset is built. An image that is missing but is there
     with another usual suffix (``.png`` for ``.jpg``) is taken in its place.
 
-    A subclass for a dataset adds ``METAINFO`` and, where needed, ``DATASET_NAME``, ``VOID_LABELS``
-    and ``LABEL_HINT``.
+    A subclass for a dataset adds ``METAINFO`` and, where needed, ``DATASET_NAME``, ``VOID_LABELS``,
+    ``LABEL_HINT`` and ``SOURCE_HINT``.
 
     Args:
         ann_file: The list, absolute, relative to ``data_root``, or, where it is not found there,
@@ -260,6 +260,8 @@ class ListDataset(BaseSegDataset):
     """Labels of the files, besides 255, that belong to no class: read as 255."""
     LABEL_HINT: str = ''
     """What to do about a label out of range; ends the error message."""
+    SOURCE_HINT: str = ''
+    """Where the data come from; ends the error about files that are missing."""
 
     def __init__(
         self,
@@ -309,7 +311,8 @@ class ListDataset(BaseSegDataset):
         try:
             entries = self._read_entries()
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f'{self.dataset_name}: {error}') from None
+            hint = self._source_hint() if isinstance(error, FileNotFoundError) else ''
+            raise type(error)(f'{self.dataset_name}: {error}{hint}') from None
         entries = self._resolve(entries)
 
         classes = self._metainfo.get('classes')
@@ -372,5 +375,8 @@ class ListDataset(BaseSegDataset):
             fix += ', or set labeled=False if these images have no masks'
         raise FileNotFoundError(
             f'{self.dataset_name}: {kind} {paths[0]} not found in {folder or os.getcwd()} '
-            f'({len(paths)} of {total} {kind}s missing); {fix}'
+            f'({len(paths)} of {total} {kind}s missing); {fix}{self._source_hint()}'
         )
+
+    def _source_hint(self) -> str:
+        return f'; {self.SOURCE_HINT}' if self.SOURCE_HINT else ''

@@ -19,8 +19,8 @@ class LoadCheckedImage(LoadImageFromFile):
     """Load an image as three channels, and refuse a broken file by name.
 
     mmcv fails on rubbish with a bare assertion, and most decoders fill the missing part of a
-    truncated JPEG with grey, on which a run trains without a word. Grey images and images with an alpha channel come
-    out as BGR like all others (``color_type='color'``).
+    truncated JPEG with grey, on which a run trains without a word. Grey images and images with an
+    alpha channel come out as BGR like all others (``color_type='color'``).
 
     Required Keys: ``img_path``. Added Keys: ``img``, ``img_shape``, ``ori_shape``. An optional
     ``dataset_name`` is named in errors.

@@ -20,7 +20,10 @@ class DomainCheckHook(Hook):
         loader = runner.train_dataloader
         self._check_domains(runner, loader.dataset, 'train_dataloader')
         sampler = loader.sampler
-        if isinstance(sampler, AlternatingDomainSampler) and loader.batch_size != sampler.batch_size:
+        if (
+            isinstance(sampler, AlternatingDomainSampler)
+            and loader.batch_size != sampler.batch_size
+        ):
             parts = ' + '.join(f'{kind}_per_batch={n}' for kind, n in sampler.per_batch.items())
             raise ValueError(
                 f'train_dataloader: batch_size is {loader.batch_size}, expected {sampler.batch_size} '

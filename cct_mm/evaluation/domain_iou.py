@@ -37,19 +37,21 @@ class DomainIoUMetric(BaseMetric):
             num_classes = len(self.dataset_meta['domains'][domain]['classes'])
             label = sample['gt_sem_seg']['data'].squeeze()
             prediction = sample['pred_sem_seg']['data'].squeeze().to(label)
-            areas = IoUMetric.intersect_and_union(
-                prediction, label, num_classes, self.ignore_index
-            )
+            areas = IoUMetric.intersect_and_union(prediction, label, num_classes, self.ignore_index)
             self.results.append((domain, *areas))
 
     def compute_metrics(self, results: list[tuple[str, Tensor, Tensor, Tensor, Tensor]]) -> dict:
         """Sum the counts by domain and divide."""
         metrics, means = {}, {}
         for domain, meta in self.dataset_meta['domains'].items():
-            counts = [(intersect, union) for name, intersect, union, _, _ in results if name == domain]
+            counts = [
+                (intersect, union) for name, intersect, union, _, _ in results if name == domain
+            ]
             if not counts:
                 continue
-            intersect, union = (torch.stack(list(c)).sum(dim=0).double() for c in zip(*counts, strict=True))
+            intersect, union = (
+                torch.stack(list(c)).sum(dim=0).double() for c in zip(*counts, strict=True)
+            )
             iou = 100 * intersect / union
             for name, value in zip(meta['classes'], iou.tolist(), strict=True):
                 metrics[f'{domain}/IoU.{name}'] = value
@@ -60,6 +62,8 @@ class DomainIoUMetric(BaseMetric):
 
     def _print(self, domain: str, classes: Sequence[str], iou: Tensor, mean: float) -> None:
         table = PrettyTable([domain, 'IoU'])
-        table.add_rows([[name, f'{value:.2f}'] for name, value in zip(classes, iou.tolist(), strict=True)])
+        table.add_rows(
+            [[name, f'{value:.2f}'] for name, value in zip(classes, iou.tolist(), strict=True)]
+        )
         table.add_row(['mean', f'{mean:.2f}'])
         print_log('\n' + table.get_string(), logger=MMLogger.get_current_instance())

@@ -166,7 +166,8 @@ class _GridFile:
         try:
             content = yaml.load(text, Loader=_UniqueKeyLoader)
         except yaml.YAMLError as error:
-            where = ' '.join(str(error).split())
+            mark = getattr(error, 'problem_mark', None)
+            where = f'line {mark.line + 1}, {error.problem}' if mark else str(error).split('\n')[0]
             raise GridError(f'{self.path}: not YAML, expected a mapping; correct {where}') from None
         fix = 'see configs/experiments/toy.yaml'
         self.require(isinstance(content, dict), 'the content', content, 'a mapping', fix)

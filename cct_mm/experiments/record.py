@@ -124,7 +124,7 @@ def make_record(
         'iterations': state['iterations'],
         'last_val': None if last is None else {'step': last, 'mIoU': curve[last]},
         'best_val': None if best is None else {'step': best, 'mIoU': curve[best]},
-        'train_seconds': round(state['train_seconds'], 1),
+        'train_seconds': round(state['train_seconds'], 3),
         'sessions': state['sessions'],
         'seconds_per_iteration': statistics.median(seconds) if seconds else None,
         'peak_memory_mb': max(_column(training, 'memory'), default=None),

@@ -124,9 +124,9 @@ def run_grid(
 ) -> list[Job]:
     """Run what isn't finished.
 
-    On SIGINT or SIGTERM the running processes get a SIGINT and ``grace_seconds`` to end, then they
-    are killed; a second signal kills them at once. What they have written is resumed by the next
-    call. To be called from the main thread, where signals arrive.
+    On SIGINT, SIGTERM or SIGHUP the running processes get a SIGINT and ``grace_seconds`` to end,
+    then they are killed; a second signal kills them at once. What they have written is resumed by
+    the next call. To be called from the main thread, where signals arrive.
 
     Args:
         grid: The grid.
@@ -237,7 +237,7 @@ class _Pool:
             finally:
                 self._stop([job for job in running if job._process], signals, grace_seconds)
             on_tick(jobs)
-        if signals:
+        if any(job.status in ('waiting', 'interrupted') for job in jobs):
             raise KeyboardInterrupt
 
     def _attempt(self, job: Job, step: Callable[[Job], None]) -> None:
@@ -481,9 +481,9 @@ def _locked(folder: Path) -> Iterator[IO]:
 
 @contextmanager
 def _signals_collected() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of raising anywhere, in the middle of a write for one."""
+    """Collect signals that end a process, instead of raising in the middle of a write."""
     received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {
         number: signal.signal(number, lambda number, _: received.append(number))
         for number in numbers

@@ -86,9 +86,7 @@ class Domain(BaseModule):
         logits = self.decode_head(features)
         if logits.shape[2:] == torch.Size(size):
             return logits
-        return resize(
-            logits, size, mode='bilinear', align_corners=self.decode_head.align_corners
-        )
+        return resize(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners)
 
     @torch.no_grad()
     def predict_target(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

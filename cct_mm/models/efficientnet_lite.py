@@ -45,7 +45,4 @@ def load_from_package(filename: str, map_location: str | None = None) -> dict:
             f'{filename}: the tensors of {path} do not match those of timm {timm.__version__}; '
             'install the versions of constraints.txt'
         )
-    return {
-        f'timm_model.{name}': weight
-        for name, weight in zip(expected, weights, strict=True)
-    }
+    return {f'timm_model.{name}': weight for name, weight in zip(expected, weights, strict=True)}

@@ -1,6 +1,15 @@
 """Cross-Consistency Training: perturbations, auxiliary decoders and the unsupervised loss."""
 
 from .auxiliary_bank import AuxiliaryBank
-from .consistency_reference import Target, consistency_reference
+from .consistency_fused import consistency_fused
+from .consistency_reference import consistency_reference
+from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
-__all__ = ['AuxiliaryBank', 'Target', 'consistency_reference']
+__all__ = [
+    'AuxiliaryBank',
+    'Target',
+    'UnsupervisedLoss',
+    'UnsupervisedTerms',
+    'consistency_fused',
+    'consistency_reference',
+]

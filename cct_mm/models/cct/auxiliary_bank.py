@@ -83,24 +83,20 @@ class AuxiliaryBank(BaseModule):
         pairs = zip(self.names, self.perturbations, strict=True)
         return sorted({name for name, perturbation in pairs if perturbation.guided})
 
-    def decode(self, k: int, z: Tensor, detach: bool = False) -> Tensor:
-        """Return the logits of decoder k.
+    def decoder(self, k: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return decoder k: its first layer [c, D], then weights and biases of its sub-pixel layers."""
+        first, *weights = [weight[k] for weight in self.weights]
+        return first, weights, [bias[k] for bias in self.biases]
 
-        Args:
-            k: Which decoder, 0 to K - 1.
-            z: Its perturbed input.
-            detach: Keep the weights out of the graph.
+    def decode(self, k: int, z: Tensor) -> Tensor:
+        """Return the logits of decoder k for its perturbed input.
 
         Shape:
             - z: [B, D, h, w]
             - output: [B, C, h stride, w stride]
         """
-        weights = [weight[k] for weight in self.weights]
-        biases = [bias[k] for bias in self.biases]
-        if detach:
-            weights = [weight.detach() for weight in weights]
-            biases = [bias.detach() for bias in biases]
-        return subpixel_decode(conv1x1(z, weights[0]), weights[1:], biases, self.last_relu)
+        first, weights, biases = self.decoder(k)
+        return subpixel_decode(conv1x1(z, first), weights, biases, self.last_relu)
 
 
 def build_perturbation(entry: dict) -> tuple[str, int, Perturbation]:

@@ -1,10 +1,12 @@
 """The unsupervised loss L_u: distances between main and auxiliary predictions (Eqs. 2, 7-9).
 
-Each distance is a pure function from two distributions per position to one number per position,
-summed over classes. :class:`ConsistencyLoss` averages them over positions.
+Each distance is a pair of pure functions that stand side by side: its value at each position, summed
+over classes, and value and gradient at once in closed form, for the fast path.
+:class:`ConsistencyLoss` averages over positions.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from mmseg.registry import MODELS
@@ -25,9 +27,40 @@ def mse(target: Tensor, log_prob: Tensor) -> Tensor:
     return (target - log_prob.exp()).square().sum(dim=1)
 
 
+def mse_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of :func:`mse` and its gradient with respect to the logits.
+
+    With e = y_a - y^u the gradient is ``2 w y_a (e - <y_a, e>)``.
+
+    Args:
+        target: y^u.
+        logits: The decoders' outputs; may be overwritten.
+        weight: w, of each position.
+
+    Shape:
+        - target: [C, P]
+        - logits: [G, C, P]
+        - weight: [P]
+        - output: [G], the weighted sum over positions; and [G, C, P]
+    """
+    prob = logits.softmax(dim=1)
+    error = prob - target
+    value = (error.square().sum(dim=1) * weight).sum(dim=1)
+    error -= (prob * error).sum(dim=1, keepdim=True)
+    return value, error.mul_(prob).mul_(2 * weight)
+
+
 def kl(target: Tensor, log_prob: Tensor) -> Tensor:
     """Eq. 8: KL(y^u || y_a) per position; arguments as :func:`mse`."""
     return (torch.xlogy(target, target) - target * log_prob).sum(dim=1)
+
+
+def kl_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of :func:`kl` and its gradient ``w (y_a - y^u)``; see :func:`mse_with_gradient`."""
+    log_prob = logits.log_softmax(dim=1)
+    entropy = torch.xlogy(target, target).sum(dim=0)
+    value = ((entropy - (target * log_prob).sum(dim=1)) * weight).sum(dim=1)
+    return value, log_prob.exp_().sub_(target).mul_(weight)
 
 
 def js(target: Tensor, log_prob: Tensor) -> Tensor:
@@ -36,13 +69,45 @@ def js(target: Tensor, log_prob: Tensor) -> Tensor:
     The released code has both divergences reversed.
     """
     prob = log_prob.exp()
-    log_mean = (0.5 * (target + prob)).clamp(min=torch.finfo(prob.dtype).tiny).log()
+    log_mean = _log_mean(target, prob)
     to_target = torch.xlogy(target, target) - target * log_mean
     to_prob = prob * (log_prob - log_mean)
     return 0.5 * (to_target + to_prob).sum(dim=1)
 
 
-DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {'mse': mse, 'kl': kl, 'js': js}
+def js_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of :func:`js` and its gradient; see :func:`mse_with_gradient`.
+
+    With a = log(y_a / m) / 2 the gradient is ``w y_a (a - <y_a, a>)``.
+    """
+    log_prob = logits.log_softmax(dim=1)
+    prob = log_prob.exp()
+    log_mean = _log_mean(target, prob)
+    entropy = torch.xlogy(target, target).sum(dim=0)
+    to_target = entropy - (target * log_mean).sum(dim=1)
+    half_log_ratio = log_prob.sub_(log_mean).mul_(0.5)
+    to_prob = (prob * half_log_ratio).sum(dim=1, keepdim=True)
+    value = ((0.5 * to_target + to_prob.squeeze(1)) * weight).sum(dim=1)
+    return value, half_log_ratio.sub_(to_prob).mul_(prob).mul_(weight)
+
+
+def _log_mean(target: Tensor, prob: Tensor) -> Tensor:
+    """Log of the mean of two distributions; where both are 0, any finite number."""
+    return (0.5 * (target + prob)).clamp(min=torch.finfo(prob.dtype).tiny).log()
+
+
+class Distance(NamedTuple):
+    """A distance measure d of Eq. 2."""
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    with_gradient: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+DISTANCES = {
+    'mse': Distance(mse, mse_with_gradient),
+    'kl': Distance(kl, kl_with_gradient),
+    'js': Distance(js, js_with_gradient),
+}
 
 
 def position_weight(
@@ -101,12 +166,12 @@ class ConsistencyLoss(nn.Module):
                 f'ConsistencyLoss: confidence is {confidence}, expected a probability in (0, 1), '
                 'e.g. 0.5, or None for no confidence mask'
             )
-        self.distance = distance
+        self.distance = DISTANCES[distance]
         self.over_classes = over_classes
         self.confidence = confidence
 
-    def weight(self, target: Tensor, valid: Tensor) -> Tensor:
-        """Return the weight of each position, the factor 1/C of ``over_classes`` included."""
+    def position_weight(self, target: Tensor, valid: Tensor) -> Tensor:
+        """Return :func:`position_weight`, the factor 1/C of ``over_classes`` included."""
         weight = position_weight(target, valid, self.confidence)
         return weight / target.shape[1] if self.over_classes == 'mean' else weight
 
@@ -116,12 +181,12 @@ class ConsistencyLoss(nn.Module):
         Args:
             target: y^u, the main head's probabilities, without gradient.
             logits: The auxiliary decoder's output before its softmax.
-            weight: From :meth:`weight`, once for all decoders.
+            weight: From :meth:`position_weight`, once for all decoders.
 
         Shape:
             - target, logits: [B, C, H, W]
             - weight: [B, H, W]
             - output: scalar
         """
-        distance = DISTANCES[self.distance](target, logits.float().log_softmax(dim=1))
+        distance = self.distance.value(target, logits.log_softmax(dim=1))
         return (distance * weight).sum()

@@ -42,9 +42,27 @@ class PairwiseLoss(nn.Module):
 
         Shape:
             - logits: [K, B, C, H, W] of the chosen decoders
-            - weight: [B, H, W], see ``ConsistencyLoss.weight``
+            - weight: [B, H, W], see ``ConsistencyLoss.position_weight``
             - output: scalar
         """
-        prob = logits.float().softmax(dim=2)
+        prob = logits.softmax(dim=2)
         variance = (prob - prob.mean(dim=0)).square().mean(dim=0).sum(dim=1)
         return (variance * weight).sum()
+
+    @staticmethod
+    def with_gradient(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the value of :meth:`forward` and its gradient with respect to the logits.
+
+        With e_k = y_a^k - mean the gradient is ``2 / K w y_a^k (e_k - <y_a^k, e_k>)``: the mean's own
+        derivative cancels, because the e_k add to zero.
+
+        Shape:
+            - logits: [K, C, P]
+            - weight: [P]
+            - output: scalar and [K, C, P]
+        """
+        prob = logits.softmax(dim=1)
+        error = prob - prob.mean(dim=0)
+        value = (error.square().mean(dim=0).sum(dim=0) * weight).sum()
+        error -= (prob * error).sum(dim=1, keepdim=True)
+        return value, error.mul_(prob).mul_(2 / len(logits) * weight)

@@ -6,12 +6,21 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from cct_mm.models.cct import AuxiliaryBank, Target, consistency_reference
+from cct_mm.models.cct import (
+    AuxiliaryBank,
+    Target,
+    UnsupervisedLoss,
+    UnsupervisedTerms,
+    consistency_fused,
+    consistency_reference,
+)
 from cct_mm.models.domain import Domain
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
 from .multi_domain import Batch, MultiDomainSegmentor
+
+PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
 
 
 @MODELS.register_module()
@@ -25,6 +34,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
         loss_pairwise: Config of Eq. 10, or None.
+        path: ``'fused'`` computes all auxiliary decoders at once, ``'reference'`` one after another as
+            the paper tells it; the results are the same to rounding, and so are checkpoints.
         **kwargs: As for :class:`MultiDomainSegmentor`.
 
     Raises:
@@ -38,12 +49,16 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         loss_consistency: dict = {'type': 'ConsistencyLoss'},  # noqa: B006
         unsupervised_weight: dict = {'final': 30.0},  # noqa: B006
         loss_pairwise: dict | None = None,
+        path: str = 'fused',
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.loss_consistency = MODELS.build(loss_consistency)
         self.loss_pairwise = MODELS.build(loss_pairwise) if loss_pairwise else None
         self.unsupervised_weight = RampUp(**unsupervised_weight)
+        if path not in PATHS:
+            raise ValueError(f'CCT: path is {path!r}, expected one of {", ".join(PATHS)}')
+        self.unsupervised_loss = PATHS[path]
         for domain in self.domains.values():
             domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
             if domain.auxiliary.guided and not domain.foreground_names:
@@ -69,25 +84,21 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
             samples=[sample.metainfo['draw'] for sample in unlabeled.samples],
         )
 
-        # d(y^u, g_a^k(p_k(z))) of every auxiliary decoder, in float32 whatever the encoder's precision
+        # w_u L_u = w_u 1/K sum_k d(y^u, g_a^k(p_k(z))), in float32 whatever the encoder's precision
+        terms = UnsupervisedTerms(
+            self.loss_consistency, self.unsupervised_weight(self.progress), self.loss_pairwise
+        )
         with torch.autocast(z.device.type, enabled=False):
-            distances, pairwise = consistency_reference(
-                domain.auxiliary, z.float(), target, self.loss_consistency, self.loss_pairwise
-            )
+            loss = self.unsupervised_loss(domain.auxiliary, z.float(), target, terms)
+        return {'loss_unsupervised': loss.total} | self._monitored(domain.auxiliary, loss)
 
-        # L_u = 1/K sum_k d_k, weighted by w_u(t)
-        weight = self.unsupervised_weight(self.progress)
-        losses = {'loss_consistency': weight * distances.mean()}
-        if pairwise is not None:
-            losses['loss_pairwise'] = self.loss_pairwise.weight * pairwise
-        return losses | self._monitored(domain.auxiliary, distances.detach())
-
-    def _monitored(self, bank: AuxiliaryBank, distances: Tensor) -> dict[str, Tensor]:
+    def _monitored(self, bank: AuxiliaryBank, loss: UnsupervisedLoss) -> dict[str, Tensor]:
         """Mean distance of each kind of perturbation, for the log; not trained on."""
         by_name = defaultdict(list)
-        for name, distance in zip(bank.names, distances, strict=True):
+        for name, distance in zip(bank.names, loss.distances, strict=True):
             by_name[name].append(distance)
-        return {f'distance {name}': torch.stack(d).mean() for name, d in by_name.items()}
+        values = {f'distance {name}': torch.stack(d).mean() for name, d in by_name.items()}
+        return values if loss.pairwise is None else values | {'pairwise': loss.pairwise}
 
     def _check_stride(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
         expected = tuple(side * bank.stride for side in z.shape[2:])

@@ -87,10 +87,15 @@ class MultiDomainSegmentor(EncoderDecoder):
             )
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
-        self.domains = ModuleDict({
-            name: Domain(name, **{**domain, 'decode_head': {**decode_head, **domain.get('decode_head', {})}})
-            for name, domain in domains.items()
-        })
+        self.domains = ModuleDict(
+            {
+                name: Domain(
+                    name,
+                    **{**domain, 'decode_head': {**decode_head, **domain.get('decode_head', {})}},
+                )
+                for name, domain in domains.items()
+            }
+        )
         self.train_cfg = None
         self.test_cfg = ConfigDict(test_cfg)
         self._set_active(next(iter(self.domains.values())))

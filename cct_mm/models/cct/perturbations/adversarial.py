@@ -3,23 +3,27 @@
 import torch
 from torch import Tensor
 
-from .base import PERTURBATIONS, AdditiveDirection, Context
+from .base import PERTURBATIONS, AdditiveDirection, Context, conv1x1
 
 
 @PERTURBATIONS.register_module(name='I-VAT')
 class IVAT(AdditiveDirection):
     r"""The direction in z that alters the decoder's own prediction the most.
 
-    The gradient of KL(p(z) || p(z + r)) at a small random r (Eq. 14) is, as r -> 0 along d, the
-    product of the KL's Hessian with d: :math:`J^T (diag(p) - p p^T) J d`. That limit is the default:
+    The gradient of KL(p(z) || p(z + r)) with respect to r (Eq. 14) is :math:`W^T g`, g its gradient
+    in the space of the decoder's first layer W, so the whole computation runs there, on c instead of
+    D channels: :math:`r_{adv} = \epsilon W^T g / ||W^T g||` (Eq. 15), with the norm, over all of an
+    image's positions, from :math:`g^T W W^T g`.
+
+    As r -> 0 along a random d, the gradient is the KL's Hessian times d. That limit is the default:
     it needs no step size and has no cancellation. In float32 the finite form is exact enough for
-    xi >= 0.1, while the xi = 1e-6 of the paper and the released code is rounding noise.
+    xi >= 0.1, while the xi = 1e-6 of the paper and the released code gives rounding noise.
 
     Args:
-        eps: Norm of the perturbation of each image, epsilon in Eq. 15.
+        eps: Norm of the perturbation of each image, epsilon in Eq. 15, > 0.
         xi: Norm of the starting point r (Eq. 13); None takes the limit xi -> 0.
-        start: Distribution of the starting direction: ``'normal'`` (Eq. 13) or ``'uniform'``, the
-            released code's U(-0.5, 0.5).
+        start: Distribution of the starting point: ``'normal'`` (Eq. 13) or ``'uniform'``, the
+            released code's U(-0.5, 0.5) scaled to norm xi.
 
     Raises:
         ValueError: For a start other than these two.
@@ -32,43 +36,24 @@ class IVAT(AdditiveDirection):
         self.xi = xi
         self.start = start
 
-    def draw(self, context: Context) -> Tensor:
-        """Return r_adv, [B, D, h, w]."""
-        z = context.z
-        if self.start == 'normal':
-            direction = context.normal('direction', *z.shape[1:])
-        else:
-            direction = context.uniform('direction', *z.shape[1:], low=-0.5, high=0.5)
-        direction = direction.to(z.dtype)
-        if self.xi is None:
-            gradient = _curvature_product(context, direction)
-        else:
-            start = self.xi * direction / _norm(direction)
-            gradient = _kl_gradient(context, start)
-        return self.eps * gradient / _norm(gradient).clamp(min=torch.finfo(z.dtype).tiny)
+    def draw(self, context: Context) -> tuple[Tensor, Tensor]:
+        """Return (s, W) with r_adv = W^T s, s [B, c, h, w]."""
+        gradient = context.kl_gradient(self._start(context), self.xi is None)
+        gram = context.weight @ context.weight.T
+        square = (gradient * conv1x1(gradient, gram)).sum(dim=(1, 2, 3), keepdim=True)
+        norm = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()
+        return self.eps * gradient / norm, context.weight
 
-
-def _norm(x: Tensor) -> Tensor:
-    """Euclidean norm of each image's map, [B, 1, 1, 1]."""
-    return x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-
-
-def _curvature_product(context: Context, direction: Tensor) -> Tensor:
-    """Hessian of the KL at r = 0 times ``direction``, by one jvp and one vjp of the decoder."""
-    logits, tangent = torch.func.jvp(context.decode, (context.z,), (direction,))
-    prob = logits.softmax(dim=1)
-    tangent = prob * (tangent - (prob * tangent).sum(dim=1, keepdim=True))
-    _, pull_back = torch.func.vjp(context.decode, context.z)
-    (gradient,) = pull_back(tangent * context.valid_pixels)
-    return gradient
-
-
-def _kl_gradient(context: Context, start: Tensor) -> Tensor:
-    """Eq. 14 at a finite starting point."""
-    log_prob = context.decode(context.z).log_softmax(dim=1)
-
-    def divergence(r: Tensor) -> Tensor:
-        perturbed = context.decode(context.z + r).log_softmax(dim=1)
-        return (log_prob.exp() * (log_prob - perturbed) * context.valid_pixels).sum()
-
-    return torch.func.grad(divergence)(start)
+    def _start(self, context: Context) -> Tensor:
+        """Return u = W r for the starting point r."""
+        size = context.z.shape[1:]
+        scale = 1.0 if self.xi is None else self.xi
+        if self.start == 'uniform':
+            r = context.uniform('start', *size, low=-0.5, high=0.5).to(context.z.dtype)
+            norm = r.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            return conv1x1(scale * r / norm, context.weight)
+        # Only r's part in W's row space counts: n ~ N(0, I) in an orthonormal basis Q of it, and
+        # W Q = R^T. The norm of all of r is sqrt(dim(z)) but for a part in a thousand (Eq. 13).
+        _, upper = torch.linalg.qr(context.weight.T)
+        n = context.normal('start', upper.shape[0], *size[1:]).to(context.z.dtype)
+        return conv1x1(scale / size.numel() ** 0.5 * n, upper.T)

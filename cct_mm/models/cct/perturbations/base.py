@@ -3,7 +3,7 @@
 ``draw(context) -> state`` makes all random or prediction-dependent choices, ``perturb(z, state)``
 applies them to z as the paper writes it, and ``project(z, weight, state)`` gives the 1x1 convolution
 of the perturbed map, ``weight @ perturb(z, state)``, without ever making it. A perturbation of a known
-form (the four classes below) only writes ``draw``.
+form (the four classes at the end) only writes ``draw``.
 """
 
 from abc import ABC, abstractmethod
@@ -49,21 +49,28 @@ class Guidance:
 
 @dataclass
 class Context:
-    """All that ``draw`` may look at, for one auxiliary decoder in one step.
+    """All that ``draw`` may look at, for one auxiliary decoder in one step; nothing carries gradient.
 
     Args:
-        z: The encoder's output, [B, D, h, w], without gradient.
+        z: The encoder's output.
+        weight: W, the decoder's first layer, which every perturbation meets first.
         guidance: The main head's view of the batch.
-        decode: This decoder's logits [B, C, H, W] for a map [B, D, h, w], weights without gradient.
-        valid_pixels: [B, 1, H, W] bool, False on padding.
+        kl_gradient: ``kl_gradient(u, at_zero)`` returns the gradient with respect to u of
+            KL(p(y) || p(y + u)) summed over the image, where y = W z and p is the decoder's softmax:
+            at u itself, or, ``at_zero``, its derivative along u at 0 (the KL's Hessian times u).
         key: What makes this decoder's draws its own: seed, domain, iteration, decoder.
         samples: For each image of the batch the number that identifies it in the whole run.
+
+    Shape:
+        - z: [B, D, h, w]
+        - weight: [c, D]
+        - u and the result of kl_gradient: [B, c, h, w]
     """
 
     z: Tensor
+    weight: Tensor
     guidance: Guidance
-    decode: Callable[[Tensor], Tensor]
-    valid_pixels: Tensor
+    kl_gradient: Callable[[Tensor, bool], Tensor]
     key: tuple[keyed.Part, ...]
     samples: list[keyed.Part]
 
@@ -114,8 +121,16 @@ def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(z, weight[:, :, None, None])
 
 
+def outer(grad: Tensor, z: Tensor) -> Tensor:
+    """Return the sum over images and positions of ``grad z^T``: [c, D] of [B, c, h, w], [B, D, h, w]."""
+    return torch.einsum('bcp,bdp->cd', grad.flatten(2), z.flatten(2))
+
+
 class Perturbation(ABC):
     """One of the paper's p_r (Section 3.2.3). It has parameters, but nothing that is learned.
+
+    A subclass of one of the forms below writes ``draw`` alone. One that fits no form writes ``draw``
+    and ``perturb``: it works on the fast path too, at the cost of a perturbed copy of z.
 
     Attributes:
         guided: Whether ``draw`` reads the foreground, so that the domain has to name its classes.
@@ -131,46 +146,102 @@ class Perturbation(ABC):
     def perturb(self, z: Tensor, state: Any) -> Tensor:
         """Return the perturbed map z~, [B, D, h, w]."""
 
-    @abstractmethod
     def project(self, z: Tensor, weight: Tensor, state: Any) -> Tensor:
-        """Return ``conv1x1(perturb(z, state), weight)``, [B, C, h, w], the cheap way."""
+        """Return ``conv1x1(perturb(z, state), weight)``, the cheap way.
+
+        Shape:
+            - z: [B, D, h, w]
+            - weight: [c, D]
+            - output: [B, c, h, w]
+        """
+        return conv1x1(self.perturb(z, state), weight)
+
+    def project_backward(
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients of :meth:`project` with respect to z and weight, for ``grad`` of its output.
+
+        Shape:
+            - grad: [B, c, h, w]
+            - output: [B, D, h, w] and [c, D]
+        """
+        _, pull_back = torch.func.vjp(lambda z, weight: self.project(z, weight, state), z, weight)
+        return pull_back(grad)
 
 
 class SpatialMask(Perturbation):
-    """Whole positions are dropped: ``z * M``, M [B, 1, h, w]. Mask the C projected channels instead."""
+    """Whole positions are dropped: ``z * M``, M [B, 1, h, w]. Mask the c projected channels instead."""
 
-    def perturb(self, z: Tensor, state: Tensor) -> Tensor:  # noqa: D102
+    def perturb(self, z: Tensor, state: Tensor) -> Tensor:
+        """Return ``z * M``."""
         return z * state
 
-    def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:  # noqa: D102
+    def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:
+        """Return ``(W z) * M``."""
         return conv1x1(z, weight) * state
+
+    def project_backward(
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``W^T (grad * M)`` and ``(grad * M) z^T``."""
+        grad = grad * state
+        return conv1x1(grad, weight.T), outer(grad, z)
 
 
 class ChannelMask(Perturbation):
     """Whole channels are scaled: ``z * m``, m [B, D, 1, 1]. Fold m into the weight of each image."""
 
-    def perturb(self, z: Tensor, state: Tensor) -> Tensor:  # noqa: D102
+    def perturb(self, z: Tensor, state: Tensor) -> Tensor:
+        """Return ``z * m``."""
         return z * state
 
-    def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:  # noqa: D102
-        return torch.einsum('bcd,bdhw->bchw', weight * state[:, None, :, 0, 0], z)
+    def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:
+        """Return ``(W diag(m)) z``."""
+        folded = weight * state.flatten(1).unsqueeze(1)
+        return (folded @ z.flatten(2)).unflatten(2, z.shape[2:])
+
+    def project_backward(
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``m * (W^T grad)`` and ``(grad z^T) diag(m)``, summed over images."""
+        by_image = grad.flatten(2) @ z.flatten(2).transpose(1, 2)
+        return state * conv1x1(grad, weight.T), (by_image * state.flatten(1).unsqueeze(1)).sum(0)
 
 
 class MultiplicativeNoise(Perturbation):
-    """``z * (1 + N)``, N [1, D, h, w] shared by the batch: one convolution of a scaled z."""
+    """``(z * N) + z``, N [1, D, h, w] shared by the batch: one convolution of a scaled z."""
 
-    def perturb(self, z: Tensor, state: Tensor) -> Tensor:  # noqa: D102
+    def perturb(self, z: Tensor, state: Tensor) -> Tensor:
+        """Return ``(z * N) + z``."""
         return z * state + z
 
-    def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:  # noqa: D102
-        return conv1x1(z * (1 + state), weight)
+    def project_backward(
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``(1 + N) * (W^T grad)`` and ``grad (z~)^T``."""
+        back = conv1x1(grad, weight.T)
+        return back.addcmul_(back, state), outer(grad, self.perturb(z, state))
 
 
 class AdditiveDirection(Perturbation):
-    """``z + r``, r [B, D, h, w] without gradient: the projection is a sum of two."""
+    """``z + W^T s``, with s [B, c, h, w] and the decoder's own first layer W, neither with gradient.
 
-    def perturb(self, z: Tensor, state: Tensor) -> Tensor:  # noqa: D102
-        return z + state
+    Any other addend would have no effect beyond its part in W's row space. The state is (s, W).
+    """
 
-    def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:  # noqa: D102
-        return conv1x1(z, weight) + conv1x1(state, weight)
+    def perturb(self, z: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
+        """Return ``z + W^T s``."""
+        s, fixed = state
+        return z + conv1x1(s, fixed.T)
+
+    def project(self, z: Tensor, weight: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
+        """Return ``W z + (W W^T) s``: a product of c x c, no map of D channels."""
+        s, fixed = state
+        return conv1x1(z, weight) + conv1x1(s, weight @ fixed.T)
+
+    def project_backward(
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return ``W^T grad`` and ``grad z^T + (grad s^T) W``."""
+        s, fixed = state
+        return conv1x1(grad, weight.T), outer(grad, z) + outer(grad, s) @ fixed

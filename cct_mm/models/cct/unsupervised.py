@@ -1,0 +1,77 @@
+"""What the auxiliary decoders learn from, and what comes out: the interface of both paths."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from cct_mm import keyed
+from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
+
+from .auxiliary_bank import AuxiliaryBank
+from .perturbations import Guidance
+
+
+@dataclass
+class Target:
+    """What the auxiliary decoders are held to, for one batch of unlabeled images.
+
+    Args:
+        prob: y^u = softmax of the main head's logits, without gradient.
+        valid: True on the image, False on padding.
+        foreground: Which classes are foreground (things).
+        key: What makes the step's draws its own: seed, domain, iteration.
+        samples: For each image the number that identifies it in the whole run.
+
+    Shape:
+        - prob: [B, C, H, W], float32
+        - valid: [B, 1, H, W], bool
+        - foreground: [C], bool
+    """
+
+    prob: Tensor
+    valid: Tensor
+    foreground: Tensor
+    key: tuple[keyed.Part, ...]
+    samples: list[keyed.Part]
+
+    def guidance(self, size: tuple[int, int]) -> Guidance:
+        """Bring the main prediction to z's size (h, w)."""
+        labels = F.interpolate(self.prob, size, mode='nearest').argmax(dim=1)
+        valid = F.interpolate(self.valid.float(), size, mode='nearest') > 0
+        foreground = self.foreground[labels].unsqueeze(1) & valid
+        return Guidance(labels, foreground, valid)
+
+
+@dataclass
+class UnsupervisedTerms:
+    """The terms of the unsupervised loss and their weights in this iteration.
+
+    Args:
+        consistency: The distance d of Eq. 2.
+        consistency_weight: w_u(t) of Eq. 3.
+        pairwise: Eq. 10 with its own weight, or None.
+    """
+
+    consistency: ConsistencyLoss
+    consistency_weight: float
+    pairwise: PairwiseLoss | None = None
+
+    def compared(self, bank: AuxiliaryBank, target: Target) -> list[int]:
+        """Return the decoders that Eq. 10 compares in this step; none without it."""
+        return self.pairwise.subset(len(bank), *target.key) if self.pairwise else []
+
+
+@dataclass
+class UnsupervisedLoss:
+    """Value of the unsupervised loss.
+
+    Args:
+        total: w_u L_u + w_p L_P-Wise, with gradient.
+        distances: d(y^u, y_a^k) of each decoder, [K], without gradient.
+        pairwise: L_P-Wise before its weight, without gradient, or None.
+    """
+
+    total: Tensor
+    distances: Tensor
+    pairwise: Tensor | None

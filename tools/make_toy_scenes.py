@@ -1,0 +1,36 @@
+"""Write ToyScenes, two small procedural domains, to ``data/ToyScenes``.
+
+Takes a few seconds. Data that are there already are checked and left as they are.
+
+Example:
+    python tools/make_toy_scenes.py --root data
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cct_mm.datasets.toy_scenes import write_toy_scenes
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the data.
+
+    Args:
+        argv: Command line without the program's name. Default: that of the process.
+    """
+    parser = argparse.ArgumentParser(description='Write ToyScenes, two small procedural domains.')
+    parser.add_argument('--root', type=Path, default=Path('data'), help='folder of the data sets')
+    parser.add_argument(
+        '--force', action='store_true', help='replace data of another version or with changed files'
+    )
+    args = parser.parse_args(argv)
+    print(write_toy_scenes(args.root, force=args.force))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except OSError as error:
+        sys.exit(f'make_toy_scenes: {error}')
