@@ -30,13 +30,13 @@ def key(*parts: Part) -> int:
 
 
 def generator(*parts: Part, device: torch.device | str = 'cpu') -> torch.Generator:
-    """Return a fresh generator on ``device``, seeded by the key of ``parts``; no host synchronisation."""
+    """Return a fresh generator on ``device``, seeded by the key of ``parts``."""
     return torch.Generator(device=device).manual_seed(key(*parts))
 
 
 @contextmanager
 def global_generators_seeded(*parts: Part) -> Iterator[None]:
-    """Seed Python's, NumPy's and PyTorch's (CPU) global generators by a key, and restore them after.
+    """Seed Python's, NumPy's and PyTorch's (CPU) global generators by a key; restore them after.
 
     mmcv's and mmseg's transforms draw from these globals; inside this context their draws belong to
     one sample and to nothing else.

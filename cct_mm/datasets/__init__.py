@@ -4,7 +4,6 @@ from .camvid import CamVidDataset
 from .file_lists import ListDataset
 from .multi_domain import Draw, MultiDomainDataset
 from .samplers import AlternatingDomainSampler
-
 from .toy_scenes import ToyScenesDataset
 from .transforms import LoadCheckedAnnotations, LoadCheckedImage
 

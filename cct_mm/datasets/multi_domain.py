@@ -63,8 +63,8 @@ class MultiDomainDataset(Dataset):
             for supervision, config in sources.items():
                 if supervision not in SUPERVISIONS:
                     raise ValueError(
-                        f'MultiDomainDataset: domain {domain} has a source {supervision!r}, expected '
-                        f'one of {", ".join(SUPERVISIONS)}'
+                        f'MultiDomainDataset: domain {domain} has a source {supervision!r}, '
+                        f'expected one of {", ".join(SUPERVISIONS)}'
                     )
                 self.sources.append(Source(domain, supervision, DATASETS.build(config)))
         for source in self.sources:
@@ -93,13 +93,14 @@ class MultiDomainDataset(Dataset):
         classes = source.dataset.metainfo['classes']
         if tuple(classes) != tuple(first.dataset.metainfo['classes']):
             raise ValueError(
-                f'{name}: its classes {classes} differ from those of the {first.supervision} source, '
-                f'{first.dataset.metainfo["classes"]}; all sources of a domain share its label space'
+                f'{name}: its classes {classes} differ from those of the {first.supervision} '
+                f'source, {first.dataset.metainfo["classes"]}; all sources of a domain share its '
+                'label space'
             )
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Every domain's classes and palette; those of the first also where mmseg looks for them."""
+        """Every domain's classes and palette; the first's also where mmseg looks."""
         domains = {}
         for source in self.sources:
             meta = source.dataset.metainfo

@@ -14,14 +14,14 @@ from .multi_domain import Draw, MultiDomainDataset
 
 @DATA_SAMPLERS.register_module()
 class AlternatingDomainSampler(Sampler[Draw]):
-    """Endless draws for an iteration-based loop: iteration t trains domain ``order[t mod len(order)]``.
+    """Endless draws for an iteration-based loop: iteration t trains ``order[t mod len(order)]``.
 
     Each iteration yields ``labeled_per_batch`` draws of the domain's labeled source, then
     ``unlabeled_per_batch`` of its unlabeled source; the dataloader's ``batch_size`` is their sum. A
     source is gone through in a new order each time it has been seen whole. Everything is a function
-    of (seed, rank, iteration): draw number j of a source is the same image with the same augmentation
-    on one GPU or eight, with any number of workers, and after a resume. Over the ranks, an iteration
-    draws what a single process would with batches that much larger.
+    of (seed, rank, iteration): draw number j of a source is the same image with the same
+    augmentation on one GPU or eight, with any number of workers, and after a resume. Over the
+    ranks, an iteration draws what a single process would with batches that much larger.
 
     Args:
         dataset: A ``MultiDomainDataset``; the runner passes it.
@@ -73,8 +73,8 @@ class AlternatingDomainSampler(Sampler[Draw]):
             for kind in self.per_batch:
                 if not self.dataset.has_source(domain, kind):
                     raise ValueError(
-                        f'AlternatingDomainSampler: {kind}_per_batch is {self.per_batch[kind]}, but '
-                        f'domain {domain} has no {kind} source; add {kind}=dict(...) to '
+                        f'AlternatingDomainSampler: {kind}_per_batch is {self.per_batch[kind]}, '
+                        f'but domain {domain} has no {kind} source; add {kind}=dict(...) to '
                         f'train_dataloader.dataset.domains.{domain}, or set {kind}_per_batch=0'
                     )
 

@@ -7,7 +7,7 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Convert the model to the channels-last memory format before it runs; results stay the same."""
+    """Convert the model to the channels-last memory format; results stay the same."""
 
     def before_run(self, runner) -> None:
         """Called by the runner."""

@@ -26,8 +26,8 @@ class DomainCheckHook(Hook):
         ):
             parts = ' + '.join(f'{kind}_per_batch={n}' for kind, n in sampler.per_batch.items())
             raise ValueError(
-                f'train_dataloader: batch_size is {loader.batch_size}, expected {sampler.batch_size} '
-                f'= {parts} of its sampler; make them agree'
+                f'train_dataloader: batch_size is {loader.batch_size}, expected '
+                f'{sampler.batch_size} = {parts} of its sampler; make them agree'
             )
 
     def before_val(self, runner) -> None:
@@ -50,6 +50,7 @@ class DomainCheckHook(Hook):
             if tuple(meta['classes']) != expected:
                 raise ValueError(
                     f'{name}: domain {domain} has {len(meta["classes"])} classes '
-                    f'{list(meta["classes"])}, expected the {len(expected)} of model.domains.{domain}, '
-                    f'{list(expected)}; both come from configs/_base_/domains/{domain}.py'
+                    f'{list(meta["classes"])}, expected the {len(expected)} of '
+                    f'model.domains.{domain}, {list(expected)}; both come from '
+                    f'configs/_base_/domains/{domain}.py'
                 )

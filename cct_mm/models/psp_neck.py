@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class PSPNeck(BaseModule):
     """Pyramid pooling module whose output is z, the feature map that CCT perturbs.
 
-    mmseg has it inside ``PSPHead``; here it belongs to the shared encoder, because the main head and
-    all auxiliary decoders start from its output.
+    mmseg has it inside ``PSPHead``; here it belongs to the shared encoder, because the main head
+    and all auxiliary decoders start from its output.
 
     Args:
         in_channels: Channels of the backbone's map that is pooled.
@@ -33,8 +33,8 @@ class PSPNeck(BaseModule):
         - output: tuple of one map [B, out_channels, h, w]
 
     Raises:
-        ValueError: In training with a batch of one image per device: bin 1 pools to 1x1, where batch
-            normalisation has a single value per channel.
+        ValueError: In training with a batch of one image per device: bin 1 pools to 1x1, where
+            batch normalisation has a single value per channel.
     """
 
     def __init__(

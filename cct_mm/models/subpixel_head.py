@@ -28,14 +28,15 @@ def num_doublings(stride: int, owner: str) -> int:
     doublings = int(math.log2(stride)) if stride > 1 else 0
     if doublings < 1 or 2**doublings != stride:
         raise ValueError(
-            f'{owner}: stride is {stride}, expected a power of two >= 2 (each sub-pixel convolution '
-            'doubles the size); set it to the stride of the encoder, 8 for a -d8 backbone'
+            f'{owner}: stride is {stride}, expected a power of two >= 2 (each sub-pixel '
+            'convolution doubles the size); set it to the stride of the encoder, 8 for a -d8 '
+            'backbone'
         )
     return doublings
 
 
 def subpixel_shapes(in_channels: int, channels: int, num_classes: int, doublings: int) -> list:
-    """Return the [out, in] shapes of all weights: the reduction, then one per sub-pixel convolution."""
+    """Return the [out, in] shapes of all weights: the reduction, then the sub-pixel layers."""
     widths = [channels] * doublings + [num_classes]
     return [(channels, in_channels)] + [
         (4 * wide_out, wide_in) for wide_in, wide_out in zip(widths[:-1], widths[1:], strict=True)
@@ -46,9 +47,9 @@ def subpixel_shapes(in_channels: int, channels: int, num_classes: int, doublings
 def init_subpixel_(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
     """Initialise one decoder in place: Kaiming normal, ICNR for the sub-pixel convolutions.
 
-    ICNR gives the four outputs that become one 2x2 block the same weights, so that the network starts
-    as nearest-neighbour upsampling, without a checkerboard. Biases are PyTorch's default, untied, as
-    in the released code.
+    ICNR gives the four outputs that become one 2x2 block the same weights, so that the network
+    starts as nearest-neighbour upsampling, without a checkerboard. Biases are PyTorch's default,
+    untied, as in the released code.
 
     Args:
         weights: [out, in] of the reduction, then of each sub-pixel convolution; out = 4 x channels.
@@ -121,8 +122,8 @@ class SubPixelHead(BaseDecodeHead):
         channels = channels or num_classes
         kwargs = {'in_index': -1, 'dropout_ratio': 0, **kwargs, 'init_cfg': None}
         super().__init__(in_channels, channels, num_classes=num_classes, **kwargs)
-        # mmseg's final 1x1 convolution; here the last sub-pixel convolution takes its place, and DDP
-        # refuses parameters that get no gradient.
+        # mmseg's final 1x1 convolution; here the last sub-pixel convolution takes its place, and
+        # DDP refuses parameters that get no gradient.
         del self.conv_seg
         self.stride = stride
         self.last_relu = last_relu
@@ -137,7 +138,7 @@ class SubPixelHead(BaseDecodeHead):
         init_subpixel_(self.weights, self.biases)
 
     def init_weights(self) -> None:
-        """Do nothing: the weights were drawn in the constructor, mmengine's default would redraw them."""
+        """Do nothing: the constructor drew the weights."""
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return logits at the size of the encoder's input."""

@@ -1,8 +1,8 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/domains/camvid_176x240.py',
-    '../_base_/models/efficientnet-lite0_psp.py',
-    '../_base_/schedules/sgd_poly_600.py',
+    '../_base_/models/efficientnet-lite0_jpu.py',
+    '../_base_/schedules/sgd_poly_400.py',
 ]
 model = dict(domains=dict(camvid={{_base_.camvid}}))
 train_dataloader = dict(

@@ -21,8 +21,8 @@ class AuxiliaryBank(BaseModule):
     """K decoders in stacked weights: one tensor a layer, whose first axis is the decoder.
 
     Args:
-        perturbations: One entry a kind: ``dict(type='F-Noise', num=6, range=0.3)``, where ``num`` is
-            how many decoders it gets and the rest are the perturbation's own arguments.
+        perturbations: One entry a kind: ``dict(type='F-Noise', num=6, range=0.3)``, where ``num``
+            is how many decoders it gets and the rest are the perturbation's own arguments.
         in_channels: Channels D of z.
         num_classes: Number of classes C.
         stride: Input pixels per position of z, a power of two.
@@ -34,8 +34,8 @@ class AuxiliaryBank(BaseModule):
         names: The paper's name of each.
 
     Raises:
-        ValueError: For an unknown perturbation, a count below 1, wrong arguments, an empty list, or a
-            stride that is not a power of two.
+        ValueError: For an unknown perturbation, a count below 1, wrong arguments, an empty list, or
+            a stride that is not a power of two.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class AuxiliaryBank(BaseModule):
         return sorted({name for name, perturbation in pairs if perturbation.guided})
 
     def decoder(self, k: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return decoder k: its first layer [c, D], then weights and biases of its sub-pixel layers."""
+        """Return decoder k: first layer [c, D], weights and biases of its sub-pixel layers."""
         first, *weights = [weight[k] for weight in self.weights]
         return first, weights, [bias[k] for bias in self.biases]
 
@@ -100,7 +100,7 @@ class AuxiliaryBank(BaseModule):
 
 
 def build_perturbation(entry: dict) -> tuple[str, int, Perturbation]:
-    """Build one entry of ``perturbations``; return its name, its number of decoders and the object."""
+    """Build one entry of ``perturbations``: its name, number of decoders and the object."""
     arguments = dict(entry)
     name = arguments.pop('type', None)
     count = arguments.pop('num', 1)
@@ -113,8 +113,8 @@ def build_perturbation(entry: dict) -> tuple[str, int, Perturbation]:
         )
     if not isinstance(count, int) or count < 1:
         raise ValueError(
-            f'AuxiliaryBank: num is {count!r} for {name}, expected the number of its decoders, >= 1; '
-            'leave the entry out to do without it'
+            f'AuxiliaryBank: num is {count!r} for {name}, expected the number of its decoders, '
+            '>= 1; leave the entry out to do without it'
         )
     try:
         return name, count, cls(**arguments)

@@ -2,8 +2,8 @@
 
 The same mathematics as ``consistency_reference.py``, to rounding. It rests on three facts:
 
-- A decoder is a tree over each position of z (``decoder_tree.py``), so a chunk of positions goes from
-  the first layer's output to the loss and back on its own, in memory of the chunk's size.
+- A decoder is a tree over each position of z (``decoder_tree.py``), so a chunk of positions goes
+  from the first layer's output to the loss and back on its own, in memory of the chunk's size.
 - The losses are sums over pixels, so each chunk's gradient is known with its value.
 - The first layer is linear, so every perturbation acts on its few output channels
   (``Perturbation.project``), and z is never copied once a decoder.
@@ -24,7 +24,7 @@ from .perturbations.base import conv1x1
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
 GROUP_SIZE = 8
-"""Decoders computed side by side: enough for efficient products, and memory that K does not enter."""
+"""Decoders computed side by side: efficient products, in memory that K does not enter."""
 
 CHUNK_ELEMENTS = {'cpu': 2**18, 'cuda': 2**25}
 """Numbers in the logits of one chunk: they fit a core's cache on a CPU, and fill a GPU."""
@@ -107,7 +107,7 @@ class _Computation:
         self.pairwise = z.new_zeros(())
 
     def run(self) -> None:
-        """Go through the decoders in groups; the compared ones (Eq. 10) form a group of their own."""
+        """Go through the decoders in groups; the compared ones (Eq. 10) form one of their own."""
         compared = self.terms.compared(self.bank, self.target)
         if compared:
             self._group(compared, pairwise=True)
@@ -205,7 +205,7 @@ class _Computation:
         weights: list[Tensor],
         biases: list[Tensor],
     ) -> Tensor:
-        """Return the KL's gradient (see ``Context``) on a chunk: [c, P] from y and u of that shape."""
+        """Return the KL's gradient (see ``Context``) on a chunk: [c, P], like y and u."""
         y, u = y[None].contiguous(), u[None].contiguous()
         last_relu = self.bank.last_relu
         maps = decoder_tree.forward(y, weights, biases, last_relu)

@@ -1,11 +1,12 @@
 """The sub-pixel decoders as per-position trees: forward and backward without a single shuffle.
 
-A decoder is 1x1 convolutions and 2x2 shuffles, so a position of z makes its own stride x stride block
-of pixels and sees no other position. Kept as ``[G, channels, positions]`` (G decoders side by side), a
-sub-pixel convolution is one batched matrix product to ``[G, 4 channels, positions]``, and its shuffle
-is a view as ``[G, channels, 4 positions]``: the row c * 4 + s of the product holds child s of every
-position. After n of them the pixels stand in *tree order*, ``s_n, ..., s_1, position``, in which
-everything that is a sum over pixels can be computed; the target is brought into it once.
+A decoder is 1x1 convolutions and 2x2 shuffles, so a position of z makes its own stride x stride
+block of pixels and sees no other position. Kept as ``[G, channels, positions]`` (G decoders side by
+side), a sub-pixel convolution is one batched matrix product to ``[G, 4 channels, positions]``, and
+its shuffle is a view as ``[G, channels, 4 positions]``: the row c * 4 + s of the product holds
+child s of every position. After n of them the pixels stand in *tree order*, ``s_n, ..., s_1,
+position``, in which everything that is a sum over pixels can be computed; the target is brought
+into it once.
 """
 
 from collections.abc import Sequence

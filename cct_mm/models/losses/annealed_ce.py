@@ -26,7 +26,8 @@ def annealed_cross_entropy(
     Args:
         logits: Main head's output.
         labels: Class of each pixel.
-        threshold: eta in [0, 1]: pixels whose true class has at least this probability are left out.
+        threshold: eta in [0, 1]: pixels whose true class has at least this probability are left
+            out.
         ignore_index: Label of pixels that count nowhere.
         class_weight: Weight of each class, [C].
         average_over: What N counts: ``'valid'``, all pixels with a label (Eq. 4, whose 1/|D_l| does
@@ -42,7 +43,8 @@ def annealed_cross_entropy(
     """
     if average_over not in ('valid', 'kept'):
         raise ValueError(
-            f"ab-CE: average_over is {average_over!r}, expected 'valid' (Eq. 4) or 'kept' (released)"
+            f"ab-CE: average_over is {average_over!r}, expected 'valid' (Eq. 4) or 'kept' "
+            '(released code)'
         )
     valid = labels != ignore_index
     loss = F.cross_entropy(logits, labels, reduction='none', ignore_index=ignore_index)
@@ -96,7 +98,7 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         ignore_index: int = 255,
         **kwargs,
     ) -> Tensor:
-        """Return the loss; mmseg's pixel samplers (``weight``) have no place beside ab-CE's own choice.
+        """Return the loss; ``weight``, of mmseg's pixel samplers, has no place beside ab-CE.
 
         Raises:
             ValueError: If a pixel sampler gave weights.

@@ -1,7 +1,7 @@
 """The unsupervised loss L_u: distances between main and auxiliary predictions (Eqs. 2, 7-9).
 
-Each distance is a pair of pure functions that stand side by side: its value at each position, summed
-over classes, and value and gradient at once in closed form, for the fast path.
+Each distance is a pair of pure functions that stand side by side: its value at each position,
+summed over classes, and value and gradient at once in closed form, for the fast path.
 :class:`ConsistencyLoss` averages over positions.
 """
 

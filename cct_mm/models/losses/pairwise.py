@@ -11,8 +11,8 @@ from cct_mm import keyed
 class PairwiseLoss(nn.Module):
     r"""Eq. 10: :math:`\frac{1}{K} \sum_k (y_a^k - \bar y_a)^2` over a random subset of decoders.
 
-    Averaged over positions like L_u, and over classes where L_u is. Its gradient reaches the encoder
-    and the auxiliary decoders (the released code computed it but never propagated it).
+    Averaged over positions like L_u, and over classes where L_u is. Its gradient reaches the
+    encoder and the auxiliary decoders (the released code computed it but never propagated it).
 
     Args:
         weight: Factor on the term in the total loss.
@@ -53,8 +53,8 @@ class PairwiseLoss(nn.Module):
     def with_gradient(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the value of :meth:`forward` and its gradient with respect to the logits.
 
-        With e_k = y_a^k - mean the gradient is ``2 / K w y_a^k (e_k - <y_a^k, e_k>)``: the mean's own
-        derivative cancels, because the e_k add to zero.
+        With e_k = y_a^k - mean the gradient is ``2 / K w y_a^k (e_k - <y_a^k, e_k>)``: the mean's
+        own derivative cancels, because the e_k add to zero.
 
         Shape:
             - logits: [K, C, P]

@@ -1,4 +1,4 @@
-"""Cross-Consistency Training (paper, Section 3.2, Algorithm 1): what it does with unlabeled images."""
+"""Cross-Consistency Training (paper, Section 3.2, Algorithm 1): the use of unlabeled images."""
 
 from collections import defaultdict
 
@@ -34,8 +34,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
         loss_pairwise: Config of Eq. 10, or None.
-        path: ``'fused'`` computes all auxiliary decoders at once, ``'reference'`` one after another as
-            the paper tells it; the results are the same to rounding, and so are checkpoints.
+        path: ``'fused'`` computes all auxiliary decoders at once, ``'reference'`` one after another
+            as the paper tells it; the results are the same to rounding, and so are checkpoints.
         **kwargs: As for :class:`MultiDomainSegmentor`.
 
     Raises:
@@ -64,8 +64,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
             if domain.auxiliary.guided and not domain.foreground_names:
                 raise ValueError(
                     f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '
-                    'objects, but the domain names no foreground classes; add foreground=(...) with '
-                    'its things to the domain, or leave these perturbations out'
+                    'objects, but the domain names no foreground classes; add foreground=(...) '
+                    'with its things to the domain, or leave these perturbations out'
                 )
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:

@@ -11,9 +11,9 @@ class IVAT(AdditiveDirection):
     r"""The direction in z that alters the decoder's own prediction the most.
 
     The gradient of KL(p(z) || p(z + r)) with respect to r (Eq. 14) is :math:`W^T g`, g its gradient
-    in the space of the decoder's first layer W, so the whole computation runs there, on c instead of
-    D channels: :math:`r_{adv} = \epsilon W^T g / ||W^T g||` (Eq. 15), with the norm, over all of an
-    image's positions, from :math:`g^T W W^T g`.
+    in the space of the decoder's first layer W, so the whole computation runs there, on c instead
+    of D channels: :math:`r_{adv} = \epsilon W^T g / ||W^T g||` (Eq. 15), with the norm, over all of
+    an image's positions, from :math:`g^T W W^T g`.
 
     As r -> 0 along a random d, the gradient is the KL's Hessian times d. That limit is the default:
     it needs no step size and has no cancellation. In float32 the finite form is exact enough for

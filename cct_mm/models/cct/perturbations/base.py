@@ -1,9 +1,9 @@
 """What a perturbation p_r is: three functions, and the algebraic form that makes it cheap.
 
 ``draw(context) -> state`` makes all random or prediction-dependent choices, ``perturb(z, state)``
-applies them to z as the paper writes it, and ``project(z, weight, state)`` gives the 1x1 convolution
-of the perturbed map, ``weight @ perturb(z, state)``, without ever making it. A perturbation of a known
-form (the four classes at the end) only writes ``draw``.
+applies them to z as the paper writes it, and ``project(z, weight, state)`` gives the 1x1
+convolution of the perturbed map, ``weight @ perturb(z, state)``, without ever making it. A
+perturbation of a known form (the four classes at the end) only writes ``draw``.
 """
 
 from abc import ABC, abstractmethod
@@ -49,15 +49,16 @@ class Guidance:
 
 @dataclass
 class Context:
-    """All that ``draw`` may look at, for one auxiliary decoder in one step; nothing carries gradient.
+    """All that ``draw`` may look at, for one decoder in one step; nothing carries gradient.
 
     Args:
         z: The encoder's output.
         weight: W, the decoder's first layer, which every perturbation meets first.
         guidance: The main head's view of the batch.
         kl_gradient: ``kl_gradient(u, at_zero)`` returns the gradient with respect to u of
-            KL(p(y) || p(y + u)) summed over the image, where y = W z and p is the decoder's softmax:
-            at u itself, or, ``at_zero``, its derivative along u at 0 (the KL's Hessian times u).
+            KL(p(y) || p(y + u)) summed over the image, where y = W z and p is the decoder's
+            softmax: at u itself, or, ``at_zero``, its derivative along u at 0 (the KL's Hessian
+            times u).
         key: What makes this decoder's draws its own: seed, domain, iteration, decoder.
         samples: For each image of the batch the number that identifies it in the whole run.
 
@@ -122,15 +123,15 @@ def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
 
 
 def outer(grad: Tensor, z: Tensor) -> Tensor:
-    """Return the sum over images and positions of ``grad z^T``: [c, D] of [B, c, h, w], [B, D, h, w]."""
+    """Sum ``grad z^T`` over images and positions: [c, D] of [B, c, h, w] and [B, D, h, w]."""
     return torch.einsum('bcp,bdp->cd', grad.flatten(2), z.flatten(2))
 
 
 class Perturbation(ABC):
     """One of the paper's p_r (Section 3.2.3). It has parameters, but nothing that is learned.
 
-    A subclass of one of the forms below writes ``draw`` alone. One that fits no form writes ``draw``
-    and ``perturb``: it works on the fast path too, at the cost of a perturbed copy of z.
+    A subclass of one of the forms below writes ``draw`` alone. One that fits no form writes
+    ``draw`` and ``perturb``: it works on the fast path too, at the cost of a perturbed copy of z.
 
     Attributes:
         guided: Whether ``draw`` reads the foreground, so that the domain has to name its classes.
@@ -159,7 +160,7 @@ class Perturbation(ABC):
     def project_backward(
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Any
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradients of :meth:`project` with respect to z and weight, for ``grad`` of its output.
+        """Pull ``grad`` of :meth:`project`'s output back to z and weight.
 
         Shape:
             - grad: [B, c, h, w]
@@ -170,7 +171,7 @@ class Perturbation(ABC):
 
 
 class SpatialMask(Perturbation):
-    """Whole positions are dropped: ``z * M``, M [B, 1, h, w]. Mask the c projected channels instead."""
+    """Whole positions are dropped: ``z * M``, M [B, 1, h, w]. Mask c projected channels instead."""
 
     def perturb(self, z: Tensor, state: Tensor) -> Tensor:
         """Return ``z * M``."""
@@ -189,7 +190,7 @@ class SpatialMask(Perturbation):
 
 
 class ChannelMask(Perturbation):
-    """Whole channels are scaled: ``z * m``, m [B, D, 1, 1]. Fold m into the weight of each image."""
+    """Whole channels are scaled: ``z * m``, m [B, D, 1, 1]. Fold m into each image's weight."""
 
     def perturb(self, z: Tensor, state: Tensor) -> Tensor:
         """Return ``z * m``."""
@@ -224,7 +225,7 @@ class MultiplicativeNoise(Perturbation):
 
 
 class AdditiveDirection(Perturbation):
-    """``z + W^T s``, with s [B, c, h, w] and the decoder's own first layer W, neither with gradient.
+    """``z + W^T s``, s [B, c, h, w], W the decoder's own first layer, neither with gradient.
 
     Any other addend would have no effect beyond its part in W's row space. The state is (s, W).
     """

@@ -7,7 +7,7 @@ from .base import PERTURBATIONS, Context, MultiplicativeNoise, SpatialMask
 
 @PERTURBATIONS.register_module(name='F-Noise')
 class FNoise(MultiplicativeNoise):
-    """``z~ = (z * N) + z`` with N ~ U(-range, range), one tensor for the whole batch (Supplement L).
+    """``z~ = (z * N) + z`` with N ~ U(-range, range), the same for the whole batch (Suppl. L).
 
     Args:
         range: Amplitude of the noise relative to each activation (paper: 0.3), > 0.

@@ -43,9 +43,10 @@ class GCutout(SpatialMask):
 
     Args:
         area: Share of the box that is cut out, in (0, 1].
-        sides: ``False`` (paper): the window has ``area`` of the box's area. ``True`` (released code):
-            it has ``area`` of the box's width by ``area`` of its height.
-        merge_classes: Take components of the merged foreground, whatever its classes (released code).
+        sides: ``False`` (paper): the window has ``area`` of the box's area. ``True`` (released
+            code): it has ``area`` of the box's width by ``area`` of its height.
+        merge_classes: Take components of the merged foreground, whatever its classes (released
+            code).
         min_area: Smallest box, in positions of z, that is cut; smaller ones would vanish whole.
     """
 
@@ -89,9 +90,10 @@ def connected_components(labels: Tensor, mask: Tensor) -> Tensor:
     """Label the 8-connected components of equal labels within a mask, without leaving the device.
 
     Every position points to another of its component; in each round, roots are hooked onto the
-    smallest root seen beside any of their positions, and pointers are shortened (the FastSV scheme),
-    so that a component of n positions has one root after about log2(n) rounds. The number of rounds
-    is fixed by the map's size: no convergence test, hence no synchronisation with the host.
+    smallest root seen beside any of their positions, and pointers are shortened (the FastSV
+    scheme), so that a component of n positions has one root after about log2(n) rounds. The number
+    of rounds is fixed by the map's size: no convergence test, hence no synchronisation with the
+    host.
 
     Args:
         labels: Class of each position.

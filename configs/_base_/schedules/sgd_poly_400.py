@@ -1,5 +1,5 @@
-# SGD with momentum and the poly schedule to 0, as in the paper; 600 iterations.
-iterations = 600
+# SGD with momentum and the poly schedule to 0, as in the paper; 400 iterations.
+iterations = 400
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=200)
 optim_wrapper = dict(
     type='OptimWrapper',

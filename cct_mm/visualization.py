@@ -1,0 +1,51 @@
+"""Pictures of label maps, for people to look at."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+
+def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Paint a label map with its dataset's palette; labels without a class are black.
+
+    Args:
+        labels: [H, W], integers.
+        palette: R, G, B of each class, 0-255.
+
+    Returns:
+        np.ndarray: [H, W, 3], RGB, uint8.
+    """
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    return colours[labels.astype(np.uint8)]
+
+
+def sheet(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], scale: int = 2
+) -> np.ndarray:
+    """Lay pictures out in a grid with a title over each column.
+
+    Args:
+        rows: Pictures of one size, [H, W, 3] RGB, as many in each row as there are titles.
+        titles: Of the columns.
+        scale: Factor by which the pictures are enlarged.
+
+    Returns:
+        np.ndarray: One picture, RGB, uint8.
+    """
+    height, width = (side * scale for side in rows[0][0].shape[:2])
+    gap, header = 6, 28
+    canvas = np.full(
+        (header + len(rows) * (height + gap), len(titles) * (width + gap), 3), 255, np.uint8
+    )
+    for j, title in enumerate(titles):
+        x = j * (width + gap)
+        cv2.putText(
+            canvas, title, (x, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA
+        )
+        for i, row in enumerate(rows):
+            y = header + i * (height + gap)
+            picture = cv2.resize(row[j], (width, height), interpolation=cv2.INTER_NEAREST)
+            canvas[y : y + height, x : x + width] = picture
+    return canvas

@@ -1,0 +1,66 @@
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+import json
+import os
+import os.path as osp
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from cct_mm.datasets.file_lists import write_atomically
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Evaluate a segmentor.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='where logs go (default: work_dirs/CONFIG)')
+    parser.add_argument('--out', help='write the metrics to this JSON file')
+    parser.add_argument(
+        '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
+    )
+    parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not osp.isfile(args.checkpoint):
+        parser.error(
+            f'checkpoint {args.checkpoint} does not exist, expected a .pth file that '
+            'tools/train.py wrote, e.g. the one named in WORK_DIR/last_checkpoint'
+        )
+    return args
+
+
+def main() -> None:
+    """Evaluate."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.split == 'val':
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+    name = osp.splitext(osp.basename(args.config))[0]
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    cfg.load_from = args.checkpoint
+    # The checkpoint brings every weight; pretrained ones need not be there.
+    cfg.model.backbone.init_cfg = None
+    if args.show_dir:
+        cfg.default_hooks.visualization = dict(type='SegVisualizationHook', draw=True, interval=1)
+        cfg.visualizer.save_dir = args.show_dir
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.test()
+    if args.out and is_main_process():
+        write_atomically(args.out, json.dumps(metrics, indent=2) + '\n')
+        runner.logger.info(f'Metrics are in {args.out}')
+
+
+if __name__ == '__main__':
+    main()
