@@ -1,0 +1,243 @@
+"""Checks of what a perturbation promises: for the package's own seven, and for yours.
+
+Register a perturbation and state its three properties in a test, as the package's own tests do::
+
+    from cct_mm import testing
+
+    def test_my_perturbation():
+        entry = dict(type='My-Drop', share=0.3)
+        testing.assert_projection_is_exact(entry)
+        testing.assert_draws_are_keyed(entry)
+        testing.assert_fused_equals_reference(entry)
+
+Each builds a small made-up step (:func:`example_step`); none needs a data set or an accelerator.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cct_mm.models.cct import (
+    AuxiliaryBank,
+    Target,
+    UnsupervisedLoss,
+    UnsupervisedTerms,
+    consistency_fused,
+    consistency_reference,
+)
+from cct_mm.models.cct.consistency_reference import _context
+from cct_mm.models.cct.perturbations import Context
+from cct_mm.models.cct.perturbations.base import conv1x1
+from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
+
+
+@dataclass
+class Step:
+    """All that the unsupervised loss of one step is computed from."""
+
+    bank: AuxiliaryBank
+    z: Tensor
+    target: Target
+    terms: UnsupervisedTerms
+
+    def images(self, indices: Sequence[int]) -> 'Step':
+        """Return the same step for some of its images, in this order."""
+        target = replace(
+            self.target,
+            prob=self.target.prob[indices],
+            valid=self.target.valid[indices],
+            samples=[self.target.samples[i] for i in indices],
+        )
+        return replace(self, z=self.z[indices], target=target)
+
+    def context(self, k: int = 0) -> Context:
+        """Return what the perturbation of decoder k may look at."""
+        return _context(self.bank, k, self.z, self.target, self.target.guidance(self.z.shape[2:]))
+
+
+def example_step(
+    *perturbations: dict,
+    distance: str = 'mse',
+    over_classes: str = 'mean',
+    confidence: float | None = None,
+    consistency_weight: float = 30.0,
+    pairwise: int | None = None,
+    padding: bool = False,
+    stride: int = 4,
+    channels: int | None = None,
+    last_relu: bool = False,
+    batch: int = 3,
+    in_channels: int = 7,
+    num_classes: int = 4,
+    size: tuple[int, int] = (5, 6),
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = 'cpu',
+    seed: int = 0,
+) -> Step:
+    """Make up a step: random weights, a random non-negative z and random main predictions.
+
+    Args:
+        *perturbations: Entries of ``AuxiliaryBank``.
+        distance: See ``ConsistencyLoss``.
+        over_classes: Likewise.
+        confidence: Likewise.
+        consistency_weight: w_u.
+        pairwise: How many decoders Eq. 10 compares; None leaves it out.
+        padding: Let the last image be smaller than the batch, so that some blocks are cut through.
+        stride: See ``AuxiliaryBank``.
+        channels: Likewise.
+        last_relu: Likewise.
+        batch: Number of images B.
+        in_channels: Channels D of z.
+        num_classes: Number of classes C; all but the first are foreground.
+        size: Of z, in positions.
+        dtype: Of z, the weights and the predictions.
+        device: Where all of it lies.
+        seed: Another seed makes up another step.
+    """
+    height, width = size[0] * stride, size[1] * stride
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        bank = AuxiliaryBank(perturbations, in_channels, num_classes, stride, channels, last_relu)
+        z = torch.randn(batch, in_channels, *size, dtype=torch.float64).relu()
+        logits = 2 * torch.randn(batch, num_classes, height, width, dtype=torch.float64)
+    valid = torch.ones(batch, 1, height, width, dtype=torch.bool)
+    if padding:
+        valid[-1, :, -stride - 1 :] = False
+        valid[-1, :, :, -1:] = False
+    target = Target(
+        prob=logits.softmax(dim=1).to(device, dtype),
+        valid=valid.to(device),
+        foreground=torch.arange(num_classes, device=device) > 0,
+        key=(seed, 'example', 7),
+        samples=[100 + i for i in range(batch)],
+    )
+    terms = UnsupervisedTerms(
+        ConsistencyLoss(distance, over_classes, confidence),
+        consistency_weight,
+        PairwiseLoss(weight=2.0, num_decoders=pairwise) if pairwise else None,
+    )
+    return Step(bank.to(device, dtype), z.to(device, dtype), target, terms)
+
+
+def losses_and_gradients(
+    path: Callable[..., UnsupervisedLoss], step: Step, **options: Any
+) -> dict[str, Tensor]:
+    """Return all values that a path computes, and the gradients of the total loss, by name.
+
+    Args:
+        path: ``consistency_fused`` or ``consistency_reference``.
+        step: Its input.
+        **options: Further arguments of the path.
+    """
+    z = step.z.detach().requires_grad_()
+    loss = path(step.bank, z, step.target, step.terms, **options)
+    values = {'total': loss.total.detach(), 'distances': loss.distances}
+    if loss.pairwise is not None:
+        values['pairwise'] = loss.pairwise
+    learned = {'z': z} | {n: p for n, p in step.bank.named_parameters() if p.requires_grad}
+    gradients = torch.autograd.grad(loss.total, list(learned.values()))
+    return values | {
+        f'gradient of {name}': gradient for name, gradient in zip(learned, gradients, strict=True)
+    }
+
+
+def assert_all_close(
+    found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float
+) -> None:
+    """Compare tensors by name, each in proportion to its largest number.
+
+    Args:
+        found: What is held ...
+        expected: ... to this.
+        tolerance: Largest difference allowed, as a share of the largest number expected.
+
+    Raises:
+        AssertionError: With the name of the tensor, if two differ, or if the names do.
+    """
+    assert found.keys() == expected.keys(), f'{list(found)}, expected {list(expected)}'
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name],
+            value,
+            rtol=0,
+            atol=tolerance * value.abs().max().item(),
+            msg=lambda text, name=name: f'{name}: {text}',
+        )
+
+
+def assert_fused_equals_reference(
+    *perturbations: dict,
+    tolerance: float | None = None,
+    chunk_elements: int | None = None,
+    **example: Any,
+) -> None:
+    """Hold ``consistency_fused`` to ``consistency_reference``: all values and all gradients.
+
+    Args:
+        *perturbations: Entries of ``AuxiliaryBank``.
+        tolerance: See :func:`assert_all_close`; by default 1e-10 in float64, 1e-4 in float32.
+        chunk_elements: See ``consistency_fused``.
+        **example: As for :func:`example_step`.
+    """
+    step = example_step(*perturbations, **example)
+    if tolerance is None:
+        tolerance = 1e-10 if step.z.dtype == torch.float64 else 1e-4
+    fused = losses_and_gradients(consistency_fused, step, chunk_elements=chunk_elements)
+    assert_all_close(fused, losses_and_gradients(consistency_reference, step), tolerance)
+
+
+def assert_projection_is_exact(perturbation: dict, tolerance: float = 1e-10, **example) -> None:
+    """Hold ``project`` and ``project_backward`` to the convolution of ``perturb`` and to autograd.
+
+    Args:
+        perturbation: Entry of ``AuxiliaryBank``.
+        tolerance: See :func:`assert_all_close`.
+        **example: As for :func:`example_step`.
+    """
+    step = example_step(perturbation, **example)
+    ours, state = step.bank.perturbations[0], _draw(step)
+    z, weight = step.z.requires_grad_(), step.bank.decoder(0)[0].detach().requires_grad_()
+    plain = conv1x1(ours.perturb(z, state), weight)
+    grad = torch.linspace(-1, 2, plain.numel()).to(plain).reshape(plain.shape)
+    expected = torch.autograd.grad(plain, (z, weight), grad)
+    z, weight, plain = z.detach(), weight.detach(), plain.detach()
+    names = 'projection', 'gradient of z', 'gradient of weight'
+    found = ours.project(z, weight, state), *ours.project_backward(grad, z, weight, state)
+    assert_all_close(
+        dict(zip(names, found, strict=True)),
+        dict(zip(names, (plain, *expected), strict=True)),
+        tolerance,
+    )
+
+
+def assert_draws_are_keyed(perturbation: dict, tolerance: float = 1e-10, **example) -> None:
+    """Assert that an image is perturbed alike whatever was drawn before, and in any batch.
+
+    Args:
+        perturbation: Entry of ``AuxiliaryBank``.
+        tolerance: See :func:`assert_all_close`.
+        **example: As for :func:`example_step`.
+    """
+    step = example_step(perturbation, **example)
+
+    def perturbed(step: Step) -> Tensor:
+        return step.bank.perturbations[0].perturb(step.z, _draw(step))
+
+    expected = perturbed(step)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        again = perturbed(step)
+    found = {'the same batch again': again}
+    found |= {f'image {i} alone': perturbed(step.images([i])) for i in range(len(step.z))}
+    wanted = {'the same batch again': expected}
+    wanted |= {f'image {i} alone': expected[i : i + 1] for i in range(len(step.z))}
+    assert_all_close(found, wanted, tolerance)
+
+
+@torch.no_grad()
+def _draw(step: Step) -> Any:
+    return step.bank.perturbations[0].draw(step.context())

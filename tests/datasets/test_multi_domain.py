@@ -1,0 +1,347 @@
+"""Several datasets as one: tags, keyed augmentation, and masks of unlabeled images never opened."""
+
+import random
+import re
+import shutil
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS, MODELS
+from torch.utils.data import DataLoader
+
+from cct_mm.datasets import AlternatingDomainSampler, Draw, MultiDomainDataset
+from cct_mm.models.progress import set_progress
+from cct_mm.schedules import Progress
+
+CLASSES = {'day': ('sky', 'ground', 'car'), 'night': ('background', 'lamp')}
+PALETTES = {'day': [[0, 0, 9], [0, 9, 0], [9, 0, 0]], 'night': [[0, 0, 0], [9, 9, 0]]}
+IMAGES = {'labeled': 3, 'unlabeled': 4}
+LOAD = [dict(type='LoadCheckedImage')]
+AUGMENT = [dict(type='RandomFlip', prob=0.5), dict(type='PhotoMetricDistortion')]
+PACK = [dict(type='PackSegInputs')]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two domains of 16 x 24 images; every list, also the unlabeled ones, names masks."""
+    rng = np.random.default_rng(0)
+    for domain, classes in CLASSES.items():
+        for kind, count in IMAGES.items():
+            lines = []
+            for i in range(count):
+                image, mask = f'{kind}/{i}.png', f'{kind}annot/{i}.png'
+                for name, array in (
+                    (image, rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)),
+                    (mask, rng.integers(0, len(classes), (16, 24), dtype=np.uint8)),
+                ):
+                    (tmp_path / domain / name).parent.mkdir(parents=True, exist_ok=True)
+                    cv2.imwrite(str(tmp_path / domain / name), array)
+                lines.append(f'{image} {mask}\n')
+            (tmp_path / domain / f'{kind}.txt').write_text(''.join(lines))
+    return tmp_path
+
+
+def source(root, domain, kind, **kwargs):
+    masks = [dict(type='LoadCheckedAnnotations')] if kind == 'labeled' else []
+    return {
+        'type': 'ListDataset',
+        'data_root': str(root / domain),
+        'ann_file': f'{kind}.txt',
+        'labeled': kind == 'labeled',
+        'metainfo': dict(classes=CLASSES[domain], palette=PALETTES[domain]),
+        'pipeline': LOAD + masks + AUGMENT + PACK,
+        **kwargs,
+    }
+
+
+def domains_of(root):
+    return {name: {kind: source(root, name, kind) for kind in IMAGES} for name in CLASSES}
+
+
+def make_dataset(root):
+    return MultiDomainDataset(domains_of(root))
+
+
+def assert_same_sample(a, b):
+    assert torch.equal(a['inputs'], b['inputs'])
+    assert a['data_samples'].metainfo == b['data_samples'].metainfo
+    assert ('gt_sem_seg' in a['data_samples']) == ('gt_sem_seg' in b['data_samples'])
+    if 'gt_sem_seg' in a['data_samples']:
+        assert torch.equal(a['data_samples'].gt_sem_seg.data, b['data_samples'].gt_sem_seg.data)
+
+
+class TestTags:
+    def test_tell_domain_supervision_and_draw_of_a_training_sample(self, root):
+        dataset = make_dataset(root)
+        for i, (domain, kind) in enumerate((d, k) for d in CLASSES for k in IMAGES):
+            sample = dataset[Draw(source=i, index=2, number=5, seed=0)]['data_samples']
+            assert sample.metainfo['domain'] == domain
+            assert sample.metainfo['supervision'] == kind
+            assert sample.metainfo['draw'] == f'{i}/5'
+            assert sample.metainfo['img_path'].endswith(f'{domain}/{kind}/2.png')
+
+    def test_only_labeled_samples_bring_labels(self, root):
+        dataset = make_dataset(root)
+        for i, expected in enumerate([True, False, True, False]):
+            sample = dataset[Draw(i, 0, 0, 0)]['data_samples']
+            assert ('gt_sem_seg' in sample) is expected
+
+    def test_of_validation_know_no_draw(self, root):
+        sample = make_dataset(root)[0]['data_samples']
+        assert sample.metainfo['domain'] == 'day'
+        assert 'draw' not in sample.metainfo
+
+    def test_survive_a_dataset_that_knows_other_meta_keys_only(self, root):
+        config = source(root, 'day', 'labeled')
+        config['pipeline'][-1] = dict(type='PackSegInputs', meta_keys=('img_shape',))
+        sample = MultiDomainDataset({'day': {'labeled': config}})[Draw(0, 0, 0, 0)]
+        assert sample['data_samples'].metainfo['domain'] == 'day'
+
+
+class TestKeyedAugmentation:
+    def test_of_a_draw_does_not_depend_on_what_was_drawn_before(self, root):
+        dataset, other = make_dataset(root), make_dataset(root)
+        draws = [Draw(s, i, n, 0) for s in range(4) for i in range(3) for n in range(2)]
+        forwards = [dataset[draw] for draw in draws]
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        backwards = [other[draw] for draw in reversed(draws)]
+        for a, b in zip(forwards, reversed(backwards), strict=True):
+            assert_same_sample(a, b)
+
+    def test_leaves_the_global_generators_as_they_were(self, root):
+        dataset = make_dataset(root)
+        before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+        dataset[Draw(0, 0, 0, 0)]
+        assert random.getstate() == before[0]
+        np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+        assert torch.equal(torch.get_rng_state(), before[2])
+
+    def test_leaves_the_global_generators_as_they_were_when_loading_fails(self, root):
+        dataset = make_dataset(root)
+        (root / 'day/labeled/0.png').write_bytes(b'')
+        before = random.getstate()
+        with pytest.raises(ValueError, match='cannot be decoded'):
+            dataset[Draw(0, 0, 0, 0)]
+        assert random.getstate() == before
+
+    @pytest.mark.parametrize('other', [Draw(0, 0, 1, 0), Draw(0, 0, 0, 1)])
+    def test_changes_with_the_number_of_the_draw_and_with_the_seed(self, root, other):
+        dataset = make_dataset(root)
+        images = [dataset[draw]['inputs'] for draw in (Draw(0, 0, 0, 0), other)]
+        assert not torch.equal(*images)
+
+    def test_of_two_sources_with_the_same_image_differs(self, root):
+        config = source(root, 'day', 'unlabeled')
+        dataset = MultiDomainDataset({'day': {'labeled': config, 'unlabeled': config}})
+        assert not torch.equal(dataset[Draw(0, 0, 0, 0)]['inputs'], dataset[Draw(1, 0, 0, 0)]['inputs'])
+
+
+def unlabeled_draws():
+    return [Draw(s, i, n, 0) for s in (1, 3) for i in range(4) for n in range(2)]
+
+
+def corrupt(root):
+    for domain in CLASSES:
+        for path in (root / domain / 'unlabeledannot').iterdir():
+            path.write_bytes(b'no image')
+
+
+def relabel(root):
+    for domain in CLASSES:
+        for path in (root / domain / 'unlabeledannot').iterdir():
+            cv2.imwrite(str(path), np.full((5, 5), 200, np.uint8))
+
+
+def delete(root):
+    for domain in CLASSES:
+        shutil.rmtree(root / domain / 'unlabeledannot')
+
+
+CHANGES = pytest.mark.parametrize('change', [relabel, corrupt, delete])
+
+
+class TestMasksOfUnlabeledImages:
+    @CHANGES
+    def test_change_nothing_that_is_loaded(self, root, change):
+        before = [make_dataset(root)[draw] for draw in unlabeled_draws()]
+        change(root)
+        dataset = make_dataset(root)
+        for draw, sample in zip(unlabeled_draws(), before, strict=True):
+            assert_same_sample(dataset[draw], sample)
+
+    @CHANGES
+    def test_change_no_training_loss(self, root, change):
+        before = self.losses(root)
+        assert {'day.loss_ce', 'day.loss_unsupervised', 'night.loss_unsupervised'} < set(before)
+        change(root)
+        assert self.losses(root) == before
+
+    def losses(self, root):
+        """All losses of two iterations on each domain, from the files to the segmentor."""
+        torch.manual_seed(0)
+        model = MODELS.build(
+            dict(
+                type='CCT',
+                data_preprocessor=dict(type='SegDataPreProcessor', size_divisor=8, seg_pad_val=255),
+                backbone=dict(
+                    type='ResNetV1c',
+                    depth=18,
+                    stem_channels=8,
+                    base_channels=4,
+                    strides=(1, 2, 1, 1),
+                    dilations=(1, 1, 2, 4),
+                ),
+                decode_head=dict(type='SubPixelHead', in_channels=32),
+                domains={
+                    'day': dict(classes=CLASSES['day'], foreground=('car',)),
+                    'night': dict(classes=CLASSES['night']),
+                },
+                auxiliary=dict(
+                    in_channels=32,
+                    perturbations=[dict(type='F-Noise'), dict(type='Obj-Msk'), dict(type='I-VAT')],
+                ),
+            )
+        )
+        dataset = make_dataset(root)
+        sampler = AlternatingDomainSampler(dataset, 2, 2, seed=0)
+        loader = DataLoader(dataset, 4, sampler=sampler, collate_fn=pseudo_collate)
+        values = {}
+        for t, batch in enumerate(islice(loader, 4)):
+            set_progress(model, Progress(iteration=t, max_iters=4, seed=0))
+            data = model.data_preprocessor(batch, training=True)
+            for name, value in model.loss(**data).items():
+                values.setdefault(name, []).append(value.item())
+        return values
+
+    def test_may_be_named_by_a_list_that_nobody_declared_unlabeled(self, root):
+        config = source(root, 'day', 'unlabeled', labeled=None)
+        before = MultiDomainDataset({'day': {'unlabeled': config}})[Draw(0, 0, 0, 0)]
+        corrupt(root)
+        after = MultiDomainDataset({'day': {'unlabeled': config}})[Draw(0, 0, 0, 0)]
+        assert_same_sample(after, before)
+
+    def test_need_not_be_there_for_a_dataset_of_mmseg_itself(self, root):
+        delete(root)
+        config = dict(
+            type='BaseSegDataset',
+            data_root=str(root / 'day'),
+            data_prefix=dict(img_path='unlabeled', seg_map_path='unlabeledannot'),
+            img_suffix='.png',
+            metainfo=dict(classes=CLASSES['day'], palette=PALETTES['day']),
+            pipeline=LOAD + PACK,
+        )
+        dataset = MultiDomainDataset({'day': {'unlabeled': config}})
+        assert len(dataset) == IMAGES['unlabeled']
+        assert 'gt_sem_seg' not in dataset[Draw(0, 0, 0, 0)]['data_samples']
+
+    def test_are_not_needed_where_the_source_is_a_plain_image_folder(self, root):
+        delete(root)
+        folder = source(
+            root, 'day', 'unlabeled', ann_file='', data_prefix=dict(img_path='unlabeled')
+        )
+        configs = domains_of(root)
+        dataset = MultiDomainDataset({'day': {**configs['day'], 'unlabeled': folder}})
+        for i in range(IMAGES['unlabeled']):
+            listed = MultiDomainDataset(configs)[Draw(1, i, 0, 0)]
+            assert_same_sample(dataset[Draw(1, i, 0, 0)], listed)
+
+
+@DATASETS.register_module()
+class DatasetWithoutImages(BaseDataset):
+    """A dataset that, unlike ``ListDataset``, says nothing when it finds no file."""
+
+    def __init__(self, **kwargs):
+        super().__init__(serialize_data=False, **kwargs)
+
+    def load_data_list(self):
+        return []
+
+
+class TestErrors:
+    def check(self, sentence, domains):
+        with pytest.raises(ValueError, match=f'^{re.escape(sentence)}$'):
+            MultiDomainDataset(domains)
+
+    def test_unknown_kind_of_source(self, root):
+        self.check(
+            "MultiDomainDataset: domain day has a source 'weekly', expected one of labeled, "
+            'unlabeled',
+            {'day': {'weekly': source(root, 'day', 'labeled')}},
+        )
+
+    def test_no_images(self):
+        self.check(
+            'day, labeled source: no images, expected at least one; look at its data_root and '
+            "ann_file: 'nowhere', ''",
+            {'day': {'labeled': dict(type='DatasetWithoutImages', data_root='nowhere')}},
+        )
+
+    def test_empty_list(self, root):
+        (root / 'day/labeled.txt').write_text('')
+        with pytest.raises(ValueError, match=r'labeled\.txt is empty, expected one "image label"'):
+            make_dataset(root)
+
+    @pytest.mark.parametrize('loader', ['LoadAnnotations', 'LoadCheckedAnnotations'])
+    def test_unlabeled_source_that_loads_annotations(self, root, loader):
+        config = source(root, 'day', 'unlabeled', pipeline=[*LOAD, dict(type=loader), *PACK])
+        self.check(
+            f'day, unlabeled source: its pipeline has {loader}, expected none: labels of unlabeled '
+            'images are never read; remove it from the pipeline',
+            {'day': {'unlabeled': config}},
+        )
+
+    def test_sources_of_one_domain_with_differing_classes(self, root):
+        other = source(root, 'day', 'unlabeled')
+        other['metainfo'] = dict(classes=('sky', 'ground'), palette=PALETTES['day'][:2])
+        self.check(
+            "day, unlabeled source: its classes ('sky', 'ground') differ from those of the labeled "
+            "source, ('sky', 'ground', 'car'); all sources of a domain share its label space",
+            {'day': {'labeled': source(root, 'day', 'labeled'), 'unlabeled': other}},
+        )
+
+    def test_classes_may_differ_between_domains(self, root):
+        assert make_dataset(root).domains == ['day', 'night']
+
+
+class TestMetainfo:
+    def test_holds_every_domain_and_the_first_where_mmseg_looks(self, root):
+        metainfo = make_dataset(root).metainfo
+        expected = {
+            name: dict(classes=CLASSES[name], palette=PALETTES[name]) for name in CLASSES
+        }
+        assert metainfo == dict(domains=expected, **expected['day'])
+
+
+class TestValidation:
+    @pytest.fixture
+    def dataset(self, root):
+        return MultiDomainDataset(
+            {
+                name: {'labeled': source(root, name, 'labeled', test_mode=True)}
+                for name in ('night', 'day')
+            }
+        )
+
+    def test_indices_run_through_all_sources_in_their_order(self, dataset):
+        assert len(dataset) == 6
+        found = [
+            (s.domain, s.img_path.rpartition('/')[2])
+            for s in (dataset[i]['data_samples'] for i in range(len(dataset)))
+        ]
+        names = ['0.png', '1.png', '2.png']
+        assert found == [(domain, name) for domain in ('night', 'day') for name in names]
+
+    def test_iteration_ends_after_the_last_image(self, dataset):
+        assert len(list(dataset)) == 6

@@ -1,0 +1,313 @@
+"""Draws are a function of (seed, rank, iteration), whatever loads them and wherever a run starts."""
+
+import re
+from itertools import islice
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from mmseg.registry import DATA_SAMPLERS
+from torch.utils.data import DataLoader
+
+from cct_mm.datasets import AlternatingDomainSampler, Draw, MultiDomainDataset, samplers
+from cct_mm.datasets.multi_domain import Source
+
+
+class NamesAndSizes(MultiDomainDataset):
+    """Sources without files: all that a sampler looks at."""
+
+    def __init__(self, sizes):
+        self.domains = list(sizes)
+        self.sources = [
+            Source(domain, kind, range(size))
+            for domain, kinds in sizes.items()
+            for kind, size in kinds.items()
+        ]
+        self._starts = [sum(len(s.dataset) for s in self.sources)]
+
+
+TWO = {'day': {'labeled': 3, 'unlabeled': 7}, 'night': {'labeled': 4, 'unlabeled': 5}}
+
+
+def make_sampler(sizes, labeled=2, unlabeled=3, rank=0, world_size=1, **kwargs):
+    kwargs.setdefault('seed', 0)
+    with mock.patch.object(samplers, 'get_dist_info', return_value=(rank, world_size)):
+        return AlternatingDomainSampler(NamesAndSizes(sizes), labeled, unlabeled, **kwargs)
+
+
+def first(sampler, count):
+    return list(islice(sampler, count))
+
+
+def by_source(draws):
+    return {s: [d for d in draws if d.source == s] for s in sorted({d.source for d in draws})}
+
+
+sources = st.fixed_dictionaries({'labeled': st.integers(1, 6), 'unlabeled': st.integers(1, 6)})
+several_domains = st.integers(1, 3).flatmap(
+    lambda n: st.fixed_dictionaries({name: sources for name in ('day', 'night', 'dusk')[:n]})
+)
+counts = st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any)
+property_test = settings(max_examples=40, deadline=None)
+
+
+def test_is_registered_in_mmseg():
+    assert DATA_SAMPLERS.get('AlternatingDomainSampler') is AlternatingDomainSampler
+
+
+class TestDraws:
+    def test_of_one_iteration_are_labeled_then_unlabeled_of_one_domain(self):
+        sampler = make_sampler(TWO, labeled=2, unlabeled=3)
+        assert sampler.batch_size == 5
+        assert [d.source for d in first(sampler, 10)] == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+
+    def test_are_the_same_from_two_samplers_and_in_any_order_of_iterations(self):
+        sampler, other = make_sampler(TWO), make_sampler(TWO)
+        forwards = [sampler.iteration(t) for t in range(40)]
+        backwards = [other.iteration(t) for t in reversed(range(40))]
+        assert forwards == backwards[::-1]
+        assert first(make_sampler(TWO), 200) == sum(forwards, [])
+
+    def test_do_not_depend_on_the_global_generators(self):
+        torch.manual_seed(1)
+        before = first(make_sampler(TWO), 50)
+        torch.manual_seed(2)
+        assert first(make_sampler(TWO), 50) == before
+
+    def test_iterating_leaves_the_global_generator_alone(self):
+        state = torch.get_rng_state()
+        first(make_sampler(TWO), 50)
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def test_of_different_seeds_differ_in_images_and_in_augmentation_keys(self):
+        a, b = (first(make_sampler(TWO, seed=seed), 50) for seed in (0, 1))
+        assert [d.index for d in a] != [d.index for d in b]
+        assert {d.seed for d in a} == {0}
+        assert {d.seed for d in b} == {1}
+
+    def test_have_the_order_of_a_source_changed_from_one_pass_to_the_next(self):
+        draws = first(make_sampler({'day': {'labeled': 8}}, 8, 0), 80)
+        passes = [tuple(d.index for d in draws[i : i + 8]) for i in range(0, 80, 8)]
+        assert len(set(passes)) == 10
+
+    def test_without_a_seed_share_one_that_the_ranks_agree_on(self):
+        with mock.patch.object(samplers, 'sync_random_seed', return_value=11):
+            sampler = make_sampler(TWO, seed=None)
+        assert first(sampler, 20) == first(make_sampler(TWO, seed=11), 20)
+
+    @property_test
+    @given(several_domains, counts, st.integers(0, 3))
+    def test_go_through_a_source_whole_before_an_image_repeats(self, sizes, counts, seed):
+        sampler = make_sampler(sizes, *counts, seed=seed)
+        draws = first(sampler, 20 * len(sizes) * sampler.batch_size)
+        for source, mine in by_source(draws).items():
+            size = len(sampler.dataset.sources[source].dataset)
+            indices = [d.index for d in mine]
+            for start in range(0, len(indices) - size + 1, size):
+                assert sorted(indices[start : start + size]) == list(range(size))
+
+    @property_test
+    @given(several_domains, counts)
+    def test_of_a_source_are_numbered_without_a_gap(self, sizes, counts):
+        sampler = make_sampler(sizes, *counts)
+        for mine in by_source(first(sampler, 100)).values():
+            assert [d.number for d in mine] == list(range(len(mine)))
+
+    @property_test
+    @given(several_domains, counts, st.integers(2, 4))
+    def test_of_all_ranks_are_those_of_one_process_with_larger_batches(self, sizes, counts, world):
+        single = make_sampler(sizes, *(world * count for count in counts))
+        ranks = [make_sampler(sizes, *counts, rank=r, world_size=world) for r in range(world)]
+        for t in range(30):
+            together = [draw for rank in ranks for draw in rank.iteration(t)]
+            assert by_source(together) == by_source(single.iteration(t))
+            assert all(len(rank.iteration(t)) == sum(counts) for rank in ranks)
+
+    def test_of_two_ranks_differ(self):
+        a, b = (make_sampler(TWO, rank=rank, world_size=2) for rank in range(2))
+        assert not set(first(a, 100)) & set(first(b, 100))
+
+
+class TestAlternation:
+    @pytest.mark.parametrize('n', [1, 2, 3])
+    def test_over_n_domains(self, n):
+        names = ['day', 'night', 'dusk'][:n]
+        sizes = {name: {'labeled': 3} for name in names}
+        draws = first(make_sampler(sizes, 1, 0), 12)
+        assert [names[d.source] for d in draws] == (names * 12)[:12]
+
+    def test_follows_an_order_with_repeats(self):
+        sizes = {name: {'labeled': 4} for name in ('day', 'night', 'dusk')}
+        sampler = make_sampler(sizes, 2, 0, order=['day', 'dusk', 'day', 'night'])
+        seen = [sampler.iteration(t)[0].source for t in range(8)]
+        assert seen == [0, 2, 0, 1, 0, 2, 0, 1]
+        for mine in by_source(first(sampler, 64)).values():
+            assert [d.number for d in mine] == list(range(len(mine)))
+
+    def test_leaves_a_domain_out_that_the_order_does_not_name(self):
+        draws = first(make_sampler(TWO, order=['night']), 20)
+        assert {d.source for d in draws} == {2, 3}
+
+    def test_of_a_domain_does_not_depend_on_the_other_domains(self):
+        alone = first(make_sampler(TWO, order=['day']), 50)
+        alternating = first(make_sampler(TWO), 100)
+        assert [d for d in alternating if d.source < 2] == alone
+
+    def test_without_unlabeled_images_needs_no_unlabeled_source(self):
+        draws = first(make_sampler({'day': {'labeled': 3}}, 2, 0), 6)
+        assert {d.source for d in draws} == {0}
+
+
+class TestSkip:
+    @property_test
+    @given(several_domains, counts, st.integers(0, 60))
+    def test_drops_that_many_draws(self, sizes, counts, n):
+        sampler = make_sampler(sizes, *counts)
+        sampler.skip(n)
+        assert first(sampler, 40) == first(make_sampler(sizes, *counts), n + 40)[n:]
+
+    def test_of_each_rank_drops_its_own_draws(self):
+        for rank in range(2):
+            sampler, straight = (make_sampler(TWO, rank=rank, world_size=2) for _ in range(2))
+            sampler.skip(3 * sampler.batch_size)
+            assert first(sampler, 20) == first(straight, 35)[15:]
+
+
+class TestErrors:
+    def check(self, sentence, *args, **kwargs):
+        with pytest.raises(ValueError, match=f'^{re.escape(sentence)}$'):
+            make_sampler(*args, **kwargs)
+
+    @pytest.mark.parametrize(('labeled', 'unlabeled'), [(0, 0), (-1, 4), (4, -1)])
+    def test_counts(self, labeled, unlabeled):
+        self.check(
+            f'AlternatingDomainSampler: labeled_per_batch={labeled}, unlabeled_per_batch='
+            f'{unlabeled}, expected numbers >= 0, not both 0',
+            TWO,
+            labeled,
+            unlabeled,
+        )
+
+    def test_unknown_domain(self):
+        self.check(
+            "AlternatingDomainSampler: order names domain 'dawn', expected some of "
+            "['day', 'night']",
+            TWO,
+            order=['day', 'dawn'],
+        )
+
+    def test_domain_without_a_source(self):
+        self.check(
+            'AlternatingDomainSampler: unlabeled_per_batch is 3, but domain day has no unlabeled '
+            'source; add unlabeled=dict(...) to train_dataloader.dataset.domains.day, or set '
+            'unlabeled_per_batch=0',
+            {'day': {'labeled': 3}},
+        )
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    """Two domains with random augmentation that draws from Python's and NumPy's generators."""
+    root = tmp_path_factory.mktemp('data')
+    rng = np.random.default_rng(0)
+    domains = {}
+    pipeline = [
+        dict(type='LoadCheckedImage'),
+        dict(type='RandomResize', scale=(24, 24), ratio_range=(0.8, 1.2)),
+        dict(type='RandomCrop', crop_size=(16, 16)),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PhotoMetricDistortion'),
+        dict(type='PackSegInputs'),
+    ]
+    for name in ('day', 'night'):
+        domains[name] = {}
+        for kind in ('labeled', 'unlabeled'):
+            folder = root / name / kind
+            folder.mkdir(parents=True)
+            for i in range(4):
+                image = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+                cv2.imwrite(str(folder / f'{i}.png'), image)
+            domains[name][kind] = dict(
+                type='ListDataset',
+                data_root=str(root),
+                data_prefix=dict(img_path=f'{name}/{kind}'),
+                metainfo=dict(classes=('a', 'b'), palette=[[0, 0, 0], [9, 9, 9]]),
+                pipeline=pipeline,
+            )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return MultiDomainDataset(domains)
+
+
+def make_loader(dataset, num_workers=0, per_batch=(1, 2)):
+    sampler = AlternatingDomainSampler(dataset, *per_batch, seed=0)
+    return DataLoader(
+        dataset,
+        batch_size=sampler.batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+    )
+
+
+def content(batches):
+    return [
+        (sample.draw, sample.domain, sample.supervision, image)
+        for batch in batches
+        for image, sample in zip(batch['inputs'], batch['data_samples'], strict=True)
+    ]
+
+
+def assert_same(a, b):
+    assert [x[:3] for x in a] == [x[:3] for x in b]
+    assert all(torch.equal(x[3], y[3]) for x, y in zip(a, b, strict=True))
+
+
+NUM_BATCHES = 5
+
+
+@pytest.fixture(scope='module')
+def straight(dataset):
+    return content(islice(make_loader(dataset), NUM_BATCHES))
+
+
+class TestDataLoader:
+    @pytest.mark.parametrize('num_workers', [0, 1, 2])
+    def test_gives_the_same_tensors_with_any_number_of_workers(
+        self, dataset, straight, num_workers
+    ):
+        torch.manual_seed(num_workers)  # seeds the workers, which may not matter
+        loader = make_loader(dataset, num_workers)
+        assert_same(content(islice(loader, NUM_BATCHES)), straight)
+
+    def test_shows_an_image_augmented_anew_each_time(self, dataset):
+        loader = make_loader(dataset, per_batch=(4, 0))
+        sampler = loader.sampler
+        seen = {}
+        for t, batch in zip(range(6), loader, strict=False):
+            for draw, (*_, image) in zip(sampler.iteration(t), content([batch]), strict=True):
+                seen.setdefault((draw.source, draw.index), []).append(image)
+        for images in seen.values():
+            assert len(images) == 3
+            assert not any(torch.equal(images[0], image) for image in images[1:])
+
+    @pytest.mark.parametrize('num_workers', [0, 1])
+    def test_resumes_where_mmengine_skips_to_and_loads_nothing_before(
+        self, dataset, straight, num_workers
+    ):
+        iterator = _InfiniteDataloaderIterator(make_loader(dataset, num_workers))
+        with mock.patch.object(MultiDomainDataset, '__getitem__', side_effect=AssertionError):
+            iterator.skip_iter(3)
+        resumed = content(next(iterator) for _ in range(NUM_BATCHES - 3))
+        assert_same(resumed, straight[3 * 3 :])
+
+    def test_indexes_by_draws_as_the_sampler_makes_them(self, dataset):
+        draw = make_loader(dataset).sampler.iteration(0)[0]
+        assert isinstance(draw, Draw)
+        assert dataset[draw]['data_samples'].draw == f'{draw.source}/{draw.number}'
