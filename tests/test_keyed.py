@@ -62,9 +62,7 @@ class TestGenerator:
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_numbers_of_neighbouring_keys_are_uncorrelated(self):
-        numbers = torch.stack(
-            [torch.rand(2000, generator=keyed.generator(0, i)) for i in range(8)]
-        )
+        numbers = torch.stack([torch.rand(2000, generator=keyed.generator(0, i)) for i in range(8)])
         correlation = torch.corrcoef(numbers) - torch.eye(8)
         assert correlation.abs().max() < 0.1
 

@@ -117,6 +117,7 @@ class MultiDomainSegmentor(EncoderDecoder):
             data_samples: Tagged with ``domain`` and ``supervision``.
         """
         domain = self.domain_of(data_samples)
+        check_sizes(data_samples)
         labeled = select(inputs, data_samples, 'labeled')
         unlabeled = select(inputs, data_samples, 'unlabeled')
         losses = {}
@@ -203,3 +204,24 @@ def select(inputs: Tensor, data_samples: list[SegDataSample], supervision: str) 
     """Return the images with one kind of supervision."""
     chosen = [i for i, s in enumerate(data_samples) if s.metainfo['supervision'] == supervision]
     return Batch(inputs[chosen], [data_samples[i] for i in chosen])
+
+
+def check_sizes(data_samples: Sequence[SegDataSample]) -> None:
+    """Check that all images of a batch have one size.
+
+    mmseg would pad the smaller ones; it is more often a forgotten Resize or crop.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    sizes = {tuple(sample.metainfo['img_shape'][:2]): sample for sample in data_samples}
+    if len(sizes) > 1:
+        found = ', '.join(
+            f'{height}x{width} ({sample.metainfo.get("img_path", "no path")})'
+            for (height, width), sample in sizes.items()
+        )
+        raise ValueError(
+            f'a batch holds images of sizes {found}, expected one size for all labeled and '
+            'unlabeled images of a domain: give the pipelines of both sources the same Resize (or '
+            'RandomCrop with padding)'
+        )
