@@ -67,7 +67,8 @@ class PSPNeck(BaseModule):
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
         """Return z as the only map of a tuple."""
         x = inputs[self.in_index]
-        if self.training and len(x) == 1 and self._normalises_one_image():
+        one_value = len(x) == 1 and 1 in self.pyramid.pool_scales
+        if self.training and one_value and self._normalises_one_image():
             raise ValueError(
                 'PSPNeck: the encoder got a batch of 1 image in training, expected at least 2: its '
                 '1x1 pooling bin leaves batch norm a single value per channel. Raise '

@@ -61,6 +61,8 @@ def source(root, domain, kind, **kwargs):
         'labeled': kind == 'labeled',
         'metainfo': dict(classes=CLASSES[domain], palette=PALETTES[domain]),
         'pipeline': LOAD + masks + AUGMENT + PACK,
+        # Serialising collects garbage, which takes longer than all the rest of a test.
+        'serialize_data': False,
         **kwargs,
     }
 
@@ -145,7 +147,9 @@ class TestKeyedAugmentation:
     def test_of_two_sources_with_the_same_image_differs(self, root):
         config = source(root, 'day', 'unlabeled')
         dataset = MultiDomainDataset({'day': {'labeled': config, 'unlabeled': config}})
-        assert not torch.equal(dataset[Draw(0, 0, 0, 0)]['inputs'], dataset[Draw(1, 0, 0, 0)]['inputs'])
+        assert not torch.equal(
+            dataset[Draw(0, 0, 0, 0)]['inputs'], dataset[Draw(1, 0, 0, 0)]['inputs']
+        )
 
 
 def unlabeled_draws():
@@ -318,9 +322,7 @@ class TestErrors:
 class TestMetainfo:
     def test_holds_every_domain_and_the_first_where_mmseg_looks(self, root):
         metainfo = make_dataset(root).metainfo
-        expected = {
-            name: dict(classes=CLASSES[name], palette=PALETTES[name]) for name in CLASSES
-        }
+        expected = {name: dict(classes=CLASSES[name], palette=PALETTES[name]) for name in CLASSES}
         assert metainfo == dict(domains=expected, **expected['day'])
 
 

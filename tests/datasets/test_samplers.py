@@ -1,4 +1,4 @@
-"""Draws are a function of (seed, rank, iteration), whatever loads them and wherever a run starts."""
+"""Draws are a function of (seed, rank, iteration), whoever loads them, wherever a run starts."""
 
 import re
 from itertools import islice
@@ -52,7 +52,7 @@ def by_source(draws):
 
 sources = st.fixed_dictionaries({'labeled': st.integers(1, 6), 'unlabeled': st.integers(1, 6)})
 several_domains = st.integers(1, 3).flatmap(
-    lambda n: st.fixed_dictionaries({name: sources for name in ('day', 'night', 'dusk')[:n]})
+    lambda n: st.fixed_dictionaries(dict.fromkeys(('day', 'night', 'dusk')[:n], sources))
 )
 counts = st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any)
 property_test = settings(max_examples=40, deadline=None)
@@ -240,6 +240,7 @@ def dataset(tmp_path_factory):
                 data_prefix=dict(img_path=f'{name}/{kind}'),
                 metainfo=dict(classes=('a', 'b'), palette=[[0, 0, 0], [9, 9, 9]]),
                 pipeline=pipeline,
+                serialize_data=False,
             )
     with DefaultScope.overwrite_default_scope('mmseg'):
         return MultiDomainDataset(domains)

@@ -1,6 +1,6 @@
-# SGD with momentum, learning rate 1e-2 and the poly schedule to 0 (Table 12). 50 epochs: an
-# epoch is one pass over the 347 unlabeled images of CamVid n = 20, in batches of 4. The paper gives no batch
-# size; 4 + 4 is chosen, and the same number of iterations for every n and for the baseline.
+# SGD with momentum, learning rate 1e-2 and the poly schedule to 0 (Table 12). 50 epochs, an epoch
+# being one pass over the 347 unlabeled images of CamVid n = 20 in batches of 4. The paper gives no
+# batch size; 4 + 4 is chosen, and the same number of iterations for every n and the baseline.
 iterations = 4350
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=435)
 optim_wrapper = dict(

@@ -1,0 +1,91 @@
+"""A small segmentor, a batch for it, and what a hook sees of a runner."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from cct_mm.models.progress import set_progress
+from cct_mm.schedules import Progress
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+@pytest.fixture
+def make_model():
+    """Build CCT with two domains whose supervised loss depends on the iteration too."""
+
+    def make():
+        torch.manual_seed(0)
+        return MODELS.build(
+            dict(
+                type='CCT',
+                data_preprocessor=dict(
+                    type='SegDataPreProcessor', mean=[127.0] * 3, std=[64.0] * 3, size_divisor=8
+                ),
+                backbone=dict(
+                    type='ResNetV1c',
+                    depth=18,
+                    stem_channels=8,
+                    base_channels=4,
+                    strides=(1, 2, 1, 1),
+                    dilations=(1, 1, 2, 4),
+                ),
+                decode_head=dict(
+                    type='SubPixelHead',
+                    in_channels=32,
+                    loss_decode=dict(type='AnnealedCrossEntropy'),
+                ),
+                domains=dict(
+                    day=dict(classes=('sky', 'ground', 'car'), foreground=('car',)),
+                    night=dict(classes=('sky', 'lamp'), foreground=('lamp',)),
+                ),
+                auxiliary=dict(
+                    in_channels=32, perturbations=[dict(type='F-Noise'), dict(type='I-VAT')]
+                ),
+            )
+        )
+
+    return make
+
+
+@pytest.fixture
+def model(make_model):
+    """The model of ``make_model`` in the middle of a run."""
+    model = make_model()
+    set_progress(model, Progress(iteration=5, max_iters=10, seed=0))
+    return model.train()
+
+
+@pytest.fixture
+def data():
+    """Two labeled and two unlabeled images of domain ``day``, as the dataloader gives them."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, samples = [], []
+    for i in range(4):
+        inputs.append(torch.randint(0, 256, (3, 32, 48), generator=generator).byte())
+        sample = SegDataSample(
+            metainfo=dict(
+                img_shape=(32, 48),
+                ori_shape=(32, 48),
+                domain='day',
+                supervision='labeled' if i < 2 else 'unlabeled',
+                draw=f'0/{i}',
+            )
+        )
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 3, (1, 32, 48), generator=generator))
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+@pytest.fixture
+def runner(model):
+    return SimpleNamespace(model=model, iter=3, max_iters=40, seed=7)

@@ -1,0 +1,85 @@
+"""Before training, model, data and sampler have to speak of the same domains."""
+
+import re
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from mmengine.registry import HOOKS
+from torch.nn import DataParallel
+from torch.utils.data import SequentialSampler
+
+from cct_mm.datasets import AlternatingDomainSampler
+from cct_mm.engine import DomainCheckHook
+
+GOOD = {'day': ('sky', 'ground', 'car'), 'night': ('sky', 'lamp')}
+EVENTS = ['train', 'val', 'test']
+
+
+def test_is_registered_in_mmengine():
+    assert HOOKS.get('DomainCheckHook') is DomainCheckHook
+
+
+def loader(domains, batch_size=8, labeled=4, unlabeled=4):
+    dataset = mock.MagicMock(domains=list(domains))
+    dataset.metainfo = dict(domains={name: dict(classes=c) for name, c in domains.items()})
+    sampler = AlternatingDomainSampler(dataset, labeled, unlabeled, seed=0)
+    return SimpleNamespace(dataset=dataset, sampler=sampler, batch_size=batch_size)
+
+
+def check(runner, event, loader):
+    setattr(runner, f'{event}_dataloader', loader)
+    getattr(DomainCheckHook(), f'before_{event}')(runner)
+
+
+def exactly(sentence):
+    return pytest.raises(ValueError, match=f'^{re.escape(sentence)}$')
+
+
+@pytest.mark.parametrize('event', EVENTS)
+class TestDomains:
+    @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day'), ('night',)])
+    def test_that_agree_pass_also_a_part_of_the_models(self, runner, event, names):
+        check(runner, event, loader({name: GOOD[name] for name in names}))
+
+    def test_of_a_wrapped_model_are_seen(self, runner, event):
+        runner.model = DataParallel(runner.model)
+        check(runner, event, loader(GOOD))
+        with pytest.raises(ValueError, match="it has domain 'dawn'"):
+            check(runner, event, loader({'dawn': ('sky',)}))
+
+    def test_that_the_model_lacks_are_named(self, runner, event):
+        with exactly(
+            f"{event}_dataloader: it has domain 'dawn', but model.domains are ['day', 'night']; use "
+            'the same names in both'
+        ):
+            check(runner, event, loader({'day': GOOD['day'], 'dawn': ('sky',)}))
+
+    def test_with_another_number_of_classes_are_named(self, runner, event):
+        with exactly(
+            f"{event}_dataloader: domain night has 3 classes ['sky', 'lamp', 'cat'], expected the 2 "
+            "of model.domains.night, ['sky', 'lamp']; both come from "
+            'configs/_base_/domains/night.py'
+        ):
+            check(runner, event, loader({'night': ('sky', 'lamp', 'cat')}))
+
+    def test_with_the_same_classes_in_another_order_are_named(self, runner, event):
+        with pytest.raises(ValueError, match=r"domain night has 2 classes \['lamp', 'sky'\]"):
+            check(runner, event, loader({'night': ('lamp', 'sky')}))
+
+
+class TestBatchSize:
+    def test_that_the_sampler_does_not_fill_is_named(self, runner):
+        with exactly(
+            'train_dataloader: batch_size is 8, expected 6 = labeled_per_batch=4 + '
+            'unlabeled_per_batch=2 of its sampler; make them agree'
+        ):
+            check(runner, 'train', loader(GOOD, batch_size=8, labeled=4, unlabeled=2))
+
+    def test_without_unlabeled_images_is_that_of_the_labeled_ones(self, runner):
+        check(runner, 'train', loader(GOOD, batch_size=4, labeled=4, unlabeled=0))
+
+    def test_of_another_sampler_is_its_own_matter(self, runner):
+        other = loader(GOOD, batch_size=5)
+        other.sampler = SequentialSampler(range(3))
+        check(runner, 'train', other)

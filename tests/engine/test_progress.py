@@ -1,0 +1,47 @@
+"""Modules know the iteration after ``before_train_iter``, and say so where nobody told them."""
+
+import re
+
+import pytest
+from mmengine.registry import HOOKS
+from torch.nn import DataParallel
+
+from cct_mm.engine import TrainingProgressHook
+from cct_mm.models.progress import NeedsProgress
+from cct_mm.schedules import Progress
+
+
+def test_is_registered_in_mmengine():
+    assert HOOKS.get('TrainingProgressHook') is TrainingProgressHook
+
+
+def modules_that_need_it(model):
+    return [module for module in model.modules() if isinstance(module, NeedsProgress)]
+
+
+@pytest.mark.parametrize('wrap', [lambda model: model, DataParallel])
+def test_sets_iteration_length_and_seed_on_every_module_that_needs_them(runner, wrap):
+    modules = modules_that_need_it(runner.model)
+    # The segmentor itself and the loss of each domain's head.
+    assert len(modules) == 3
+    runner.model = wrap(runner.model)
+    TrainingProgressHook().before_train_iter(runner, batch_idx=0)
+    assert [module.progress for module in modules] == [Progress(3, 40, 7)] * 3
+    runner.iter = 4
+    TrainingProgressHook().before_train_iter(runner, batch_idx=0)
+    assert [module.progress for module in modules] == [Progress(4, 40, 7)] * 3
+
+
+def test_a_step_without_it_is_refused(make_model, data):
+    model = make_model()
+    sentence = (
+        'AnnealedCrossEntropy does not know the iteration, which its ramp-up and random draws '
+        "need: add dict(type='TrainingProgressHook') to custom_hooks, or call "
+        'cct_mm.models.progress.set_progress(model, Progress(...)) in your own loop'
+    )
+    with pytest.raises(RuntimeError, match=f'^{re.escape(sentence)}$'):
+        model.loss(**model.data_preprocessor(data, training=True))
+
+
+def test_is_no_part_of_the_checkpoint(make_model, model):
+    assert list(make_model().state_dict()) == list(model.state_dict())

@@ -1,0 +1,123 @@
+"""IoU by domain, against numbers counted by hand."""
+
+import math
+
+import pytest
+import torch
+from mmseg.registry import METRICS
+
+from cct_mm.evaluation import DomainIoUMetric
+
+DOMAINS = {
+    'day': dict(classes=('sky', 'ground', 'car'), palette=[[0] * 3] * 3),
+    'night': dict(classes=('sky', 'lamp'), palette=[[0] * 3] * 2),
+}
+
+
+def sample(domain, prediction, label):
+    """One image as the segmentor's predict returns it, turned into dictionaries."""
+    return dict(
+        domain=domain,
+        pred_sem_seg=dict(data=torch.tensor([prediction])),
+        gt_sem_seg=dict(data=torch.tensor([label], dtype=torch.uint8)),
+    )
+
+
+def evaluate(*batches, size=None, domains=DOMAINS, **kwargs):
+    metric = DomainIoUMetric(**kwargs)
+    metric.dataset_meta = dict(domains=domains, **next(iter(domains.values())))
+    for batch in batches:
+        metric.process({}, batch)
+    return metric.evaluate(size or sum(len(batch) for batch in batches))
+
+
+# sky: 2 of 3, ground: 1 of 2, car is nowhere.
+DAY = sample('day', [[0, 0], [0, 1]], [[0, 0], [1, 1]])
+# sky: 1 of 3, lamp: 1 of 3.
+NIGHT = sample('night', [[0, 0], [1, 1]], [[0, 1], [0, 1]])
+
+
+def approx(values):
+    return pytest.approx(values, nan_ok=True)
+
+
+def test_is_registered_in_mmseg():
+    assert METRICS.get('DomainIoUMetric') is DomainIoUMetric
+
+
+def test_of_one_domain_in_percent_a_class_that_occurs_nowhere_is_nan_and_not_in_the_mean():
+    assert evaluate([DAY]) == approx(
+        {
+            'day/IoU.sky': 200 / 3,
+            'day/IoU.ground': 50.0,
+            'day/IoU.car': math.nan,
+            'day/mIoU': (200 / 3 + 50) / 2,
+            'mIoU': (200 / 3 + 50) / 2,
+        }
+    )
+
+
+def test_of_two_domains_is_the_mean_over_domains_whatever_their_classes_and_images():
+    metrics = evaluate([DAY, NIGHT], [NIGHT])
+    day, night = (200 / 3 + 50) / 2, 100 / 3
+    assert metrics['day/mIoU'] == approx(day)
+    assert metrics['night/mIoU'] == approx(night)
+    assert metrics['night/IoU.sky'] == metrics['night/IoU.lamp'] == approx(night)
+    assert metrics['mIoU'] == approx((day + night) / 2)
+
+
+def test_does_not_depend_on_batches_or_order():
+    expected = evaluate([DAY, NIGHT])
+    assert evaluate([NIGHT], [DAY]) == approx(expected)
+
+
+def test_counts_pixels_over_images_and_does_not_average_images():
+    # sky: 2 of 3 and 0 of 1, so 2 of 4; ground: 1 of 2 and 3 of 4, so 4 of 6.
+    other = sample('day', [[1, 1], [1, 1]], [[0, 1], [1, 1]])
+    metrics = evaluate([DAY, other])
+    assert metrics['day/IoU.sky'] == approx(50.0)
+    assert metrics['day/IoU.ground'] == approx(400 / 6)
+
+
+def test_a_class_that_is_only_predicted_counts_as_zero():
+    metrics = evaluate([sample('day', [[0, 0], [0, 2]], [[0, 0], [0, 0]])])
+    assert metrics['day/IoU.sky'] == approx(75.0)
+    assert metrics['day/IoU.car'] == 0.0
+    assert metrics['day/mIoU'] == approx(37.5)
+
+
+def test_ignored_pixels_count_nowhere():
+    # Without the ignored pixel, whose prediction is wrong whatever it is: sky 2 of 2, ground 1 of 1.
+    ignored = sample('day', [[0, 0], [2, 1]], [[0, 0], [255, 1]])
+    metrics = evaluate([ignored])
+    assert metrics['day/IoU.sky'] == metrics['day/IoU.ground'] == 100.0
+    assert math.isnan(metrics['day/IoU.car'])
+
+
+def test_ignore_index_may_be_another_label():
+    metrics = evaluate([sample('day', [[0, 0], [0, 1]], [[0, 0], [2, 1]])], ignore_index=2)
+    assert metrics['day/mIoU'] == 100.0
+
+
+@pytest.mark.parametrize('size', [2, 3])
+def test_results_beyond_the_datasets_length_count_nowhere(size):
+    # Ranks fill the last batch up with images that were seen already.
+    wrong = sample('day', [[1, 1], [1, 0]], [[0, 0], [0, 1]])
+    metrics = evaluate([DAY, NIGHT], [wrong], size=size)
+    assert (metrics == approx(evaluate([DAY, NIGHT]))) is (size == 2)
+
+
+def test_a_domain_without_images_is_not_reported_and_not_in_the_mean():
+    metrics = evaluate([NIGHT])
+    assert not any(name.startswith('day') for name in metrics)
+    assert metrics['mIoU'] == metrics['night/mIoU']
+
+
+def test_starts_anew_after_each_evaluation():
+    metric = DomainIoUMetric()
+    metric.dataset_meta = dict(domains=DOMAINS)
+    first = []
+    for _ in range(2):
+        metric.process({}, [NIGHT])
+        first.append(metric.evaluate(1))
+    assert first[0] == first[1]

@@ -1,0 +1,133 @@
+"""What holds for every perturbation: its algebraic form is exact, its draws are keyed."""
+
+import pytest
+import torch
+
+from cct_mm import testing
+from cct_mm.models.cct.perturbations import PERTURBATIONS, Guidance
+from cct_mm.models.cct.perturbations.base import conv1x1, outer
+
+# Whatever is registered: a new perturbation is tested from its first day.
+NAMES = sorted(PERTURBATIONS.module_dict)
+PAPER = ['Con-Msk', 'DropOut', 'F-Drop', 'F-Noise', 'G-Cutout', 'I-VAT', 'Obj-Msk']
+# These read the main prediction only, so that all decoders make the same of them.
+WITHOUT_DRAW = ['Con-Msk', 'Obj-Msk']
+BY_IMAGE = sorted(set(NAMES) - {*WITHOUT_DRAW, 'F-Noise'})
+ARGUMENTS = [
+    dict(type='F-Noise', range=0.9),
+    dict(type='F-Drop', threshold=(0.2, 0.5)),
+    dict(type='DropOut', p=0.0),
+    dict(type='DropOut', p=0.9),
+    dict(type='G-Cutout', area=1.0, min_area=1),
+    dict(type='G-Cutout', sides=True, merge_classes=True),
+    dict(type='I-VAT', eps=0.5, start='uniform'),
+    dict(type='I-VAT', xi=0.1),
+]
+
+
+def test_the_seven_of_the_paper_are_registered():
+    assert NAMES == PAPER
+
+
+@pytest.mark.parametrize('entry', [dict(type=name) for name in NAMES] + ARGUMENTS, ids=str)
+@pytest.mark.parametrize('example', [{}, dict(padding=True, channels=9, batch=2)], ids=str)
+class TestContract:
+    def test_projection_and_its_gradients_are_exact(self, entry, example):
+        testing.assert_projection_is_exact(entry, **example)
+
+    def test_an_image_is_perturbed_alike_in_any_batch(self, entry, example):
+        testing.assert_draws_are_keyed(entry, **example)
+
+
+class TestDraws:
+    def perturbed(self, step, k=0, key=None):
+        context = step.context(k)
+        context.key = key or context.key
+        with torch.no_grad():
+            perturbation = step.bank.perturbations[k]
+            return perturbation.perturb(step.z, perturbation.draw(context))
+
+    @pytest.mark.parametrize('name', NAMES)
+    def test_differ_between_decoders_and_iterations(self, name):
+        step = testing.example_step(dict(type=name, num=2))
+        with torch.no_grad():
+            # Equal decoders, so that a difference can only come from the draw.
+            for parameter in step.bank.parameters():
+                parameter[1] = parameter[0]
+        first = self.perturbed(step)
+        later = self.perturbed(step, key=(0, 'example', 8, name, 0))
+        for other in (self.perturbed(step, k=1), later):
+            assert torch.equal(first, other) == (name in WITHOUT_DRAW)
+
+    @pytest.mark.parametrize('name', BY_IMAGE)
+    def test_differ_between_images(self, name):
+        step = testing.example_step(dict(type=name), batch=4)
+        same = [0, 0, 0, 0]
+        target = step.images(same).target
+        step.z, step.target = step.z[same], target
+        target.samples = [1, 2, 3, 4]
+        images = self.perturbed(step)
+        assert not any(torch.equal(images[0], image) for image in images[1:])
+
+    @pytest.mark.parametrize('name', NAMES)
+    def test_change_something_and_leave_something(self, name):
+        step = testing.example_step(dict(type=name))
+        perturbed = self.perturbed(step)
+        assert perturbed.shape == step.z.shape
+        assert not torch.equal(perturbed, step.z)
+        assert perturbed.count_nonzero() > 0
+
+    @pytest.mark.parametrize('name', NAMES)
+    def test_leave_z_as_it_was(self, name):
+        step = testing.example_step(dict(type=name))
+        before = step.z.clone()
+        self.perturbed(step)
+        assert torch.equal(step.z, before)
+
+
+class TestContextDraws:
+    @pytest.fixture
+    def context(self, make_context):
+        return make_context(torch.zeros(3, 2, 4, 4), samples=[5, 6, 7])
+
+    def test_uniform_stays_within_its_ends(self, context):
+        numbers = context.uniform('x', 4000, low=-0.5, high=2.0)
+        assert numbers.shape == (3, 4000) and numbers.dtype == torch.float32
+        assert -0.5 <= numbers.min() < -0.48 and 1.98 < numbers.max() < 2.0
+        torch.testing.assert_close(numbers.mean(1), torch.full((3,), 0.75), atol=0.06, rtol=0)
+
+    def test_normal_has_mean_0_and_variance_1(self, context):
+        numbers = context.normal('x', 4000)
+        torch.testing.assert_close(numbers.mean(1), torch.zeros(3), atol=0.08, rtol=0)
+        torch.testing.assert_close(numbers.var(1), torch.ones(3), atol=0.12, rtol=0)
+
+    def test_names_are_independent(self, context):
+        assert not torch.equal(context.uniform('a', 5), context.uniform('b', 5))
+        assert torch.equal(context.uniform('a', 5), context.uniform('a', 5))
+
+    def test_shared_draw_does_not_depend_on_the_images(self, context):
+        shared = context.shared_uniform('n', 1, 5)
+        context.samples = [8]
+        assert shared.shape == (1, 5) and torch.equal(context.shared_uniform('n', 1, 5), shared)
+
+
+class TestGuidance:
+    def test_computes_once_by_name(self):
+        mask = torch.ones(1, 1, 2, 2, dtype=torch.bool)
+        guidance, calls = Guidance(mask[:, 0].long(), mask, mask), []
+
+        def compute():
+            calls.append(None)
+            return len(calls)
+
+        assert [guidance.once(name, compute) for name in 'aab'] == [1, 1, 2]
+        another = Guidance(mask[:, 0].long(), mask, mask)
+        assert another.once('a', compute) == 3
+
+
+def test_conv1x1_and_outer_are_sums_over_channels_and_positions():
+    torch.manual_seed(0)
+    z, grad = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 4, 5)
+    weight = torch.randn(6, 3)
+    torch.testing.assert_close(conv1x1(z, weight), torch.einsum('cd,bdhw->bchw', weight, z))
+    torch.testing.assert_close(outer(grad, z), torch.einsum('bchw,bdhw->cd', grad, z))

@@ -1,0 +1,42 @@
+"""F-Noise: ``z~ = (z * N) + z``."""
+
+import pytest
+import torch
+
+from cct_mm.models.cct.perturbations import FNoise
+
+
+@pytest.fixture
+def z():
+    torch.manual_seed(0)
+    return torch.randn(3, 16, 12, 10)
+
+
+@pytest.mark.parametrize('amplitude', [0.3, 0.05])
+def test_noise_is_uniform_in_its_range_and_relative_to_each_activation(z, make_context, amplitude):
+    perturbation = FNoise(amplitude)
+    noise = perturbation.draw(make_context(z))
+    assert noise.shape == (1, 16, 12, 10)
+    assert noise.abs().max() <= amplitude
+    assert noise.min() < -0.99 * amplitude and noise.max() > 0.99 * amplitude
+    assert noise.std().item() == pytest.approx(amplitude / 3**0.5, rel=0.05)
+    assert noise.mean().item() == pytest.approx(0, abs=0.05 * amplitude)
+    torch.testing.assert_close(perturbation.perturb(z, noise), z * noise + z)
+
+
+def test_one_noise_for_the_whole_batch(z, make_context):
+    z = z[:1].expand(3, -1, -1, -1)
+    perturbation = FNoise()
+    perturbed = perturbation.perturb(z, perturbation.draw(make_context(z)))
+    assert torch.equal(perturbed[0], perturbed[1]) and torch.equal(perturbed[0], perturbed[2])
+
+
+def test_zeros_stay_zero(z, make_context):
+    z = z.relu()
+    perturbation = FNoise()
+    perturbed = perturbation.perturb(z, perturbation.draw(make_context(z)))
+    assert torch.equal(perturbed == 0, z == 0)
+
+
+def test_amplitude_of_the_paper_is_the_default():
+    assert FNoise().range == 0.3

@@ -1,0 +1,143 @@
+"""The bank of auxiliary decoders: one layout, K different decoders, errors that name the entry."""
+
+from itertools import combinations
+
+import pytest
+import torch
+
+from cct_mm.models.cct import AuxiliaryBank
+from cct_mm.models.cct.perturbations import DropOut, FNoise
+from cct_mm.models.subpixel_head import SubPixelHead
+
+ENTRIES = [dict(type='F-Noise', num=3, range=0.2), dict(type='DropOut', num=2), dict(type='I-VAT')]
+
+
+def bank_of(entries=ENTRIES, in_channels=5, num_classes=4, stride=4, **arguments):
+    torch.manual_seed(0)
+    return AuxiliaryBank(entries, in_channels, num_classes, stride, **arguments)
+
+
+class TestEntries:
+    def test_num_decoders_share_an_entry(self):
+        bank = bank_of()
+        assert len(bank) == 6
+        assert bank.names == ['F-Noise'] * 3 + ['DropOut'] * 2 + ['I-VAT']
+        assert [type(p) for p in bank.perturbations[2:4]] == [FNoise, DropOut]
+        assert bank.perturbations[0].range == 0.2
+
+    def test_config_is_left_as_it_was(self):
+        entries = [dict(entry) for entry in ENTRIES]
+        bank_of(entries)
+        assert entries == ENTRIES
+
+    def test_guided_names_those_that_need_a_foreground(self):
+        assert bank_of().guided == []
+        names = ['Obj-Msk', 'G-Cutout', 'F-Drop', 'Con-Msk', 'Obj-Msk']
+        bank = bank_of([dict(type=name) for name in names])
+        assert bank.guided == ['Con-Msk', 'G-Cutout', 'Obj-Msk']
+
+
+class TestErrors:
+    def message(self, *entries, **arguments):
+        with pytest.raises(ValueError) as error:
+            bank_of(entries, **arguments)
+        return str(error.value)
+
+    def test_unknown_name(self):
+        assert self.message(dict(type='F-Noize', num=6)) == (
+            "AuxiliaryBank: unknown perturbation 'F-Noize' in {'type': 'F-Noize', 'num': 6}, "
+            'expected one of I-VAT, F-Noise, F-Drop, Obj-Msk, Con-Msk, G-Cutout, DropOut; one of '
+            'your own has to be registered in cct_mm.models.cct.perturbations.PERTURBATIONS and '
+            'imported by custom_imports'
+        )
+
+    def test_no_name(self):
+        message = self.message(dict(num=6))
+        assert message.startswith("AuxiliaryBank: unknown perturbation None in {'num': 6}, ")
+
+    @pytest.mark.parametrize('num', [0, -2, 1.5, '6', None])
+    def test_number_of_decoders(self, num):
+        assert self.message(dict(type='DropOut', num=num)) == (
+            f'AuxiliaryBank: num is {num!r} for DropOut, expected the number of its decoders, >= '
+            '1; leave the entry out to do without it'
+        )
+
+    def test_unknown_argument(self):
+        assert self.message(dict(type='DropOut', rate=0.5)) == (
+            "AuxiliaryBank: wrong argument for DropOut in {'type': 'DropOut', 'rate': 0.5}: "
+            "DropOut.__init__() got an unexpected keyword argument 'rate'"
+        )
+
+    def test_argument_out_of_range(self):
+        assert self.message(dict(type='DropOut', p=1.0)) == (
+            'DropOut: p is 1.0, expected a probability in [0, 1)'
+        )
+
+    def test_no_entry(self):
+        assert self.message() == (
+            'AuxiliaryBank: `perturbations` is empty, expected at least one entry such as '
+            "dict(type='F-Noise', num=6); for training without auxiliary decoders use the "
+            "segmentor type 'MultiDomainSegmentor'"
+        )
+
+    @pytest.mark.parametrize('stride', [3, 1, 0])
+    def test_stride_that_is_no_power_of_two(self, stride):
+        assert self.message(*ENTRIES, stride=stride) == (
+            f'AuxiliaryBank: stride is {stride}, expected a power of two >= 2 (each sub-pixel '
+            'convolution doubles the size); set it to the stride of the encoder, 8 for a -d8 '
+            'backbone'
+        )
+
+
+class TestDecoders:
+    def test_have_one_checkpoint_layout_whatever_the_perturbations(self):
+        shapes = {name: tuple(value.shape) for name, value in bank_of().state_dict().items()}
+        assert shapes == {
+            'weights.0': (6, 4, 5),
+            'weights.1': (6, 16, 4),
+            'weights.2': (6, 16, 4),
+            'biases.0': (6, 16),
+            'biases.1': (6, 16),
+        }
+        other = bank_of([dict(type='Obj-Msk', num=6)])
+        other.load_state_dict(bank_of().state_dict(), strict=True)
+
+    def test_have_the_hidden_width_asked_for(self):
+        shapes = [tuple(weight.shape) for weight in bank_of(channels=9, stride=8).weights]
+        assert shapes == [(6, 9, 5), (6, 36, 9), (6, 36, 9), (6, 16, 9)]
+
+    def test_differ(self):
+        bank = bank_of()
+        z = torch.randn(1, 5, 3, 3)
+        logits = [bank.decode(k, z) for k in range(len(bank))]
+        for one, other in combinations(logits, 2):
+            assert (one - other).abs().max() > 1e-2
+
+    @pytest.mark.parametrize('last_relu', [False, True])
+    def test_each_is_the_main_heads_network(self, last_relu):
+        bank = bank_of(last_relu=last_relu, channels=7)
+        head = SubPixelHead(5, num_classes=4, stride=4, channels=7, last_relu=last_relu)
+        z = torch.randn(2, 5, 3, 4)
+        for k in range(len(bank)):
+            state = {name: value[k] for name, value in bank.state_dict().items()}
+            head.load_state_dict(state, strict=True)
+            assert torch.equal(bank.decode(k, z), head([z]))
+
+    def test_each_starts_like_a_main_head(self):
+        bank = bank_of(in_channels=400, channels=50)
+        for k in range(len(bank)):
+            first, weights, biases = bank.decoder(k)
+            assert first.std().item() == pytest.approx((2 / 400) ** 0.5, rel=0.05)
+            for weight, bias in zip(weights, biases, strict=True):
+                blocks = weight.unflatten(0, (-1, 4))
+                assert torch.equal(blocks, blocks[:, :1].expand_as(blocks))
+                assert len(bias.unique()) == len(bias)
+
+    def test_mmengine_does_not_draw_the_weights_again(self):
+        bank = bank_of()
+        before = [p.clone() for p in bank.parameters()]
+        bank.init_weights()
+        assert all(torch.equal(p, q) for p, q in zip(before, bank.parameters(), strict=True))
+
+    def test_all_are_learned(self):
+        assert all(p.requires_grad and p.is_leaf for p in bank_of().parameters())

@@ -1,0 +1,363 @@
+"""Cross-Consistency Training: what L_u depends on, what it moves, and what it never touches."""
+
+import copy
+import re
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from torch.nn import functional as F
+
+from cct_mm.models.progress import set_progress
+from cct_mm.models.segmentors import CCT
+from cct_mm.schedules import Progress, RampUp
+
+# With it p_k(z) = z, so the distances can be computed by hand.
+IDENTITY = dict(type='DropOut', p=0.0, num=2)
+
+
+def auxiliary(*perturbations, **kwargs):
+    return {'in_channels': 32, 'perturbations': list(perturbations), **kwargs}
+
+
+def is_encoder(name):
+    return name.startswith('backbone')
+
+
+def is_main_head(name):
+    return '.decode_head.' in name
+
+
+def is_auxiliary(name, domain):
+    return name.startswith(f'domains.{domain}.auxiliary')
+
+
+def exactly(sentence):
+    return pytest.raises(ValueError, match=f'^{re.escape(sentence)}$')
+
+
+def test_is_registered_in_mmseg():
+    assert MODELS.get('CCT') is CCT
+
+
+class TestLosses:
+    def test_are_supervised_and_unsupervised_and_named_by_the_domain(
+        self, make_model, make_data, losses_of
+    ):
+        losses = losses_of(make_model(), make_data('night'))
+        trained = {name for name in losses if 'loss' in name}
+        assert trained == {'night.loss_ce', 'night.loss_unsupervised'}
+        monitored = {name for name in losses if 'distance' in name}
+        assert len(monitored) == 7
+        assert 'night.distance I-VAT' in monitored
+        assert not any(losses[name].requires_grad for name in monitored)
+
+    def test_of_unlabeled_images_are_the_weighted_mean_of_the_distances(
+        self, make_model, make_data, losses_of
+    ):
+        model = make_model()
+        losses = losses_of(model, make_data('day'))
+        distances = [value for name, value in losses.items() if 'distance' in name]
+        weight = model.unsupervised_weight(model.progress)
+        torch.testing.assert_close(
+            losses['day.loss_unsupervised'].detach(), weight * torch.stack(distances).mean()
+        )
+
+    @pytest.mark.parametrize('domain', ['day', 'night'])
+    def test_of_labeled_images_equal_those_of_the_supervised_segmentor(
+        self, make_model, make_data, losses_of, domain
+    ):
+        supervised, cct = make_model('MultiDomainSegmentor'), make_model('CCT')
+        supervised.load_state_dict(cct.state_dict(), strict=False)
+        expected = losses_of(supervised, make_data(domain, unlabeled=0))
+        assert losses_of(cct, make_data(domain, unlabeled=0)) == expected
+        losses = losses_of(cct, make_data(domain))
+        assert {name: losses[name] for name in expected} == expected
+
+    def test_of_labeled_images_start_from_the_same_main_heads_as_the_supervised_segmentor(
+        self, make_model
+    ):
+        supervised, cct = make_model('MultiDomainSegmentor'), make_model('CCT')
+        heads = {n: p for n, p in supervised.named_parameters() if is_main_head(n)}
+        assert len(heads) == 14
+        for name, parameter in cct.named_parameters():
+            if is_main_head(name):
+                assert torch.equal(parameter, heads[name])
+
+    def test_without_unlabeled_images_have_no_unsupervised_part(
+        self, make_model, make_data, losses_of
+    ):
+        losses = losses_of(make_model(), make_data(unlabeled=0))
+        assert set(losses) == {'day.loss_ce', 'day.acc_seg'}
+
+    def test_with_pairwise_loss_report_it_too(self, make_model, make_data, losses_of):
+        plain = losses_of(make_model(), make_data())
+        model = make_model(loss_pairwise=dict(type='PairwiseLoss', weight=0.5, num_decoders=3))
+        losses = losses_of(model, make_data())
+        torch.testing.assert_close(
+            losses['day.loss_unsupervised'],
+            plain['day.loss_unsupervised'] + 0.5 * losses['day.pairwise'],
+        )
+
+
+class TestGradient:
+    """Of the unsupervised loss alone."""
+
+    @pytest.fixture(params=['fused', 'reference'])
+    def gradients(self, request, make_model, make_data, losses_of):
+        model = make_model(path=request.param)
+        losses_of(model, make_data('night', labeled=0))['night.loss_unsupervised'].backward()
+        return {name: p.grad for name, p in model.named_parameters()}
+
+    def test_does_not_reach_a_main_head(self, gradients):
+        heads = [gradient for name, gradient in gradients.items() if is_main_head(name)]
+        assert len(heads) == 14
+        assert all(gradient is None for gradient in heads)
+
+    def test_reaches_encoder_and_auxiliary_decoders(self, gradients):
+        for name, gradient in gradients.items():
+            if is_encoder(name) or is_auxiliary(name, 'night'):
+                assert gradient is not None, name
+                assert gradient.isfinite().all(), name
+        assert all(
+            gradient.abs().flatten(1).sum(dim=1).gt(0).all()
+            for name, gradient in gradients.items()
+            if is_auxiliary(name, 'night') and 'weights.0' in name
+        )
+        assert gradients['backbone.stem.0.weight'].abs().sum() > 0
+
+    def test_does_not_reach_the_other_domain(self, gradients):
+        assert all(gradients[name] is None for name in gradients if is_auxiliary(name, 'day'))
+
+
+class TestLabelsOfUnlabeledImages:
+    def test_are_never_read(self, make_model, make_data, losses_of):
+        model = make_model()
+        data, garbage = make_data(), make_data()
+        for sample in garbage['data_samples'][2:]:
+            sample.gt_sem_seg = PixelData(data=torch.full((1, 32, 48), 177))
+        expected = losses_of(copy.deepcopy(model), data)
+        assert losses_of(model, garbage) == expected
+
+
+class TestPadding:
+    """Images of 20 x 27 are padded to 32 x 32."""
+
+    SIZE = (20, 27)
+
+    def test_counts_in_no_loss(self, make_model, make_data):
+        model = make_model(auxiliary=auxiliary(IDENTITY)).train()
+        data = model.data_preprocessor(make_data('night', labeled=0, size=self.SIZE), True)
+        domain = model.domains['night']
+        features = copy.deepcopy(model).extract_feat(data['inputs'])
+        height, width = self.SIZE
+        target = domain.decode_head(features)[..., :height, :width].softmax(dim=1)
+        distances = [
+            F.mse_loss(
+                domain.auxiliary.decode(k, features[-1])[..., :height, :width].softmax(dim=1),
+                target,
+            )
+            for k in range(2)
+        ]
+        expected = model.unsupervised_weight(model.progress) * sum(distances) / 2
+        loss = model.loss(**data)['night.loss_unsupervised']
+        torch.testing.assert_close(loss, expected)
+
+    @pytest.mark.parametrize('path', ['fused', 'reference'])
+    def test_may_get_any_prediction(self, make_model, make_data, monkeypatch, path):
+        model = make_model(path=path).train()
+        data = model.data_preprocessor(make_data(labeled=0, size=self.SIZE), training=True)
+        expected = copy.deepcopy(model).loss(**data)['day.loss_unsupervised']
+        domain = model.domains['day']
+        predict_target = domain.predict_target
+        height, width = self.SIZE
+
+        def garbage_in_the_padding(features, size):
+            target = predict_target(features, size)
+            garbage = (9 * torch.randn_like(target)).softmax(dim=1)
+            target[..., height:, :] = garbage[..., height:, :]
+            target[..., width:] = garbage[..., width:]
+            return target
+
+        monkeypatch.setattr(domain, 'predict_target', garbage_in_the_padding)
+        loss = model.loss(**data)['day.loss_unsupervised']
+        torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+
+
+class TestRampUp:
+    def unsupervised(self, model, data, iteration):
+        set_progress(model, Progress(iteration, max_iters=100, seed=0))
+        data = model.data_preprocessor(copy.deepcopy(data), training=True)
+        return copy.deepcopy(model).loss(**data)['day.loss_unsupervised'].item()
+
+    def test_scales_the_unsupervised_loss(self, make_model, make_data):
+        ramp = dict(final=30.0, shape='exp', length=0.1)
+        model = make_model(auxiliary=auxiliary(IDENTITY), unsupervised_weight=ramp).train()
+        values = [self.unsupervised(model, make_data(labeled=0), t) for t in (0, 5, 10, 50)]
+        weights = [RampUp(**ramp)(Progress(t, 100, 0)) for t in (0, 5, 10, 50)]
+        assert weights[2:] == [30.0, 30.0]
+        for value, weight in zip(values, weights, strict=True):
+            assert value / values[-1] == pytest.approx(weight / 30.0, rel=1e-5)
+
+    def test_at_zero_leaves_the_supervised_gradient(self, make_model, make_data, losses_of):
+        ramp = dict(final=30.0, shape='linear', length=0.1)
+        model = make_model(unsupervised_weight=ramp)
+        set_progress(model, Progress(iteration=0, max_iters=100, seed=0))
+        loss = losses_of(model, make_data(labeled=0))['day.loss_unsupervised']
+        loss.backward()
+        assert loss == 0
+        assert all(p.grad is None or not p.grad.any() for p in model.parameters())
+
+
+class TestDraws:
+    def loss(self, model, data, iteration=5, seed=0):
+        set_progress(model, Progress(iteration, 100, seed))
+        data = model.data_preprocessor(copy.deepcopy(data), training=True)
+        losses = copy.deepcopy(model).loss(**data)
+        return {name: v.item() for name, v in losses.items() if 'distance' in name}
+
+    def test_depend_on_iteration_seed_and_sample_alone(self, make_model, make_data):
+        model, data = make_model().train(), make_data('night', labeled=0)
+        torch.manual_seed(1)
+        expected = self.loss(model, data)
+        torch.manual_seed(2)
+        assert self.loss(model, data) == expected
+        other = copy.deepcopy(data)
+        for sample in other['data_samples']:
+            sample.set_metainfo(dict(draw=sample.draw + '9'))
+        drawn = ('F-Drop', 'DropOut', 'I-VAT')
+        for changed in (
+            self.loss(model, data, iteration=6),
+            self.loss(model, data, seed=1),
+            self.loss(model, other),
+        ):
+            for name in drawn:
+                assert changed[f'night.distance {name}'] != expected[f'night.distance {name}']
+            # Nothing is drawn for these two.
+            for name in ('Obj-Msk', 'Con-Msk'):
+                assert changed[f'night.distance {name}'] == expected[f'night.distance {name}']
+
+    def test_leave_the_global_generator_alone(self, make_model, make_data, losses_of):
+        state = torch.get_rng_state()
+        model = make_model()
+        data = make_data()
+        torch.set_rng_state(state)
+        losses_of(model, data)
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+class TestPaths:
+    @pytest.mark.parametrize('size', [(32, 48), (20, 27)])
+    @pytest.mark.parametrize('domain', ['day', 'night'])
+    def test_agree_in_losses_and_all_gradients(
+        self, make_model, make_data, losses_of, domain, size
+    ):
+        results = []
+        for path in ('fused', 'reference'):
+            model = make_model(
+                path=path, loss_pairwise=dict(type='PairwiseLoss', weight=0.1, num_decoders=3)
+            )
+            losses = losses_of(model, make_data(domain, size=size))
+            sum(value for name, value in losses.items() if 'loss' in name).backward()
+            gradients = {
+                name: p.grad for name, p in model.named_parameters() if p.grad is not None
+            }
+            results.append((losses, gradients))
+        (losses, gradients), (expected_losses, expected_gradients) = results
+        assert losses.keys() == expected_losses.keys()
+        assert gradients.keys() == expected_gradients.keys()
+        for name, value in expected_losses.items():
+            torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-7)
+        for name, value in expected_gradients.items():
+            scale = value.abs().max().item()
+            torch.testing.assert_close(
+                gradients[name], value, rtol=0, atol=1e-4 * scale + 1e-9, msg=name
+            )
+
+    def test_share_checkpoints(self, make_model):
+        fused, reference = (make_model(path=path) for path in ('fused', 'reference'))
+        for (name, value), (other, expected) in zip(
+            fused.state_dict().items(), reference.state_dict().items(), strict=True
+        ):
+            assert name == other
+            assert torch.equal(value, expected)
+
+
+class TestMainHeadOfMmseg:
+    """Any decode head can be the main head: here one at z's resolution, with dropout and BN."""
+
+    @pytest.fixture
+    def model(self, make_model):
+        head = dict(
+            type='FCNHead',
+            in_channels=32,
+            in_index=3,
+            channels=8,
+            num_convs=1,
+            concat_input=False,
+            dropout_ratio=0.5,
+        )
+        return make_model(decode_head=head, auxiliary=auxiliary(IDENTITY)).train()
+
+    def test_makes_a_target_without_dropout_and_leaves_its_running_statistics(
+        self, model, make_data, losses_of
+    ):
+        before = copy.deepcopy(model.domains['day'].state_dict())
+        first = losses_of(copy.deepcopy(model), make_data(labeled=0))['day.loss_unsupervised']
+        second = losses_of(model, make_data(labeled=0))['day.loss_unsupervised']
+        assert first == second
+        for name, value in model.domains['day'].state_dict().items():
+            assert torch.equal(value, before[name]), name
+        assert all(m.training for m in model.domains['day'].modules())
+
+    def test_makes_the_target_of_upsampled_logits(self, model, make_data):
+        data = model.data_preprocessor(make_data(labeled=0), training=True)
+        domain = model.domains['day']
+        domain.decode_head.dropout = None
+        features = copy.deepcopy(model).extract_feat(data['inputs'])
+        coarse = copy.deepcopy(domain.decode_head)(features)
+        target = F.interpolate(coarse, (32, 48), mode='bilinear', align_corners=False)
+        target = target.softmax(dim=1)
+        distances = [
+            F.mse_loss(domain.auxiliary.decode(k, features[-1]).softmax(dim=1), target)
+            for k in range(2)
+        ]
+        expected = model.unsupervised_weight(model.progress) * sum(distances) / 2
+        loss = model.loss(**data)['day.loss_unsupervised']
+        torch.testing.assert_close(loss, expected)
+
+
+class TestErrors:
+    def test_unknown_path(self, make_model):
+        with exactly("CCT: path is 'fast', expected one of fused, reference"):
+            make_model(path='fast')
+
+    def test_stride_that_is_not_the_encoders(self, make_model, make_data, losses_of):
+        model = make_model(auxiliary=auxiliary(IDENTITY, stride=4))
+        with exactly(
+            'CCT: auxiliary decoders of stride 4 make 16x24 of z, expected the image size 32x48; '
+            'set model.auxiliary.stride to the stride of the encoder and '
+            'data_preprocessor.size_divisor to a multiple of it'
+        ):
+            losses_of(model, make_data())
+
+    def test_guided_perturbation_without_foreground(self, make_model):
+        with exactly(
+            'domain day: Con-Msk, G-Cutout, Obj-Msk mask foreground objects, but the domain names '
+            'no foreground classes; add foreground=(...) with its things to the domain, or leave '
+            'these perturbations out'
+        ):
+            make_model(domains={'day': dict(classes=('sky', 'ground'))})
+
+    def test_unguided_perturbations_need_no_foreground(self, make_model, make_data, losses_of):
+        domains = {'day': dict(classes=('sky', 'ground', 'car'))}
+        perturbations = [dict(type='F-Drop'), dict(type='I-VAT')]
+        model = make_model(domains=domains, auxiliary=auxiliary(*perturbations))
+        assert 'day.distance F-Drop' in losses_of(model, make_data())
+
+    def test_nobody_said_where_training_stands(self, make_model, make_data, losses_of):
+        model = make_model()
+        set_progress(model, None)
+        with pytest.raises(RuntimeError, match='^CCT does not know the iteration, which its ramp'):
+            losses_of(model, make_data())

@@ -1,0 +1,314 @@
+"""The base segmentor: one encoder, and one main head a domain that the other domains never touch."""
+
+import copy
+import re
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from torch.nn import functional as F
+
+from cct_mm.models.segmentors import MultiDomainSegmentor
+
+TYPES = pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT'])
+
+
+@pytest.fixture
+def supervised(make_model):
+    return make_model('MultiDomainSegmentor')
+
+
+def mix(*batches):
+    """Put several batches into one."""
+    return {key: [x for batch in batches for x in batch[key]] for key in batches[0]}
+
+
+def exactly(sentence):
+    return pytest.raises(ValueError, match=f'^{re.escape(sentence)}$')
+
+
+def test_is_registered_in_mmseg():
+    assert MODELS.get('MultiDomainSegmentor') is MultiDomainSegmentor
+
+
+class TestLoss:
+    @pytest.mark.parametrize('domain', ['day', 'night'])
+    def test_names_begin_with_the_domain(self, supervised, make_data, losses_of, domain):
+        losses = losses_of(supervised, make_data(domain, unlabeled=0))
+        assert set(losses) == {f'{domain}.loss_ce', f'{domain}.acc_seg'}
+
+    def test_is_the_cross_entropy_of_the_domains_own_head(self, supervised, make_data):
+        data = supervised.data_preprocessor(make_data('night', unlabeled=0), training=True)
+        features = copy.deepcopy(supervised).extract_feat(data['inputs'])
+        logits = supervised.domains['night'].decode_head(features)
+        labels = torch.cat([s.gt_sem_seg.data for s in data['data_samples']])
+        loss = supervised.loss(**data)['night.loss_ce']
+        torch.testing.assert_close(loss, F.cross_entropy(logits, labels))
+
+    def test_reaches_the_encoder_and_the_own_head_only(self, supervised, make_data, losses_of):
+        losses_of(supervised, make_data('day', unlabeled=0))['day.loss_ce'].backward()
+        names = [name for name, _ in supervised.named_parameters()]
+        touched = [name for name, p in supervised.named_parameters() if p.grad is not None]
+        assert touched == [name for name in names if not name.startswith('domains.night')]
+
+    def test_is_the_same_with_and_without_a_second_domain(self, make_model, make_data, losses_of):
+        both, alone = (make_model('MultiDomainSegmentor', d) for d in (['day', 'night'], ['day']))
+        alone.load_state_dict(both.state_dict(), strict=False)
+        data = make_data('day', unlabeled=0)
+        assert losses_of(alone, copy.deepcopy(data)) == losses_of(both, data)
+
+    def test_needs_no_domain_tag_in_a_model_of_one_domain(self, make_model, make_data, losses_of):
+        data = make_data('day', unlabeled=0)
+        for sample in data['data_samples']:
+            sample.set_metainfo(dict(domain=None))
+        losses = losses_of(make_model('MultiDomainSegmentor', ['day']), data)
+        tagged = losses_of(
+            make_model('MultiDomainSegmentor', ['day']), make_data('day', unlabeled=0)
+        )
+        assert losses == tagged
+
+    def test_of_a_domain_follows_the_domains_own_head_config(
+        self, make_model, make_data, losses_of
+    ):
+        own = dict(channels=6, loss_decode=dict(type='CrossEntropyLoss', loss_name='loss_own'))
+        model = make_model(
+            'MultiDomainSegmentor',
+            domains={
+                'day': dict(classes=('a', 'b', 'c')),
+                'night': dict(classes=('a', 'b', 'c', 'd', 'e'), decode_head=own),
+            },
+        )
+        heads = {name: domain.decode_head for name, domain in model.domains.items()}
+        assert {name: head.channels for name, head in heads.items()} == {'day': 3, 'night': 6}
+        assert 'day.loss_ce' in losses_of(model, make_data('day', unlabeled=0))
+        assert 'night.loss_own' in losses_of(model, make_data('night', unlabeled=0))
+
+
+class TestPadding:
+    """Images of 20 x 27 are padded to 32 x 32."""
+
+    def test_counts_in_no_loss(self, supervised, make_data):
+        data = supervised.data_preprocessor(
+            make_data('day', unlabeled=0, size=(20, 27)), training=True
+        )
+        assert data['inputs'].shape[2:] == (32, 32)
+        features = copy.deepcopy(supervised).extract_feat(data['inputs'])
+        logits = supervised.domains['day'].decode_head(features)[..., :20, :27]
+        labels = torch.cat([s.gt_sem_seg.data[..., :20, :27] for s in data['data_samples']])
+        loss = supervised.loss(**data)['day.loss_ce']
+        torch.testing.assert_close(loss, F.cross_entropy(logits, labels))
+
+    def test_may_get_any_logits(self, supervised, make_data, monkeypatch):
+        data = supervised.data_preprocessor(
+            make_data('day', unlabeled=0, size=(20, 27)), training=True
+        )
+        expected = copy.deepcopy(supervised).loss(**data)
+        domain = supervised.domains['day']
+        logits = domain.logits
+
+        def garbage_in_the_padding(features, size):
+            result = logits(features, size)
+            result[..., 20:, :] = 50 * torch.randn_like(result[..., 20:, :])
+            result[..., 27:] = 50 * torch.randn_like(result[..., 27:])
+            return result
+
+        monkeypatch.setattr(domain, 'logits', garbage_in_the_padding)
+        losses = supervised.loss(**data)
+        for name, value in expected.items():
+            torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=0)
+
+
+class TestErrors:
+    def test_batch_of_mixed_domains(self, supervised, make_data, losses_of):
+        batch = mix(make_data('night', unlabeled=0), make_data('day', unlabeled=0))
+        with exactly(
+            "a batch holds images of domains ['day', 'night'], expected one domain: "
+            "train_dataloader's batch_size must be labeled_per_batch + unlabeled_per_batch of its "
+            'AlternatingDomainSampler'
+        ):
+            losses_of(supervised, batch)
+
+    def test_batch_of_mixed_sizes(self, supervised, make_data, losses_of):
+        batch = mix(
+            make_data('day', 1, 0, size=(32, 48)), make_data('day', 1, 0, size=(32, 40))
+        )
+        with exactly(
+            'a batch holds images of sizes 32x48 (0.png), 32x40 (0.png), expected one size for all '
+            'labeled and unlabeled images of a domain: give the pipelines of both sources the same '
+            'Resize (or RandomCrop with padding)'
+        ):
+            losses_of(supervised, batch)
+
+    def test_unknown_domain(self, make_model, make_data, losses_of):
+        model = make_model('MultiDomainSegmentor', ['night'])
+        with exactly("domain 'day' is not in this model, expected one of ['night']"):
+            losses_of(model, make_data('day', unlabeled=0))
+
+    def test_no_tag_where_there_are_several_domains(self, supervised, make_data, losses_of):
+        data = make_data('day', unlabeled=0)
+        for sample in data['data_samples']:
+            sample.set_metainfo(dict(domain=None))
+        with exactly("domain None is not in this model, expected one of ['day', 'night']"):
+            losses_of(supervised, data)
+
+    def test_unlabeled_images_without_a_method_for_them(self, supervised, make_data, losses_of):
+        with exactly(
+            'MultiDomainSegmentor got 3 unlabeled images of domain day, expected none: it has no '
+            'unsupervised loss. Set unlabeled_per_batch=0 in the sampler (and batch_size to '
+            'labeled_per_batch), or use a method such as CCT'
+        ):
+            losses_of(supervised, make_data('day', labeled=2, unlabeled=3))
+
+    @TYPES
+    def test_no_domains(self, make_model, type):
+        with exactly(
+            f'{type}: `domains` is empty, expected at least one entry name=dict(classes=(...)), see '
+            'configs/_base_/domains'
+        ):
+            make_model(type, domains={})
+
+
+class TestIsolation:
+    @TYPES
+    def test_a_step_on_one_domain_leaves_the_other_bit_for_bit(self, make_model, make_data, type):
+        unlabeled = 2 if type == 'CCT' else 0
+        model = make_model(type)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+        wrapper = OptimWrapper(optimizer)
+        # First a step on each: momentum alone would move a head whose gradient is zero, not None.
+        for domain in ('night', 'day'):
+            model.train_step(make_data(domain, unlabeled=unlabeled), wrapper)
+        before = copy.deepcopy(model.state_dict())
+        model.train_step(make_data('day', unlabeled=unlabeled, seed=1), wrapper)
+
+        changed = {
+            name for name, value in model.state_dict().items() if not torch.equal(value, before[name])
+        }
+        assert not {name for name in changed if name.startswith('domains.night')}
+        parameters = {name for name, _ in model.named_parameters()}
+        assert changed >= {name for name in parameters if not name.startswith('domains.night')}
+
+
+class TestPredict:
+    def test_routes_each_sample_of_a_mixed_batch_to_its_domain(self, supervised, make_data):
+        supervised.eval()
+        batches = [make_data(name, 0, 2, seed=i) for i, name in enumerate(('day', 'night'))]
+        order = [2, 0, 3, 1]
+        mixed = {key: [values[i] for i in order] for key, values in mix(*batches).items()}
+        alone = [r for batch in batches for r in supervised.test_step(copy.deepcopy(batch))]
+        together = supervised.test_step(mixed)
+        for i, result in zip(order, together, strict=True):
+            num_classes = 3 if i < 2 else 5
+            assert result.domain == ('day' if i < 2 else 'night')
+            assert result.seg_logits.data.shape == (num_classes, 32, 48)
+            torch.testing.assert_close(result.seg_logits.data, alone[i].seg_logits.data)
+            torch.testing.assert_close(
+                result.pred_sem_seg.data, alone[i].seg_logits.data.argmax(dim=0, keepdim=True)
+            )
+
+    def test_is_the_domains_own_head_resized_to_the_original_size_without_padding(
+        self, supervised, make_data
+    ):
+        supervised.eval()
+        data = make_data('night', 0, 2, size=(20, 27), ori_shape=(40, 54))
+        inputs = supervised.data_preprocessor(copy.deepcopy(data), training=True)['inputs']
+        with torch.no_grad():
+            features = supervised.extract_feat(inputs)
+            logits = supervised.domains['night'].decode_head(features)[..., :20, :27]
+        expected = F.interpolate(logits, (40, 54), mode='bilinear', align_corners=False)
+        results = supervised.test_step(data)
+        for result, logits in zip(results, expected, strict=True):
+            assert result.pred_sem_seg.data.shape == (1, 40, 54)
+            torch.testing.assert_close(result.seg_logits.data, logits)
+
+    def test_without_samples_uses_the_only_domain(self, make_model):
+        model = make_model('MultiDomainSegmentor', ['night']).eval()
+        (result,) = model.predict(torch.zeros(1, 3, 32, 48))
+        assert result.seg_logits.data.shape == (5, 32, 48)
+
+    def test_without_samples_is_refused_where_there_are_several_domains(self, supervised):
+        with exactly("domain None is not in this model, expected one of ['day', 'night']"):
+            supervised.eval().predict(torch.zeros(1, 3, 32, 48))
+
+    @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day')])
+    def test_with_a_sliding_window_serves_domains_of_different_class_counts(
+        self, make_model, make_data, names
+    ):
+        window = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
+        model = make_model('MultiDomainSegmentor', test_cfg=window).eval()
+        for name in names:
+            (result,) = model.test_step(make_data(name, 0, 1))
+            data = model.data_preprocessor(make_data(name, 0, 1), training=True)
+            features = [
+                model.extract_feat(data['inputs'][..., x : x + 32]) for x in (0, 16)
+            ]
+            left, right = (model.domains[name].decode_head(f)[0] for f in features)
+            expected = torch.zeros(len(left), 32, 48)
+            expected[..., :32] += left
+            expected[..., 16:] += right
+            expected[..., 16:32] /= 2
+            torch.testing.assert_close(result.seg_logits.data, expected)
+
+    @TYPES
+    def test_does_not_read_labels(self, make_model, make_data, type):
+        model = make_model(type).eval()
+        data = make_data('day', 0, 2)
+        (plain, _) = model.test_step(copy.deepcopy(data))
+        for sample in data['data_samples']:
+            sample.gt_sem_seg = PixelData(data=torch.full((1, 32, 48), 77))
+        (garbage, _) = model.test_step(data)
+        assert torch.equal(plain.seg_logits.data, garbage.seg_logits.data)
+
+    def test_equals_the_raw_forward_pass(self, supervised, make_data):
+        supervised.eval()
+        (result,) = supervised.test_step(make_data('night', 0, 1))
+        data = supervised.data_preprocessor(make_data('night', 0, 1), training=True)
+        logits = supervised(**data, mode='tensor')
+        torch.testing.assert_close(logits[0], result.seg_logits.data)
+
+
+class TestCheckpoint:
+    @TYPES
+    def test_holds_every_head_once(self, make_model, type):
+        model = make_model(type)
+        keys = list(model.state_dict())
+        heads = [key for key in keys if '.decode_head.' in key]
+        assert {key.split('.')[1] for key in heads} == {'day', 'night'}
+        assert not [key for key in keys if key.startswith('decode_head')]
+        storages = [value.data_ptr() for value in model.state_dict().values() if value.numel()]
+        assert len(set(storages)) == len(storages)
+        names = [name for name, _ in model.named_modules() if name.endswith('decode_head')]
+        assert sorted(names) == ['domains.day.decode_head', 'domains.night.decode_head']
+
+    @TYPES
+    def test_loads_strictly_and_gives_the_same_predictions(self, make_model, make_data, type):
+        model, other = make_model(type).eval(), make_model(type, seed=1).eval()
+        data = mix(make_data('day', 0, 1), make_data('night', 0, 1))
+        before = other.test_step(copy.deepcopy(data))
+        other.load_state_dict(model.state_dict(), strict=True)
+        for first, second, unlike in zip(
+            model.test_step(copy.deepcopy(data)), other.test_step(data), before, strict=True
+        ):
+            assert torch.equal(first.seg_logits.data, second.seg_logits.data)
+            assert not torch.equal(first.seg_logits.data, unlike.seg_logits.data)
+
+    def test_of_a_model_of_two_domains_loads_into_a_model_of_one_without_missing_keys(
+        self, make_model
+    ):
+        both, one = make_model(), make_model(domains=['night'])
+        missing, unexpected = one.load_state_dict(both.state_dict(), strict=False)
+        assert missing == []
+        assert all(key.startswith('domains.day.') for key in unexpected)
+
+    def test_of_a_copy_is_independent(self, supervised, make_data):
+        # EMA hooks copy the model: the copy has to predict with its own heads.
+        duplicate = copy.deepcopy(supervised).eval()
+        before = duplicate.test_step(make_data('day', 0, 1))[0].seg_logits.data
+        with torch.no_grad():
+            for parameter in supervised.parameters():
+                parameter.zero_()
+        after = duplicate.test_step(make_data('day', 0, 1))[0].seg_logits.data
+        assert torch.equal(before, after)
+        assert duplicate.decode_head is duplicate.domains['day'].decode_head

