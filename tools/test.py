@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.engine.launch import prepare_processes
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +44,7 @@ def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
+    prepare_processes(cfg)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if args.split == 'val':

@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from cct_mm.engine.launch import prepare_processes
 from cct_mm.environment import problems
 
 
@@ -65,6 +66,7 @@ def main() -> None:
         raise SystemExit('\n'.join(found))
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
+    prepare_processes(cfg)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir or not cfg.get('work_dir'):

@@ -62,12 +62,13 @@ class TestFunction:
         )
         assert average.item() == pytest.approx(expected * 3 / 2, rel=1e-12)
 
-    def test_threshold_above_1_is_cross_entropy(self):
+    @pytest.mark.parametrize('average_over', ['valid', 'kept'])
+    def test_threshold_above_1_is_cross_entropy(self, average_over):
         torch.manual_seed(0)
         logits = torch.randn(2, 5, 6, 7, dtype=torch.float64)
         labels = torch.randint(0, 5, (2, 6, 7))
         labels[0, :3] = 255
-        loss = annealed_cross_entropy(logits, labels, 1.1)
+        loss = annealed_cross_entropy(logits, labels, 1.1, average_over=average_over)
         torch.testing.assert_close(loss, F.cross_entropy(logits, labels, ignore_index=255))
 
     @pytest.mark.parametrize('average_over', ['valid', 'kept'])

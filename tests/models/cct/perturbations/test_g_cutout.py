@@ -226,6 +226,13 @@ class TestWindow:
         # A window of 3x3 in a box of 5x5.
         assert places == {(2 + i, 3 + j) for i in range(3) for j in range(3)}
 
+    @pytest.mark.parametrize(('draw', 'corner'), [(0.0, (2, 3)), (1 - 2**-24, (4, 5))])
+    def test_extreme_draws_stay_in_the_box_and_cut_nothing_else(self, make_context, draw, corner):
+        labels = labels_with_box(2, 3, 5, 5)
+        context = make_context(torch.ones(1, 2, 14, 18), labels=labels)
+        context.uniform = lambda name, *shape: torch.full((1, *shape), draw)
+        assert cut_window(GCutout().draw(context)) == (*corner, 3, 3)
+
     def test_every_object_loses_a_window_of_its_own(self, make_context):
         labels = labels_with_box(0, 0, 5, 5) + labels_with_box(7, 9, 6, 6, label=2)
         labels += labels_with_box(0, 9, 5, 5)
