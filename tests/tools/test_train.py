@@ -52,6 +52,10 @@ visualizer = dict(vis_backends=vis_backends)
 
 FORK_A_RUN_FOR_EACH_LINE = """
 import json, os, runpy, sys
+
+# What libraries print goes elsewhere than the exit codes.
+codes = os.fdopen(os.dup(1), 'w')
+os.dup2(2, 1)
 import cct_mm, mmengine.runner, torch.distributed
 
 for line in sys.stdin:
@@ -64,7 +68,7 @@ for line in sys.stdin:
         sys.argv = arguments
         runpy.run_path(arguments[0], run_name='__main__')
         sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=codes, flush=True)
 """
 
 NOT_REPEATABLE = {'time', 'data_time', 'memory'}
@@ -228,11 +232,12 @@ class TestMixedPrecision:
         assert not run.work_dir.exists()
 
 
-class TestEvaluation:
-    @pytest.fixture(scope='class')
-    def checkpoint(self, straight):
-        return straight.work_dir / 'iter_6.pth'
+@pytest.fixture(scope='module')
+def checkpoint(straight):
+    return straight.work_dir / 'iter_6.pth'
 
+
+class TestEvaluation:
     def test_on_val_writes_what_training_validated(self, tools, straight, checkpoint):
         out = tools.root / 'val.json'
         run = tools.start(
