@@ -25,7 +25,9 @@ def key(*parts: Part) -> int:
     Returns:
         int: A number in [0, 2^63), the same on every machine and Python version.
     """
-    text = '\x1f'.join(f'{type(part).__name__}:{part}' for part in parts)
+    # NumPy's integers count as Python's.
+    typed = (f'str:{p}' if isinstance(p, str) else f'int:{int(p)}' for p in parts)
+    text = '\x1f'.join(typed)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), 'big') >> 1
 
 

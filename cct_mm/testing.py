@@ -28,7 +28,7 @@ from cct_mm.models.cct import (
     consistency_fused,
     consistency_reference,
 )
-from cct_mm.models.cct.consistency_reference import _context
+from cct_mm.models.cct.consistency_reference import draw_context
 from cct_mm.models.cct.perturbations import Context
 from cct_mm.models.cct.perturbations.base import conv1x1
 from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
@@ -55,7 +55,9 @@ class Step:
 
     def context(self, k: int = 0) -> Context:
         """Return what the perturbation of decoder k may look at."""
-        return _context(self.bank, k, self.z, self.target, self.target.guidance(self.z.shape[2:]))
+        return draw_context(
+            self.bank, k, self.z, self.target, self.target.guidance(self.z.shape[2:])
+        )
 
 
 def example_step(

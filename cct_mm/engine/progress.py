@@ -1,20 +1,27 @@
 """Hook that tells the model where training stands."""
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
+from cct_mm import keyed
 from cct_mm.models.progress import set_progress
 from cct_mm.schedules import Progress
 
 
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
-    """Set iteration, length and seed of the run on every module that needs them."""
+    """Before each step, set iteration, length and seed of the run on the modules that need them.
+
+    It also seeds PyTorch's global generators by (seed, iteration, rank): what third-party layers
+    draw from them, such as dropout, is then the same after a resume.
+    """
 
     priority = 'VERY_HIGH'
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Called by the runner."""
+        torch.manual_seed(keyed.key(runner.seed, 'iteration', runner.iter, runner.rank))
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         set_progress(model, Progress(runner.iter, runner.max_iters, runner.seed))

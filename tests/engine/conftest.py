@@ -88,4 +88,4 @@ def data():
 
 @pytest.fixture
 def runner(model):
-    return SimpleNamespace(model=model, iter=3, max_iters=40, seed=7)
+    return SimpleNamespace(model=model, iter=3, max_iters=40, seed=7, rank=0)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from mmengine.registry import HOOKS
 from torch.nn import DataParallel
 
@@ -45,3 +46,15 @@ def test_a_step_without_it_is_refused(make_model, data):
 
 def test_is_no_part_of_the_checkpoint(make_model, model):
     assert list(make_model().state_dict()) == list(model.state_dict())
+
+
+def test_draws_of_third_party_layers_belong_to_the_iteration(runner):
+    def drawn(iteration, rank=0, draws_before=0):
+        torch.rand(draws_before)
+        runner.iter, runner.rank = iteration, rank
+        TrainingProgressHook().before_train_iter(runner, batch_idx=0)
+        return torch.rand(3).tolist()
+
+    assert drawn(5) == drawn(5, draws_before=7)
+    assert drawn(5) != drawn(6)
+    assert drawn(5) != drawn(5, rank=1)

@@ -24,7 +24,7 @@ def consistency_reference(
     distances, kept = [], []
     for k, perturbation in enumerate(bank.perturbations):
         with torch.no_grad():
-            state = perturbation.draw(_context(bank, k, z, target, guidance))
+            state = perturbation.draw(draw_context(bank, k, z, target, guidance))
         logits = bank.decode(k, perturbation.perturb(z, state))
         distances.append(terms.consistency(target.prob, logits, weight))
         if k in compared:
@@ -39,7 +39,10 @@ def consistency_reference(
     return UnsupervisedLoss(total, distances.detach(), pairwise)
 
 
-def _context(bank: AuxiliaryBank, k: int, z: Tensor, target: Target, guidance: Guidance) -> Context:
+def draw_context(
+    bank: AuxiliaryBank, k: int, z: Tensor, target: Target, guidance: Guidance
+) -> Context:
+    """Return what the perturbation of decoder k may look at."""
     first, weights, biases = bank.decoder(k)
     weights, biases = [w.detach() for w in weights], [b.detach() for b in biases]
     y = conv1x1(z, first).detach()

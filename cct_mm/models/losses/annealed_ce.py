@@ -83,9 +83,14 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         loss_name: str = 'loss_ab_ce',
     ) -> None:
         super().__init__()
+        if not 0 < threshold <= 1:
+            raise ValueError(
+                f'AnnealedCrossEntropy: threshold is {threshold}, expected a probability in (0, 1]'
+            )
         self.ramp = dict(final=threshold, shape=shape, length=ramp_up)
         RampUp(**self.ramp)
-        self.class_weight = None if class_weight is None else torch.tensor(class_weight)
+        weight = None if class_weight is None else torch.tensor(class_weight)
+        self.register_buffer('class_weight', weight, persistent=False)
         self.average_over = average_over
         self.loss_weight = loss_weight
         self.loss_name = loss_name
@@ -101,14 +106,20 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         """Return the loss; ``weight``, of mmseg's pixel samplers, has no place beside ab-CE.
 
         Raises:
-            ValueError: If a pixel sampler gave weights.
+            ValueError: If a pixel sampler gave weights, or there is not one class weight a class.
         """
         if weight is not None:
             raise ValueError(
                 'AnnealedCrossEntropy: the head has a pixel sampler, expected none: ab-CE itself '
                 "chooses the pixels; remove `sampler` from the head's config"
             )
-        threshold = RampUp(start=1 / cls_score.shape[1], **self.ramp)(self.progress)
+        classes = cls_score.shape[1]
+        if self.class_weight is not None and len(self.class_weight) != classes:
+            raise ValueError(
+                f'AnnealedCrossEntropy: class_weight has {len(self.class_weight)} numbers, '
+                f'expected one for each of the {classes} classes of the head'
+            )
+        threshold = RampUp(start=1 / classes, **self.ramp)(self.progress)
         return self.loss_weight * annealed_cross_entropy(
             cls_score, label, threshold, ignore_index, self.class_weight, self.average_over
         )

@@ -169,3 +169,12 @@ class TestModule:
         loss = AnnealedCrossEntropy()
         set_progress(nn.ModuleDict({'head': nn.ModuleList([loss])}), Progress(3, 10, 0))
         assert loss.progress == Progress(3, 10, 0)
+
+
+def test_arguments_out_of_range_are_refused():
+    with pytest.raises(ValueError, match='threshold is 1.5, expected a probability'):
+        AnnealedCrossEntropy(threshold=1.5)
+    loss = AnnealedCrossEntropy(class_weight=[1.0, 2.0])
+    set_progress(loss, Progress(0, 10, 0))
+    with pytest.raises(ValueError, match='has 2 numbers, expected one for each of the 3 classes'):
+        loss(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long))

@@ -26,12 +26,16 @@ class IVAT(AdditiveDirection):
             released code's U(-0.5, 0.5) scaled to norm xi.
 
     Raises:
-        ValueError: For a start other than these two.
+        ValueError: For a start other than these two, or a norm that is not positive.
     """
 
     def __init__(self, eps: float = 2.0, xi: float | None = None, start: str = 'normal') -> None:
         if start not in ('normal', 'uniform'):
             raise ValueError(f'I-VAT: start is {start!r}, expected "normal" or "uniform"')
+        if eps <= 0 or (xi is not None and xi <= 0):
+            raise ValueError(
+                f'I-VAT: eps is {eps}, xi is {xi}, expected norms > 0 (xi may be None, its limit)'
+            )
         self.eps = eps
         self.xi = xi
         self.start = start

@@ -14,6 +14,8 @@ class FNoise(MultiplicativeNoise):
     """
 
     def __init__(self, range: float = 0.3) -> None:
+        if range <= 0:
+            raise ValueError(f'F-Noise: range is {range}, expected an amplitude > 0 (paper: 0.3)')
         self.range = range
 
     def draw(self, context: Context) -> Tensor:
@@ -31,9 +33,18 @@ class FDrop(SpatialMask):
 
     Args:
         threshold: Range of gamma, within (0, 1].
+
+    Note:
+        z is taken to be >= 0, as it is behind the neck's ReLU: in an image without any positive
+        channel sum nothing is dropped.
     """
 
     def __init__(self, threshold: tuple[float, float] = (0.6, 0.9)) -> None:
+        if len(threshold) != 2 or not 0 < threshold[0] <= threshold[1] <= 1:
+            raise ValueError(
+                f'F-Drop: threshold is {threshold}, expected two shares of the maximum, '
+                '0 < low <= high <= 1 (paper: 0.6, 0.9)'
+            )
         self.threshold = tuple(threshold)
 
     def draw(self, context: Context) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cct_mm import testing
+from cct_mm.models.cct.auxiliary_bank import build_perturbation
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Guidance
 from cct_mm.models.cct.perturbations.base import conv1x1, outer
 
@@ -131,3 +132,20 @@ def test_conv1x1_and_outer_are_sums_over_channels_and_positions():
     weight = torch.randn(6, 3)
     torch.testing.assert_close(conv1x1(z, weight), torch.einsum('cd,bdhw->bchw', weight, z))
     torch.testing.assert_close(outer(grad, z), torch.einsum('bchw,bdhw->cd', grad, z))
+
+
+@pytest.mark.parametrize(
+    'entry',
+    [
+        dict(type='F-Noise', range=-0.3),
+        dict(type='F-Drop', threshold=(6, 9)),
+        dict(type='F-Drop', threshold=(0.9,)),
+        dict(type='DropOut', p=1.0),
+        dict(type='G-Cutout', area=0.0),
+        dict(type='I-VAT', eps=-1.0),
+        dict(type='I-VAT', xi=0.0),
+    ],
+)
+def test_arguments_out_of_range_are_refused(entry):
+    with pytest.raises(ValueError, match=f'{entry["type"]}: .*expected'):
+        build_perturbation(entry)
