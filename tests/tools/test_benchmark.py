@@ -93,7 +93,7 @@ def run(config, tmp_path, capsys):
 
     def run(command, *arguments):
         out = tmp_path / 'out' / 'figures.json'
-        quick = ('--repeats', '2', '--warmup', '1', '--device', 'cpu')
+        quick = ('--repeats', '1', '--warmup', '0', '--device', 'cpu')
         tool.main([command, '--config', config, '--out', str(out), *quick, *arguments])
         return json.loads(out.read_text()), capsys.readouterr().out
 
@@ -232,7 +232,8 @@ def test_a_memory_process_that_fails_says_why():
 
 
 def test_step(run):
-    report, text = run('step', '--only', 'time', '--size', '30x40', '--classes', '3')
+    arguments = ('--size', '30x40', '--classes', '3', '--repeats', '2')
+    report, text = run('step', '--only', 'time', *arguments)
     zero, reference, fast, low = report['results']
     assert [zero['case'], zero['K'], fast['K']] == ['K = 0', 0, 4]
     assert fast['loss'] == pytest.approx(reference['loss'], rel=1e-4)
