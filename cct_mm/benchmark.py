@@ -394,7 +394,7 @@ def ratio(one: dict, other: dict) -> dict[str, Any]:
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Hardware, versions and switches that figures belong to."""
-    index = (device.index or 0) if device.type == 'cuda' else None
+    index = device.index if device.type == 'cuda' else None
     about = describe_machine(index)
     about.update(device=str(device), threads=torch.get_num_threads())
     if hasattr(os, 'sysconf'):
@@ -403,8 +403,8 @@ def describe(device: torch.device) -> dict[str, Any]:
         about.update(
             cuda=torch.version.cuda,
             gpu_memory_bytes=torch.cuda.get_device_properties(index).total_memory,
-            tf32_matmul=torch.backends.cuda.matmul.allow_tf32,
-            tf32_cudnn=torch.backends.cudnn.allow_tf32,
+            float32_matmul_precision=torch.get_float32_matmul_precision(),
+            cudnn_tf32=torch.backends.cudnn.allow_tf32,
             cudnn_benchmark=torch.backends.cudnn.benchmark,
         )
     return about

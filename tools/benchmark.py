@@ -5,6 +5,11 @@ python tools/benchmark.py decoders    # Table 13: each perturbation, reference a
 python tools/benchmark.py data        # images/s of the loader beside those of the step
 python tools/benchmark.py scale       # cost against K = 0..240, resolution, number of domains
 
+The decoders alone, all 30 on one core, at the size of a training step; K = 240 against K = 30:
+
+python tools/benchmark.py decoders --rows all --sizes 40x40 --batch 2 --threads 1
+python tools/benchmark.py scale --sweeps auxiliary --counts 30 240
+
 Writes a Markdown table to stdout and all figures, with the machine they belong to, as JSON to
 --out. Weights, images and labels are random, from --seed, and learning rates are 0, so that every
 repeat computes the same. Where two paths are compared, their losses are too. How time and memory
@@ -568,9 +573,9 @@ def device_argument(text: str) -> torch.device:
     if text == 'cpu':
         return torch.device('cpu')
     if re.fullmatch(r'cuda(:\d+)?', text):
-        device = torch.device(text)
-        if (device.index or 0) < torch.cuda.device_count():
-            return device
+        index = torch.device(text).index or 0
+        if index < torch.cuda.device_count():
+            return torch.device('cuda', index)
         raise argparse.ArgumentTypeError(
             f'found {text!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; use cpu'
         )

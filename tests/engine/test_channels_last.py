@@ -35,9 +35,7 @@ def test_changes_the_format_of_the_weights_and_no_result(runner, data):
         close = torch.allclose(gradients[name], value, rtol=0, atol=1e-3 * value.abs().max())
         assert close, name
 
-    (result, *_), (expected, *_) = (
-        m.eval().test_step(copy.deepcopy(data)) for m in (model, plain)
-    )
+    (result, *_), (expected, *_) = (m.eval().test_step(copy.deepcopy(data)) for m in (model, plain))
     torch.testing.assert_close(
         result.seg_logits.data, expected.seg_logits.data, rtol=1e-4, atol=1e-4
     )

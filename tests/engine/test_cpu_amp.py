@@ -24,9 +24,7 @@ def dtypes(model):
     unsupervised_loss = model.unsupervised_loss
 
     def spy(bank, z, target, terms):
-        seen.update(
-            z=z.dtype, target=target.prob.dtype, autocast=torch.is_autocast_enabled('cpu')
-        )
+        seen.update(z=z.dtype, target=target.prob.dtype, autocast=torch.is_autocast_enabled('cpu'))
         return unsupervised_loss(bank, z, target, terms)
 
     model.unsupervised_loss = spy

@@ -50,15 +50,15 @@ class TestDomains:
 
     def test_that_the_model_lacks_are_named(self, runner, event):
         with exactly(
-            f"{event}_dataloader: it has domain 'dawn', but model.domains are ['day', 'night']; use "
-            'the same names in both'
+            f"{event}_dataloader: it has domain 'dawn', but model.domains are ['day', 'night']; "
+            'use the same names in both'
         ):
             check(runner, event, loader({'day': GOOD['day'], 'dawn': ('sky',)}))
 
     def test_with_another_number_of_classes_are_named(self, runner, event):
         with exactly(
-            f"{event}_dataloader: domain night has 3 classes ['sky', 'lamp', 'cat'], expected the 2 "
-            "of model.domains.night, ['sky', 'lamp']; both come from "
+            f"{event}_dataloader: domain night has 3 classes ['sky', 'lamp', 'cat'], expected the "
+            "2 of model.domains.night, ['sky', 'lamp']; both come from "
             'configs/_base_/domains/night.py'
         ):
             check(runner, event, loader({'night': ('sky', 'lamp', 'cat')}))

@@ -87,7 +87,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
 
 
 def test_ignored_pixels_count_nowhere():
-    # Without the ignored pixel, whose prediction is wrong whatever it is: sky 2 of 2, ground 1 of 1.
+    # Without the ignored pixel, which is predicted as car: sky 2 of 2, ground 1 of 1, car nowhere.
     ignored = sample('day', [[0, 0], [2, 1]], [[0, 0], [255, 1]])
     metrics = evaluate([ignored])
     assert metrics['day/IoU.sky'] == metrics['day/IoU.ground'] == 100.0

@@ -32,7 +32,17 @@ model = dict(
         dilations=(1, 1, 2, 4),
     ),
     neck=None,
-    decode_head=dict(in_channels=32),
+    # One with dropout, whose draws have to survive a resume too.
+    decode_head=dict(
+        _delete_=True,
+        type='FCNHead',
+        in_channels=32,
+        in_index=3,
+        channels=8,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0.5,
+    ),
     auxiliary=dict(in_channels=32),
 )
 train_dataloader = dict(
@@ -205,9 +215,7 @@ class TestTrain:
         work_dir.mkdir()
         stopped = shutil.copy(straight.work_dir / 'iter_3.pth', work_dir)
         (work_dir / 'last_checkpoint').write_text(str(stopped))
-        run = tools.train(
-            work_dir.name, '--resume', train_dataloader__num_workers=num_workers
-        )
+        run = tools.train(work_dir.name, '--resume', train_dataloader__num_workers=num_workers)
         assert sorted(run.losses) == [4, 5, 6]
         assert run.losses == {t: straight.losses[t] for t in (4, 5, 6)}
         assert_same_weights(run, straight)
@@ -218,9 +226,7 @@ class TestTrain:
 
 
 class TestMixedPrecision:
-    def test_bfloat16_on_a_cpu_is_close_to_float32_and_keeps_float32_weights(
-        self, tools, straight
-    ):
+    def test_bfloat16_on_a_cpu_is_close_to_float32_and_keeps_float32_weights(self, tools, straight):
         run = tools.train('amp', '--amp', 'bfloat16', train_cfg__max_iters=1)
         loss, expected = (r.losses[1]['day.loss_ce'] for r in (run, straight))
         assert loss == pytest.approx(expected, rel=0.05)

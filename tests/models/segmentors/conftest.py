@@ -67,7 +67,7 @@ def make_model():
 
 @pytest.fixture
 def make_data():
-    """Make what the dataloader gives: random images of one domain, tagged, the labeled ones first."""
+    """Make what the dataloader gives: random images of one domain, the labeled ones first."""
 
     def make(domain='day', labeled=2, unlabeled=2, size=(32, 48), seed=0, ori_shape=None):
         generator = torch.Generator().manual_seed(seed)

@@ -260,9 +260,7 @@ class TestPaths:
             )
             losses = losses_of(model, make_data(domain, size=size))
             sum(value for name, value in losses.items() if 'loss' in name).backward()
-            gradients = {
-                name: p.grad for name, p in model.named_parameters() if p.grad is not None
-            }
+            gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
             results.append((losses, gradients))
         (losses, gradients), (expected_losses, expected_gradients) = results
         assert losses.keys() == expected_losses.keys()

@@ -1,4 +1,4 @@
-"""The base segmentor: one encoder, and one main head a domain that the other domains never touch."""
+"""The base segmentor: one encoder, and one main head a domain that no other domain touches."""
 
 import copy
 import re
@@ -131,9 +131,7 @@ class TestErrors:
             losses_of(supervised, batch)
 
     def test_batch_of_mixed_sizes(self, supervised, make_data, losses_of):
-        batch = mix(
-            make_data('day', 1, 0, size=(32, 48)), make_data('day', 1, 0, size=(32, 40))
-        )
+        batch = mix(make_data('day', 1, 0, size=(32, 48)), make_data('day', 1, 0, size=(32, 40)))
         with exactly(
             'a batch holds images of sizes 32x48 (0.png), 32x40 (0.png), expected one size for all '
             'labeled and unlabeled images of a domain: give the pipelines of both sources the same '
@@ -164,8 +162,8 @@ class TestErrors:
     @TYPES
     def test_no_domains(self, make_model, type):
         with exactly(
-            f'{type}: `domains` is empty, expected at least one entry name=dict(classes=(...)), see '
-            'configs/_base_/domains'
+            f'{type}: `domains` is empty, expected at least one entry name=dict(classes=(...)), '
+            'see configs/_base_/domains'
         ):
             make_model(type, domains={})
 
@@ -184,7 +182,9 @@ class TestIsolation:
         model.train_step(make_data('day', unlabeled=unlabeled, seed=1), wrapper)
 
         changed = {
-            name for name, value in model.state_dict().items() if not torch.equal(value, before[name])
+            name
+            for name, value in model.state_dict().items()
+            if not torch.equal(value, before[name])
         }
         assert not {name for name in changed if name.startswith('domains.night')}
         parameters = {name for name, _ in model.named_parameters()}
@@ -241,9 +241,7 @@ class TestPredict:
         for name in names:
             (result,) = model.test_step(make_data(name, 0, 1))
             data = model.data_preprocessor(make_data(name, 0, 1), training=True)
-            features = [
-                model.extract_feat(data['inputs'][..., x : x + 32]) for x in (0, 16)
-            ]
+            features = [model.extract_feat(data['inputs'][..., x : x + 32]) for x in (0, 16)]
             left, right = (model.domains[name].decode_head(f)[0] for f in features)
             expected = torch.zeros(len(left), 32, 48)
             expected[..., :32] += left
