@@ -120,8 +120,14 @@ def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config of CCT.
 
     Raises:
+        FileNotFoundError: If there is none.
         ValueError: If it trains something else.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'config {path} does not exist; give one with --config, or call this from the root of '
+            'the repository'
+        )
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options or {})
     register_all_modules(init_default_scope=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import os.path as osp
 
@@ -60,7 +61,9 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()
     if args.out and is_main_process():
-        write_atomically(args.out, json.dumps(metrics, indent=2) + '\n')
+        # JSON has no NaN: the IoU of a class that occurs nowhere is null.
+        finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+        write_atomically(args.out, json.dumps(finite, indent=2) + '\n')
         runner.logger.info(f'Metrics are in {args.out}')
 
 

@@ -41,7 +41,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         dataset: MultiDomainDataset,
         labeled_per_batch: int = 4,
         unlabeled_per_batch: int = 4,
-        order: Sequence[str] | None = None,
+        order: Sequence[str] | str | None = None,
         seed: int | None = None,
     ) -> None:
         counts = {'labeled': labeled_per_batch, 'unlabeled': unlabeled_per_batch}
@@ -52,7 +52,8 @@ class AlternatingDomainSampler(Sampler[Draw]):
             )
         self.per_batch = {kind: count for kind, count in counts.items() if count}
         self.dataset = dataset
-        self.order = list(order or dataset.domains)
+        # A single name is an order too.
+        self.order = [order] if isinstance(order, str) else list(order or dataset.domains)
         self._check_sources()
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed

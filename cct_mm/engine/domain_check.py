@@ -40,6 +40,12 @@ class DomainCheckHook(Hook):
 
     def _check_domains(self, runner, dataset, name: str) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if 'domains' not in getattr(dataset, 'metainfo', {}):
+            raise ValueError(
+                f'{name}: its dataset is a {type(dataset).__name__}, expected a '
+                'MultiDomainDataset, which knows the domains: '
+                "dataset=dict(type='MultiDomainDataset', domains=dict(NAME=dict(labeled=...)))"
+            )
         for domain, meta in dataset.metainfo['domains'].items():
             if domain not in model.domains:
                 raise ValueError(

@@ -83,3 +83,9 @@ class TestBatchSize:
         other = loader(GOOD, batch_size=5)
         other.sampler = SequentialSampler(range(3))
         check(runner, 'train', other)
+
+
+def test_plain_dataset_of_mmseg_is_refused(runner):
+    loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=('sky',))))
+    with pytest.raises(ValueError, match='its dataset is a SimpleNamespace, expected a MultiDom'):
+        check(runner, 'val', loader)

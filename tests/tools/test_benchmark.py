@@ -341,6 +341,11 @@ def test_a_row_that_the_config_does_not_have_is_named(run):
         run('decoders', '--rows', 'F-Noise')
 
 
+def test_a_config_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match='config nowhere.py does not exist; give one'):
+        tool.main(['step', '--config', 'nowhere.py'])
+
+
 def test_a_config_without_auxiliary_decoders_is_named(tmp_path):
     path = tmp_path / 'supervised.py'
     path.write_text("model = dict(type='MultiDomainSegmentor')")

@@ -118,6 +118,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         """
         domain = self.domain_of(data_samples)
         check_sizes(data_samples)
+        check_supervision(data_samples)
         labeled = select(inputs, data_samples, 'labeled')
         unlabeled = select(inputs, data_samples, 'unlabeled')
         losses = {}
@@ -204,6 +205,20 @@ def select(inputs: Tensor, data_samples: list[SegDataSample], supervision: str) 
     """Return the images with one kind of supervision."""
     chosen = [i for i, s in enumerate(data_samples) if s.metainfo['supervision'] == supervision]
     return Batch(inputs[chosen], [data_samples[i] for i in chosen])
+
+
+def check_supervision(data_samples: Sequence[SegDataSample]) -> None:
+    """Check that every sample says whether it is labeled.
+
+    Raises:
+        ValueError: If one does not, or says something else.
+    """
+    found = {sample.metainfo.get('supervision') for sample in data_samples}
+    if unknown := found - {'labeled', 'unlabeled'}:
+        raise ValueError(
+            f'a sample has supervision {unknown.pop()!r} in its metainfo, expected "labeled" or '
+            '"unlabeled"; train on a MultiDomainDataset, which tags its samples'
+        )
 
 
 def check_sizes(data_samples: Sequence[SegDataSample]) -> None:

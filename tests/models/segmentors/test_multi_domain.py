@@ -139,6 +139,15 @@ class TestErrors:
         ):
             losses_of(supervised, batch)
 
+    def test_sample_of_unknown_supervision(self, supervised, make_data, losses_of):
+        batch = make_data('day', unlabeled=0)
+        batch['data_samples'][0].set_metainfo(dict(supervision='weak'))
+        with exactly(
+            'a sample has supervision \'weak\' in its metainfo, expected "labeled" or "unlabeled"; '
+            'train on a MultiDomainDataset, which tags its samples'
+        ):
+            losses_of(supervised, batch)
+
     def test_unknown_domain(self, make_model, make_data, losses_of):
         model = make_model('MultiDomainSegmentor', ['night'])
         with exactly("domain 'day' is not in this model, expected one of ['night']"):
