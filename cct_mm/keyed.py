@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from operator import index
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ def key(*parts: Part) -> int:
     Returns:
         int: A number in [0, 2^63), the same on every machine and Python version.
     """
-    # NumPy's integers count as Python's.
-    typed = (f'str:{p}' if isinstance(p, str) else f'int:{int(p)}' for p in parts)
+    # NumPy's integers count as Python's; a float is refused.
+    typed = (f'str:{p}' if isinstance(p, str) else f'int:{index(p)}' for p in parts)
     text = '\x1f'.join(typed)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), 'big') >> 1
 
@@ -47,7 +48,7 @@ def global_generators_seeded(*parts: Part) -> Iterator[None]:
     seed = key(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:

@@ -74,7 +74,7 @@ def main() -> None:
         cfg.work_dir = args.work_dir or osp.join('work_dirs', name)
     if args.amp:
         enable_amp(cfg, args.amp)
-    cfg.resume = args.resume
+    cfg.resume = args.resume or cfg.get('resume', False)
     runner = Runner.from_cfg(cfg)
     runner.train()
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mmcv.transforms import Pad
 from mmengine.dataset import BaseDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
@@ -84,11 +85,22 @@ class MultiDomainDataset(Dataset):
         if source.supervision == 'unlabeled':
             transforms = source.dataset.pipeline.transforms
             loaders = [type(t).__name__ for t in transforms if isinstance(t, LoadAnnotations)]
+            if any(isinstance(t, Pad) for t in transforms):
+                raise ValueError(
+                    f'{name}: its pipeline has Pad, after which nothing tells padding from image; '
+                    'leave padding to the data_preprocessor (size or size_divisor), which keeps it '
+                    'out of every loss'
+                )
             if loaders:
                 raise ValueError(
                     f'{name}: its pipeline has {", ".join(loaders)}, expected none: labels of '
                     'unlabeled images are never read; remove it from the pipeline'
                 )
+        if source.dataset.metainfo.get('classes') is None:
+            raise ValueError(
+                f'{name}: its dataset names no classes, expected those of the domain: add '
+                'metainfo=dict(classes=(...), palette=[...])'
+            )
         first = next(s for s in self.sources if s.domain == source.domain)
         classes = source.dataset.metainfo['classes']
         if tuple(classes) != tuple(first.dataset.metainfo['classes']):
@@ -134,6 +146,12 @@ class MultiDomainDataset(Dataset):
             number = max(i for i, start in enumerate(self._starts[:-1]) if start <= item)
             source, tags = self.sources[number], {}
             results = source.dataset[item - self._starts[number]]
+        if source.supervision == 'unlabeled' and 'gt_sem_seg' in results['data_samples']:
+            raise ValueError(
+                f'{source.domain}, unlabeled source: its pipeline has loaded a label map for '
+                f'{results["data_samples"].img_path}, expected none: labels of unlabeled images '
+                'are never read; remove the loading of annotations from the pipeline'
+            )
         tags |= dict(domain=source.domain, supervision=source.supervision)
         # After the pipeline: PackSegInputs keeps only the meta keys it knows.
         results['data_samples'].set_metainfo(tags)

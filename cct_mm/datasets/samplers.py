@@ -58,6 +58,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self._skipped = 0
+        self._orders: dict[int, tuple[tuple, list[int]]] = {}
 
     @property
     def batch_size(self) -> int:
@@ -99,11 +100,11 @@ class AlternatingDomainSampler(Sampler[Draw]):
 
     def _order_of(self, source: int, epoch: int, size: int) -> list[int]:
         """Return the order in which a source is gone through for the ``epoch``-th time."""
-        memory = self.__dict__.setdefault('_orders', {})
-        if memory.get(source, (None,))[0] != epoch:
-            generator = keyed.generator(self.seed, 'order', source, epoch)
-            memory[source] = epoch, torch.randperm(size, generator=generator).tolist()
-        return memory[source][1]
+        key = (self.seed, 'order', source, epoch)
+        if self._orders.get(source, (None,))[0] != key:
+            order = torch.randperm(size, generator=keyed.generator(*key)).tolist()
+            self._orders[source] = key, order
+        return self._orders[source][1]
 
     def skip(self, num_samples: int) -> None:
         """Start later: mmengine's loop calls it on resume with iterations x batch size."""

@@ -57,6 +57,5 @@ class DomainCheckHook(Hook):
                 raise ValueError(
                     f'{name}: domain {domain} has {len(meta["classes"])} classes '
                     f'{list(meta["classes"])}, expected the {len(expected)} of '
-                    f'model.domains.{domain}, {list(expected)}; both come from '
-                    f'configs/_base_/domains/{domain}.py'
+                    f'model.domains.{domain}, {list(expected)}; give both the same'
                 )

@@ -6,6 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from cct_mm import keyed
+from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.models.progress import set_progress
 from cct_mm.schedules import Progress
 
@@ -19,6 +20,12 @@ class TrainingProgressHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        """Give the sampler the run's seed, which a resumed checkpoint may have brought."""
+        sampler = runner.train_dataloader.sampler
+        if isinstance(sampler, AlternatingDomainSampler):
+            sampler.seed = runner.seed
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Called by the runner."""

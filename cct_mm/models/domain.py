@@ -38,6 +38,11 @@ class Domain(BaseModule):
         z_index: int = -1,
     ) -> None:
         super().__init__()
+        if 'loss' in name:
+            raise ValueError(
+                f'domain {name}: its name contains "loss", by which mmengine tells losses from '
+                'other values in the log; choose another name'
+            )
         self.name = name
         self.classes = tuple(classes)
         if len(set(self.classes)) != len(self.classes):

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.models.decode_heads.psp_head import PPM
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @MODELS.register_module()
@@ -79,5 +80,6 @@ class PSPNeck(BaseModule):
 
     def _normalises_one_image(self) -> bool:
         return any(
-            isinstance(module, nn.BatchNorm2d) and module.training for module in self.modules()
+            isinstance(m, _BatchNorm) and not isinstance(m, nn.SyncBatchNorm) and m.training
+            for m in self.modules()
         )

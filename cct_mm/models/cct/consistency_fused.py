@@ -37,13 +37,13 @@ def consistency_fused(
     terms: UnsupervisedTerms,
     chunk_elements: int | None = None,
 ) -> UnsupervisedLoss:
-    """Compute L_u, and L_P-Wise where it is wanted; arguments as ``unsupervised_loss``.
+    """Compute L_u, and L_P-Wise where it is wanted.
 
     Args:
-        bank: See ``consistency_reference``.
-        z: Likewise.
-        target: Likewise.
-        terms: Likewise.
+        bank: The domain's auxiliary decoders.
+        z: The encoder's output for the unlabeled images, [B, D, h, w], float32.
+        target: The main head's prediction for them.
+        terms: The terms of the loss and their weights.
         chunk_elements: Numbers in the logits of one chunk; changes speed, never the result.
     """
     elements = chunk_elements or CHUNK_ELEMENTS.get(z.device.type, CHUNK_ELEMENTS['cuda'])

@@ -17,7 +17,7 @@ from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 def consistency_reference(
     bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms
 ) -> UnsupervisedLoss:
-    """Compute L_u, and L_P-Wise where it is wanted; arguments as ``unsupervised_loss``."""
+    """Compute L_u, and L_P-Wise where it is wanted; arguments as ``consistency_fused``."""
     guidance = target.guidance(z.shape[2:])
     weight = terms.consistency.position_weight(target.prob, target.valid).to(z.dtype)
     compared = terms.compared(bank, target)

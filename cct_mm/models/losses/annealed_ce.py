@@ -41,11 +41,7 @@ def annealed_cross_entropy(
     Raises:
         ValueError: For another ``average_over``.
     """
-    if average_over not in ('valid', 'kept'):
-        raise ValueError(
-            f"ab-CE: average_over is {average_over!r}, expected 'valid' (Eq. 4) or 'kept' "
-            '(released code)'
-        )
+    check_average_over(average_over)
     valid = labels != ignore_index
     loss = F.cross_entropy(logits, labels, reduction='none', ignore_index=ignore_index)
     # The unweighted cross-entropy of a pixel is -log p(y), so the probability needs no second pass.
@@ -54,6 +50,19 @@ def annealed_cross_entropy(
         loss = loss * class_weight.to(loss)[labels.where(valid, 0)]
     counted = kept if average_over == 'kept' else valid
     return (loss * kept).sum() / counted.sum().clamp(min=1)
+
+
+def check_average_over(average_over: str) -> None:
+    """Check the argument of :func:`annealed_cross_entropy`.
+
+    Raises:
+        ValueError: If it is neither ``valid`` nor ``kept``.
+    """
+    if average_over not in ('valid', 'kept'):
+        raise ValueError(
+            f"ab-CE: average_over is {average_over!r}, expected 'valid' (Eq. 4) or 'kept' "
+            '(released code)'
+        )
 
 
 @MODELS.register_module()
@@ -83,6 +92,7 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         loss_name: str = 'loss_ab_ce',
     ) -> None:
         super().__init__()
+        check_average_over(average_over)
         if not 0 < threshold <= 1:
             raise ValueError(
                 f'AnnealedCrossEntropy: threshold is {threshold}, expected a probability in (0, 1]'

@@ -59,10 +59,11 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         if path not in PATHS:
             raise ValueError(f'CCT: path is {path!r}, expected one of {", ".join(PATHS)}')
         self.unsupervised_loss = PATHS[path]
-        for domain in self.domains.values():
-            # Forked, so that whatever is drawn later starts as in the supervised baseline.
-            with torch.random.fork_rng(devices=[]):
+        # Forked, so that whatever is drawn later starts as in the supervised baseline.
+        with torch.random.fork_rng(devices=[]):
+            for domain in self.domains.values():
                 domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+        for domain in self.domains.values():
             if domain.auxiliary.guided and not domain.foreground_names:
                 raise ValueError(
                     f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '

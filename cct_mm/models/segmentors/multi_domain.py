@@ -237,6 +237,6 @@ def check_sizes(data_samples: Sequence[SegDataSample]) -> None:
         )
         raise ValueError(
             f'a batch holds images of sizes {found}, expected one size for all labeled and '
-            'unlabeled images of a domain: give the pipelines of both sources the same Resize (or '
-            'RandomCrop with padding)'
+            'unlabeled images of a domain: give the pipelines of both sources the same Resize '
+            'or crop'
         )

@@ -135,7 +135,7 @@ class TestErrors:
         with exactly(
             'a batch holds images of sizes 32x48 (0.png), 32x40 (0.png), expected one size for all '
             'labeled and unlabeled images of a domain: give the pipelines of both sources the same '
-            'Resize (or RandomCrop with padding)'
+            'Resize or crop'
         ):
             losses_of(supervised, batch)
 

@@ -35,8 +35,8 @@ class FDrop(SpatialMask):
         threshold: Range of gamma, within (0, 1].
 
     Note:
-        z is taken to be >= 0, as it is behind the neck's ReLU: in an image without any positive
-        channel sum nothing is dropped.
+        z is taken to be >= 0, as it is behind the neck's ReLU: with negative channel sums only,
+        nothing is dropped.
     """
 
     def __init__(self, threshold: tuple[float, float] = (0.6, 0.9)) -> None:
