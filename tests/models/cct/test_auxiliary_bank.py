@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cct_mm.models.cct import AuxiliaryBank
-from cct_mm.models.cct.perturbations import DropOut, FNoise
+from cct_mm.models.cct.perturbations import PERTURBATIONS, DropOut, FNoise
 from cct_mm.models.subpixel_head import SubPixelHead
 
 ENTRIES = [dict(type='F-Noise', num=3, range=0.2), dict(type='DropOut', num=2), dict(type='I-VAT')]
@@ -44,11 +44,14 @@ class TestErrors:
         return str(error.value)
 
     def test_unknown_name(self):
+        # Perturbations that someone has registered since (a user, the benchmark) are listed too.
+        registered = list(PERTURBATIONS.module_dict)
+        seven = ['I-VAT', 'F-Noise', 'F-Drop', 'Obj-Msk', 'Con-Msk', 'G-Cutout', 'DropOut']
+        assert registered[:7] == seven
         assert self.message(dict(type='F-Noize', num=6)) == (
             "AuxiliaryBank: unknown perturbation 'F-Noize' in {'type': 'F-Noize', 'num': 6}, "
-            'expected one of I-VAT, F-Noise, F-Drop, Obj-Msk, Con-Msk, G-Cutout, DropOut; one of '
-            'your own has to be registered in cct_mm.models.cct.perturbations.PERTURBATIONS and '
-            'imported by custom_imports'
+            f'expected one of {", ".join(registered)}; one of your own has to be registered in '
+            'cct_mm.models.cct.perturbations.PERTURBATIONS and imported by custom_imports'
         )
 
     def test_no_name(self):
