@@ -4,7 +4,7 @@ model = dict(
     auxiliary=dict(
         in_channels=256,
         stride=8,
-        # As wide as the main head's: at the paper's width C some decoders start out dead.
+        # As wide as the main head's: at the paper's width C some decoders lag far behind.
         channels=32,
         perturbations=[
             dict(type='F-Noise', num=1),
