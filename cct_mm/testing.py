@@ -45,11 +45,13 @@ class Step:
 
     def images(self, indices: Sequence[int]) -> 'Step':
         """Return the same step for some of its images, in this order."""
+        labels = self.target.pseudo_labels
         target = replace(
             self.target,
             prob=self.target.prob[indices],
             valid=self.target.valid[indices],
             samples=[self.target.samples[i] for i in indices],
+            pseudo_labels=None if labels is None else labels[indices],
         )
         return replace(self, z=self.z[indices], target=target)
 
@@ -67,6 +69,7 @@ def example_step(
     confidence: float | None = None,
     consistency_weight: float = 30.0,
     pairwise: int | None = None,
+    weak: float | None = None,
     padding: bool = False,
     stride: int = 4,
     channels: int | None = None,
@@ -88,6 +91,7 @@ def example_step(
         confidence: Likewise.
         consistency_weight: w_u.
         pairwise: How many decoders Eq. 10 compares; None leaves it out.
+        weak: w_w, for random pseudo-labels of which a fifth is 255; None leaves L_w out.
         padding: Let the last image be smaller than the batch, so that some blocks are cut through.
         stride: See ``AuxiliaryBank``.
         channels: Likewise.
@@ -106,6 +110,8 @@ def example_step(
         bank = AuxiliaryBank(perturbations, in_channels, num_classes, stride, channels, last_relu)
         z = torch.randn(batch, in_channels, *size, dtype=torch.float64).relu()
         logits = 2 * torch.randn(batch, num_classes, height, width, dtype=torch.float64)
+        labels = torch.randint(num_classes, (batch, height, width))
+        labels[torch.rand(batch, height, width) < 0.2] = 255
     valid = torch.ones(batch, 1, height, width, dtype=torch.bool)
     if padding:
         valid[-1, :, -stride - 1 :] = False
@@ -116,11 +122,13 @@ def example_step(
         foreground=torch.arange(num_classes, device=device) > 0,
         key=(seed, 'example', 7),
         samples=[100 + i for i in range(batch)],
+        pseudo_labels=None if weak is None else labels.to(device),
     )
     terms = UnsupervisedTerms(
         ConsistencyLoss(distance, over_classes, confidence),
         consistency_weight,
         PairwiseLoss(weight=2.0, num_decoders=pairwise) if pairwise else None,
+        weak or 0.0,
     )
     return Step(bank.to(device, dtype), z.to(device, dtype), target, terms)
 
@@ -140,6 +148,8 @@ def losses_and_gradients(
     values = {'total': loss.total.detach(), 'distances': loss.distances}
     if loss.pairwise is not None:
         values['pairwise'] = loss.pairwise
+    if loss.weak is not None:
+        values['weak'] = loss.weak
     learned = {'z': z} | {n: p for n, p in step.bank.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss.total, list(learned.values()))
     return values | {
@@ -208,7 +218,10 @@ def assert_projection_is_exact(perturbation: dict, tolerance: float = 1e-10, **e
     expected = torch.autograd.grad(plain, (z, weight), grad)
     z, weight, plain = z.detach(), weight.detach(), plain.detach()
     names = 'projection', 'gradient of z', 'gradient of weight'
-    found = ours.project(z, weight, state), *ours.project_backward(grad, z, weight, state)
+    # It adds: whatever decoders before have left there stays.
+    grad_z = torch.ones_like(z)
+    grad_weight = ours.project_backward(grad, z, weight, state, grad_z)
+    found = ours.project(z, weight, state), grad_z - 1, grad_weight
     assert_all_close(
         dict(zip(names, found, strict=True)),
         dict(zip(names, (plain, *expected), strict=True)),

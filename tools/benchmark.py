@@ -52,7 +52,7 @@ from cct_mm.models.cct import (
     consistency_reference,
 )
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Perturbation
-from cct_mm.models.cct.perturbations.base import conv1x1, outer
+from cct_mm.models.cct.perturbations.base import add_conv1x1_, conv1x1, outer
 from cct_mm.models.progress import set_progress
 
 CONFIG = 'configs/cct/cct_resnet50-d8_camvid-n20.py'
@@ -332,10 +332,11 @@ class Unperturbed(Perturbation):
         return conv1x1(z, weight)
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: None
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``W^T grad`` and ``grad z^T``."""
-        return conv1x1(grad, weight.T), outer(grad, z)
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: None, grad_z: Tensor
+    ) -> Tensor:
+        """Add ``W^T grad``, return ``grad z^T``."""
+        add_conv1x1_(grad_z, grad, weight)
+        return outer(grad, z)
 
 
 def decoders_work(

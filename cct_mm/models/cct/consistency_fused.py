@@ -11,11 +11,15 @@ The same mathematics as ``consistency_reference.py``, to rounding. It rests on t
 It knows no perturbation by name.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from cct_mm.models.losses import weak_cross_entropy_with_gradient, weak_position_weight
 
 from . import decoder_tree
 from .auxiliary_bank import AuxiliaryBank
@@ -26,7 +30,7 @@ from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 GROUP_SIZE = 8
 """Decoders computed side by side: efficient products, in memory that K does not enter."""
 
-CHUNK_ELEMENTS = {'cpu': 2**18, 'cuda': 2**25}
+CHUNK_ELEMENTS = {'cpu': 2**19, 'cuda': 2**25}
 """Numbers in the logits of one chunk: they fit a core's cache on a CPU, and fill a GPU."""
 
 
@@ -37,7 +41,7 @@ def consistency_fused(
     terms: UnsupervisedTerms,
     chunk_elements: int | None = None,
 ) -> UnsupervisedLoss:
-    """Compute L_u, and L_P-Wise where it is wanted.
+    """Compute L_u, with L_P-Wise and L_w where wanted.
 
     Args:
         bank: The domain's auxiliary decoders.
@@ -48,8 +52,13 @@ def consistency_fused(
     """
     elements = chunk_elements or CHUNK_ELEMENTS.get(z.device.type, CHUNK_ELEMENTS['cuda'])
     setting = _Setting(bank, target, terms, elements)
-    total, distances, pairwise = _Fused.apply(z, setting, *bank.weights, *bank.biases)
-    return UnsupervisedLoss(total, distances, pairwise if terms.pairwise else None)
+    total, distances, pairwise, weak = _Fused.apply(z, setting, *bank.weights, *bank.biases)
+    return UnsupervisedLoss(
+        total,
+        distances,
+        pairwise if terms.pairwise else None,
+        weak if target.pseudo_labels is not None else None,
+    )
 
 
 @dataclass
@@ -66,67 +75,125 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z: Tensor, setting: _Setting, *parameters: Tensor):
         computation = _Computation(z, setting)
-        computation.run()
-        gradients = [computation.grad_z, *computation.grad_weights, *computation.grad_biases]
-        ctx.save_for_backward(*gradients)
-        distances, pairwise = computation.distances, computation.pairwise
+        ctx.save_for_backward(*computation.gradients())
+        ctx.unit = computation.unit
+        distances, pairwise, weak = computation.values()
         terms = setting.terms
         total = terms.consistency_weight * distances.mean()
         if terms.pairwise:
             total = total + terms.pairwise.weight * pairwise
-        ctx.mark_non_differentiable(distances, pairwise)
-        return total, distances, pairwise
+        if setting.target.pseudo_labels is not None:
+            total = total + terms.weak_weight * weak
+        ctx.mark_non_differentiable(distances, pairwise, weak)
+        return total, distances, pairwise, weak
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_total: Tensor, *_):
-        grad_z, *grad_parameters = (grad * grad_total for grad in ctx.saved_tensors)
+        factor = ctx.unit * grad_total
+        grad_z, *grad_parameters = (grad * factor for grad in ctx.saved_tensors)
         return grad_z, None, *grad_parameters
 
 
+@dataclass
+class _Chunk:
+    """Some positions of one image, with all that the losses need of them, in tree order.
+
+    Args:
+        image: Index of the image.
+        part: Its positions.
+        prob: y^u, [C, 4^n P].
+        weight: Of each pixel in the distance, [4^n P].
+        labels: Pseudo-labels, [4^n P], or None.
+        label_weight: Of each pixel in L_w, or None.
+    """
+
+    image: int
+    part: slice
+    prob: Tensor
+    weight: Tensor
+    labels: Tensor | None = None
+    label_weight: Tensor | None = None
+
+
 class _Computation:
-    """One step's values and gradients, filled in by :meth:`run`."""
+    """One step's values and gradients.
+
+    Whatever belongs to a decoder is kept in a list by decoder until all are done: indexing a tensor
+    by a list of decoders would make a GPU wait.
+    """
 
     def __init__(self, z: Tensor, setting: _Setting) -> None:
-        self.bank, self.target, self.terms = setting.bank, setting.target, setting.terms
-        self.z = z
-        bank, terms, target = self.bank, self.terms, self.target
-        doublings = len(bank.biases)
-        self.guidance = target.guidance(z.shape[2:])
-        weight = terms.consistency.position_weight(target.prob, target.valid).to(z.dtype)
-        # Every per-pixel quantity is brought into tree order once, for all decoders.
-        self.prob = decoder_tree.to_tree(target.prob, doublings)
-        self.weight = decoder_tree.to_tree(weight.unsqueeze(1), doublings)[:, 0]
-        self.valid = decoder_tree.to_tree(target.valid, doublings)[:, 0]
-        pixels = self.prob.shape[1] * self.prob.shape[2]
-        self.chunk = max(1, setting.chunk_elements // (pixels * GROUP_SIZE))
-        self.grad_z = torch.zeros_like(z)
-        self.grad_weights = [torch.zeros_like(w) for w in bank.weights]
-        self.grad_biases = [torch.zeros_like(b) for b in bank.biases]
-        self.distances = z.new_zeros(len(bank))
+        self.z, self.bank, self.target = z, setting.bank, setting.target
+        self.terms, self.chunk_elements = setting.terms, setting.chunk_elements
+        bank, count = self.bank, len(self.bank)
+        # Gradients are kept in units of L_u's share per decoder, which saves a pass over the maps.
+        self.unit = self.terms.consistency_weight / count or 1.0
+        self.guidance = self.target.guidance(z.shape[2:])
+        self.valid = decoder_tree.to_tree(self.target.valid, len(bank.biases))[:, 0]
+        self.grad_z = torch.zeros_like(z, memory_format=torch.contiguous_format)
+        self.grad_weights = [[None] * count for _ in bank.weights]
+        self.grad_biases = [[None] * count for _ in bank.biases]
+        self.distances, self.weak = [None] * count, [None] * count
         self.pairwise = z.new_zeros(())
+        chunks = self._chunks()
+        for group, pairwise in self._groups():
+            self._compute(group, chunks, pairwise)
 
-    def run(self) -> None:
-        """Go through the decoders in groups; the compared ones (Eq. 10) form one of their own."""
+    def gradients(self) -> list[Tensor]:
+        """Return those of z, of the weights and of the biases, in units of ``unit``."""
+        return [self.grad_z, *map(torch.stack, self.grad_weights + self.grad_biases)]
+
+    def values(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the distances [K], L_P-Wise and L_w."""
+        return torch.stack(self.distances), self.pairwise, torch.stack(self.weak).mean()
+
+    @property
+    def positions(self) -> int:
+        """Positions of z in a chunk."""
+        pixels = self.bank.num_classes * self.bank.stride**2
+        return max(1, self.chunk_elements // (pixels * GROUP_SIZE))
+
+    def _groups(self) -> Iterator[tuple[list[int], bool]]:
+        """Yield groups of decoders; the compared ones (Eq. 10) form one of their own."""
         compared = self.terms.compared(self.bank, self.target)
         if compared:
-            self._group(compared, pairwise=True)
+            yield compared, True
         rest = [k for k in range(len(self.bank)) if k not in compared]
         for start in range(0, len(rest), GROUP_SIZE):
-            self._group(rest[start : start + GROUP_SIZE], pairwise=False)
+            yield rest[start : start + GROUP_SIZE], False
 
-    def _group(self, group: list[int], pairwise: bool) -> None:
+    def _chunks(self) -> list[_Chunk]:
+        """Bring every per-pixel quantity into tree order once, for all decoders, and cut it up."""
+        target, doublings, dtype = self.target, len(self.bank.biases), self.z.dtype
+        weight = self.terms.consistency.position_weight(target.prob, target.valid).to(dtype)
+        maps = {'prob': target.prob, 'weight': weight.unsqueeze(1)}
+        if target.pseudo_labels is not None:
+            label_weight = weak_position_weight(target.pseudo_labels, target.valid, dtype)
+            maps['labels'] = target.pseudo_labels.unsqueeze(1)
+            maps['label_weight'] = label_weight.unsqueeze(1)
+        chunks = []
+        for image in range(len(self.z)):
+            trees = {
+                name: decoder_tree.to_tree(x[image : image + 1], doublings)[0]
+                for name, x in maps.items()
+            }
+            for start in range(0, self.z[0, 0].numel(), self.positions):
+                part = slice(start, start + self.positions)
+                pixels = {name: x[:, :, part].flatten(1) for name, x in trees.items()}
+                prob = pixels.pop('prob')
+                chunks.append(_Chunk(image, part, prob, **{n: x[0] for n, x in pixels.items()}))
+        return chunks
+
+    def _compute(self, group: list[int], chunks: list[_Chunk], pairwise: bool) -> None:
         """Compute some decoders: project z, go through the chunks, pull the gradient back to z."""
         bank, z = self.bank, self.z
-        first, *weights = [w[group] for w in bank.weights]
-        biases = [b[group] for b in bank.biases]
+        first, *weights = [torch.stack([w[k] for k in group]) for w in bank.weights]
+        biases = [torch.stack([b[k] for k in group]) for b in bank.biases]
+        layers = decoder_tree.with_bias(weights, biases)
         perturbations = [bank.perturbations[k] for k in group]
         states = [
-            p.draw(
-                self._context(
-                    k, first[i], [w[i : i + 1] for w in weights], [b[i : i + 1] for b in biases]
-                )
-            )
+            p.draw(self._context(k, first[i], [layer[i : i + 1] for layer in layers]))
             for i, (k, p) in enumerate(zip(group, perturbations, strict=True))
         ]
         y = torch.stack(
@@ -134,56 +201,69 @@ class _Computation:
                 p.project(z, first[i], state)
                 for i, (p, state) in enumerate(zip(perturbations, states, strict=True))
             ]
-        )
-        grad_weights = [torch.zeros_like(w) for w in weights]
-        grad_biases = [torch.zeros_like(b) for b in biases]
+        ).flatten(3)
         grad_y = torch.empty_like(y)
-        flat_y, flat_grad = y.flatten(3), grad_y.flatten(3)
-        scale = self.terms.consistency_weight / len(bank)
-        for image in range(len(z)):
-            for start in range(0, flat_y.shape[3], self.chunk):
-                part = slice(start, start + self.chunk)
-                maps = decoder_tree.forward(
-                    flat_y[:, image, :, part].contiguous(), weights, biases, bank.last_relu
-                )
-                prob = self.prob[image, :, :, part].flatten(1)
-                weight = self.weight[image, :, part].flatten()
-                value, grad = self.terms.consistency.distance.with_gradient(prob, maps[-1], weight)
-                self.distances[group] += value
-                grad.mul_(scale)
-                if pairwise:
-                    value, more = self.terms.pairwise.with_gradient(maps[-1], weight)
-                    self.pairwise += value
-                    grad.add_(more, alpha=self.terms.pairwise.weight)
-                flat_grad[:, image, :, part] = decoder_tree.backward(
-                    grad, maps, weights, bank.last_relu, grad_weights, grad_biases
-                )
-        for total, part in zip(self.grad_weights[1:], grad_weights, strict=True):
-            total[group] = part
-        for total, part in zip(self.grad_biases, grad_biases, strict=True):
-            total[group] = part
-        for i, (k, perturbation, state) in enumerate(
-            zip(group, perturbations, states, strict=True)
-        ):
-            grad_z, grad_first = perturbation.project_backward(grad_y[i], z, first[i], state)
-            self.grad_z += grad_z
+        grad_layers = [torch.zeros_like(layer) for layer in layers]
+        distances, weak = z.new_zeros(2, len(group))
+        for chunk in chunks:
+            part = decoder_tree.with_ones(y[:, chunk.image, :, chunk.part])
+            maps = decoder_tree.forward(part, layers, bank.last_relu)
+            grad = self._losses(maps[-1], chunk, pairwise, distances, weak)
+            grad = decoder_tree.backward(grad, maps, layers, bank.last_relu, grad_layers)
+            grad_y[:, chunk.image, :, chunk.part] = grad[:, :-1]
+        grad_y = grad_y.unflatten(3, z.shape[2:])
+        grad_weights, grad_biases = decoder_tree.without_bias(grad_layers)
+        for i, (k, perturbation) in enumerate(zip(group, perturbations, strict=True)):
+            grad_first = perturbation.project_backward(
+                grad_y[i], z, first[i], states[i], self.grad_z
+            )
+            self.distances[k], self.weak[k] = distances[i], weak[i]
             self.grad_weights[0][k] = grad_first
+            for layer in range(len(biases)):
+                self.grad_weights[layer + 1][k] = grad_weights[layer][i]
+                self.grad_biases[layer][k] = grad_biases[layer][i]
 
-    def _context(
-        self, k: int, first: Tensor, weights: list[Tensor], biases: list[Tensor]
-    ) -> Context:
+    def _losses(
+        self, logits: Tensor, chunk: _Chunk, pairwise: bool, distances: Tensor, weak: Tensor
+    ) -> Tensor:
+        """Add a chunk's part to the values and return the gradient of its logits, both [G, C, P].
+
+        Args:
+            logits: Of a group of decoders.
+            chunk: Where they are.
+            pairwise: Whether these are the decoders that Eq. 10 compares.
+            distances: Where the distances are added, [G].
+            weak: Where the cross-entropies with the pseudo-labels are added, [G].
+        """
+        terms = self.terms
+        value, grad = terms.consistency.distance.with_gradient(chunk.prob, logits, chunk.weight)
+        distances += value
+        if not terms.consistency_weight:
+            grad.zero_()
+        if pairwise:
+            value, more = terms.pairwise.with_gradient(logits, chunk.weight)
+            self.pairwise += value
+            grad.add_(more, alpha=terms.pairwise.weight / self.unit)
+        if chunk.labels is not None:
+            value, more = weak_cross_entropy_with_gradient(logits, chunk.labels, chunk.label_weight)
+            weak += value
+            grad.add_(more, alpha=terms.weak_weight / len(self.bank) / self.unit)
+        return grad
+
+    def _context(self, k: int, first: Tensor, layers: list[Tensor]) -> Context:
         """Return what the perturbation of decoder k may look at."""
 
         def kl_gradient(u: Tensor, at_zero: bool) -> Tensor:
             y = conv1x1(self.z, first).flatten(2)
             u, result = u.flatten(2), torch.empty_like(u)
             flat = result.flatten(2)
+            step = self.positions * GROUP_SIZE
             for image in range(len(y)):
-                for start in range(0, y.shape[2], self.chunk * GROUP_SIZE):
-                    part = slice(start, start + self.chunk * GROUP_SIZE)
+                for start in range(0, y.shape[2], step):
+                    part = slice(start, start + step)
                     valid = self.valid[image, :, part].flatten()
                     flat[image, :, part] = self._kl_gradient(
-                        y[image, :, part], u[image, :, part], at_zero, valid, weights, biases
+                        y[image, :, part], u[image, :, part], at_zero, valid, layers
                     )
             return result
 
@@ -197,24 +277,19 @@ class _Computation:
         )
 
     def _kl_gradient(
-        self,
-        y: Tensor,
-        u: Tensor,
-        at_zero: bool,
-        valid: Tensor,
-        weights: list[Tensor],
-        biases: list[Tensor],
+        self, y: Tensor, u: Tensor, at_zero: bool, valid: Tensor, layers: list[Tensor]
     ) -> Tensor:
         """Return the KL's gradient (see ``Context``) on a chunk: [c, P], like y and u."""
-        y, u = y[None].contiguous(), u[None].contiguous()
+        y, u = y[None], u[None]
         last_relu = self.bank.last_relu
-        maps = decoder_tree.forward(y, weights, biases, last_relu)
+        maps = decoder_tree.forward(decoder_tree.with_ones(y), layers, last_relu)
         prob = maps[-1].softmax(dim=1)
         if at_zero:
             # (diag(p) - p p^T) J u
-            grad = decoder_tree.tangent(u, maps, weights, last_relu)
+            u = F.pad(u, (0, 0, 0, 1))
+            grad = decoder_tree.tangent(u, maps, layers, last_relu)
             grad = prob * (grad - (prob * grad).sum(dim=1, keepdim=True))
         else:
-            maps = decoder_tree.forward(y + u, weights, biases, last_relu)
+            maps = decoder_tree.forward(decoder_tree.with_ones(y + u), layers, last_relu)
             grad = maps[-1].softmax(dim=1) - prob
-        return decoder_tree.backward(grad * valid, maps, weights, last_relu)[0]
+        return decoder_tree.backward(grad * valid, maps, layers, last_relu)[0, :-1]

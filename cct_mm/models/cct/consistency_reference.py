@@ -6,6 +6,7 @@ The readable form, kept as the measure of ``consistency_fused.py``, which comput
 import torch
 from torch import Tensor
 
+from cct_mm.models.losses import weak_cross_entropy, weak_position_weight
 from cct_mm.models.subpixel_head import subpixel_decode
 
 from .auxiliary_bank import AuxiliaryBank
@@ -17,26 +18,35 @@ from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 def consistency_reference(
     bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms
 ) -> UnsupervisedLoss:
-    """Compute L_u, and L_P-Wise where it is wanted; arguments as ``consistency_fused``."""
+    """Compute L_u, with L_P-Wise and L_w where wanted; arguments as ``consistency_fused``."""
     guidance = target.guidance(z.shape[2:])
     weight = terms.consistency.position_weight(target.prob, target.valid).to(z.dtype)
     compared = terms.compared(bank, target)
-    distances, kept = [], []
+    labels = target.pseudo_labels
+    if labels is not None:
+        weak_weight = weak_position_weight(labels, target.valid, z.dtype)
+    distances, kept, weak = [], [], []
     for k, perturbation in enumerate(bank.perturbations):
         with torch.no_grad():
             state = perturbation.draw(draw_context(bank, k, z, target, guidance))
         logits = bank.decode(k, perturbation.perturb(z, state))
         distances.append(terms.consistency(target.prob, logits, weight))
+        if labels is not None:
+            weak.append(weak_cross_entropy(logits, labels, weak_weight))
         if k in compared:
             kept.append(logits)
     distances = torch.stack(distances)
     total = terms.consistency_weight * distances.mean()
-    pairwise = None
+    loss = UnsupervisedLoss(total, distances.detach())
+    if weak:
+        loss.weak = torch.stack(weak).mean()
+        loss.total = loss.total + terms.weak_weight * loss.weak
+        loss.weak = loss.weak.detach()
     if compared:
-        pairwise = terms.pairwise(torch.stack(kept), weight)
-        total = total + terms.pairwise.weight * pairwise
-        pairwise = pairwise.detach()
-    return UnsupervisedLoss(total, distances.detach(), pairwise)
+        loss.pairwise = terms.pairwise(torch.stack(kept), weight)
+        loss.total = loss.total + terms.pairwise.weight * loss.pairwise
+        loss.pairwise = loss.pairwise.detach()
+    return loss
 
 
 def draw_context(

@@ -7,6 +7,9 @@ its shuffle is a view as ``[G, channels, 4 positions]``: the row c * 4 + s of th
 child s of every position. After n of them the pixels stand in *tree order*, ``s_n, ..., s_1,
 position``, in which everything that is a sum over pixels can be computed; the target is brought
 into it once.
+
+Every map but the logits carries a channel of ones behind its own, so that a bias is one more column
+of its layer's weights (:func:`with_bias`): it is added, and its gradient summed, by the products.
 """
 
 from collections.abc import Sequence
@@ -38,28 +41,57 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
     return x.reshape(batch, channels, 4**doublings, -1)
 
 
-def forward(
-    y: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], last_relu: bool
-) -> list[Tensor]:
+def with_ones(y: Tensor) -> Tensor:
+    """Put the channel of ones behind the channels of y: [G, c, P] to [G, c + 1, P]."""
+    return torch.cat([y, y.new_ones(len(y), 1, y.shape[2])], dim=1)
+
+
+def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:
+    """Put each sub-pixel layer's bias behind its weights, as the weight of the channel of ones.
+
+    All layers but the last get four more rows, which make the four children's ones.
+
+    Shape:
+        - weights: [G, 4 c_out, c_in] each, biases: [G, 4 c_out] each
+        - output: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 c_out, c_in + 1]
+    """
+    layers = []
+    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        count, rows, columns = weight.shape
+        ones = 4 if i < len(weights) - 1 else 0
+        layer = weight.new_zeros(count, rows + ones, columns + 1)
+        layer[:, :rows, :columns] = weight
+        layer[:, :rows, columns] = bias
+        layer[:, rows:, columns] = 1
+        layers.append(layer)
+    return layers
+
+
+def without_bias(layers: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the weights and the biases in tensors (or gradients) made by :func:`with_bias`."""
+    rows = [layer.shape[1] - 4 for layer in layers[:-1]] + [layers[-1].shape[1]]
+    weights = [layer[:, :n, :-1] for layer, n in zip(layers, rows, strict=True)]
+    return weights, [layer[:, :n, -1] for layer, n in zip(layers, rows, strict=True)]
+
+
+def forward(y: Tensor, layers: Sequence[Tensor], last_relu: bool) -> list[Tensor]:
     """Return the input of every sub-pixel layer and, last, the logits.
 
     Args:
-        y: Output of the first layers.
-        weights: Of each sub-pixel layer.
-        biases: Of each.
+        y: Output of the first layers, from :func:`with_ones`.
+        layers: From :func:`with_bias`.
         last_relu: Whether a ReLU follows the last layer too.
 
     Shape:
-        - y: [G, c, P]
-        - weights: [G, 4 c_out, c_in] each, biases: [G, 4 c_out] each
-        - output: [G, c_i, 4^i P] for i = 0, ..., n
+        - y: [G, c + 1, P]
+        - output: [G, c_i + 1, 4^i P] for i = 0, ..., n - 1 and [G, C, 4^n P]
     """
     maps = [y]
-    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        y = torch.baddbmm(bias.unsqueeze(2), weight, y)
-        if last_relu or i < len(weights) - 1:
+    for i, layer in enumerate(layers):
+        y = torch.bmm(layer, y)
+        if last_relu or i < len(layers) - 1:
             y = y.relu_()
-        y = y.view(len(y), weight.shape[1] // 4, -1)
+        y = y.view(len(y), layer.shape[1] // 4, -1)
         maps.append(y)
     return maps
 
@@ -67,53 +99,48 @@ def forward(
 def backward(
     grad: Tensor,
     maps: Sequence[Tensor],
-    weights: Sequence[Tensor],
+    layers: Sequence[Tensor],
     last_relu: bool,
-    grad_weights: Sequence[Tensor] | None = None,
-    grad_biases: Sequence[Tensor] | None = None,
+    grad_layers: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Pull a gradient of the logits back to y, adding to the layers' gradients on the way.
 
     Args:
-        grad: Gradient of the logits; may be overwritten.
+        grad: Gradient of the logits.
         maps: From :func:`forward`.
-        weights: As in :func:`forward`.
+        layers: As in :func:`forward`.
         last_relu: As in :func:`forward`.
-        grad_weights: Where the weights' gradients are added, or None where they are not wanted.
-        grad_biases: Likewise.
+        grad_layers: Where the layers' gradients are added, or None where they are not wanted.
 
     Shape:
         - grad: [G, C, 4^n P]
-        - output: [G, c, P]
+        - output: [G, c + 1, P]; the last channel is that of the ones and means nothing
     """
-    for i in reversed(range(len(weights))):
-        if last_relu or i < len(weights) - 1:
+    for i in reversed(range(len(layers))):
+        if last_relu or i < len(layers) - 1:
             grad = torch.ops.aten.threshold_backward(grad, maps[i + 1], 0)
-        grad = grad.view(len(grad), weights[i].shape[1], -1)
-        if grad_weights is not None:
-            grad_weights[i].baddbmm_(grad, maps[i].transpose(1, 2))
-            grad_biases[i].add_(grad.sum(dim=2))
-        grad = torch.bmm(weights[i].transpose(1, 2), grad)
+        grad = grad.view(len(grad), layers[i].shape[1], -1)
+        if grad_layers is not None:
+            grad_layers[i].baddbmm_(grad, maps[i].transpose(1, 2))
+        grad = torch.bmm(layers[i].transpose(1, 2), grad)
     return grad
 
 
-def tangent(
-    u: Tensor, maps: Sequence[Tensor], weights: Sequence[Tensor], last_relu: bool
-) -> Tensor:
+def tangent(u: Tensor, maps: Sequence[Tensor], layers: Sequence[Tensor], last_relu: bool) -> Tensor:
     """Push a direction u of y forward to the logits: the Jacobian times u.
 
     Args:
-        u: [G, c, P].
+        u: [G, c + 1, P]; 0 in the channel of ones, which is the same for all y.
         maps: From :func:`forward` at the point y.
-        weights: As in :func:`forward`.
+        layers: As in :func:`forward`.
         last_relu: As in :func:`forward`.
 
     Shape:
         - output: [G, C, 4^n P]
     """
-    for i, weight in enumerate(weights):
-        u = torch.bmm(weight, u)
-        u = u.view(len(u), weight.shape[1] // 4, -1)
-        if last_relu or i < len(weights) - 1:
+    for i, layer in enumerate(layers):
+        u = torch.bmm(layer, u)
+        u = u.view(len(u), layer.shape[1] // 4, -1)
+        if last_relu or i < len(layers) - 1:
             u = torch.ops.aten.threshold_backward(u, maps[i + 1], 0)
     return u

@@ -22,11 +22,13 @@ class Target:
         foreground: Which classes are foreground (things).
         key: What makes the step's draws its own: seed, domain, iteration.
         samples: For each image the number that identifies it in the whole run.
+        pseudo_labels: y_p of weakly labeled images, 255 where there is none; None without L_w.
 
     Shape:
         - prob: [B, C, H, W], float32
         - valid: [B, 1, H, W], bool
         - foreground: [C], bool
+        - pseudo_labels: [B, H, W], int64
     """
 
     prob: Tensor
@@ -34,6 +36,7 @@ class Target:
     foreground: Tensor
     key: tuple[keyed.Part, ...]
     samples: list[keyed.Part]
+    pseudo_labels: Tensor | None = None
 
     def guidance(self, size: tuple[int, int]) -> Guidance:
         """Bring the main prediction to z's size (h, w)."""
@@ -51,11 +54,13 @@ class UnsupervisedTerms:
         consistency: The distance d of Eq. 2.
         consistency_weight: w_u(t) of Eq. 3.
         pairwise: Eq. 10 with its own weight, or None.
+        weak_weight: w_w(t) of Eq. 5; L_w is computed where the target has pseudo-labels.
     """
 
     consistency: ConsistencyLoss
     consistency_weight: float
     pairwise: PairwiseLoss | None = None
+    weak_weight: float = 0.0
 
     def compared(self, bank: AuxiliaryBank, target: Target) -> list[int]:
         """Return the decoders that Eq. 10 compares in this step; none without it."""
@@ -67,11 +72,13 @@ class UnsupervisedLoss:
     """Value of the unsupervised loss.
 
     Args:
-        total: w_u L_u + w_p L_P-Wise, with gradient.
+        total: w_u L_u + w_p L_P-Wise + w_w L_w, with gradient.
         distances: d(y^u, y_a^k) of each decoder, [K], without gradient.
         pairwise: L_P-Wise before its weight, without gradient, or None.
+        weak: L_w before its weight, without gradient, or None.
     """
 
     total: Tensor
     distances: Tensor
-    pairwise: Tensor | None
+    pairwise: Tensor | None = None
+    weak: Tensor | None = None

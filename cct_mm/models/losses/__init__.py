@@ -1,8 +1,9 @@
-"""Losses: L_s (ab-CE), L_u (consistency) and L_P-Wise, one file each."""
+"""Losses: L_s (ab-CE), L_u (consistency), L_P-Wise and L_w (weak), one file each."""
 
 from .annealed_ce import AnnealedCrossEntropy, annealed_cross_entropy
 from .consistency import DISTANCES, ConsistencyLoss, js, kl, mse
 from .pairwise import PairwiseLoss
+from .weak import weak_cross_entropy, weak_cross_entropy_with_gradient, weak_position_weight
 
 __all__ = [
     'DISTANCES',
@@ -13,4 +14,7 @@ __all__ = [
     'js',
     'kl',
     'mse',
+    'weak_cross_entropy',
+    'weak_cross_entropy_with_gradient',
+    'weak_position_weight',
 ]

@@ -45,9 +45,10 @@ def mse_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[T
     """
     prob = logits.softmax(dim=1)
     error = prob - target
-    value = (error.square().sum(dim=1) * weight).sum(dim=1)
-    error -= (prob * error).sum(dim=1, keepdim=True)
-    return value, error.mul_(prob).mul_(2 * weight)
+    weighted = error * (2 * weight)
+    value = 0.5 * error.mul_(weighted).sum(dim=(1, 2))
+    product = weighted.mul_(prob)
+    return value, product.sub_(prob.mul_(product.sum(dim=1, keepdim=True)))
 
 
 def kl(target: Tensor, log_prob: Tensor) -> Tensor:

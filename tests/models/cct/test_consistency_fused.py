@@ -26,7 +26,13 @@ PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
 NAMES = sorted(PERTURBATIONS.module_dict)
 ALL = [dict(type=name) for name in NAMES]
 EVERYTHING = dict(
-    confidence=0.6, pairwise=2, padding=True, channels=6, last_relu=True, over_classes='sum'
+    confidence=0.6,
+    pairwise=2,
+    weak=0.4,
+    padding=True,
+    channels=6,
+    last_relu=True,
+    over_classes='sum',
 )
 
 
@@ -62,8 +68,8 @@ class Fixed(Perturbation):
     def project(self, z, weight, state):
         return self.perturbation.project(z, weight, state)
 
-    def project_backward(self, grad, z, weight, state):
-        return self.perturbation.project_backward(grad, z, weight, state)
+    def project_backward(self, *arguments):
+        return self.perturbation.project_backward(*arguments)
 
 
 def fixed_step(*entries, **example):
@@ -107,8 +113,12 @@ class TestOptions:
             dict(channels=2),
             dict(last_relu=True),
             dict(over_classes='sum'),
+            dict(weak=0.4),
+            dict(weak=0.4, pairwise=3, padding=True),
+            dict(weak=0.0),
             dict(consistency_weight=0.0),
             dict(consistency_weight=0.0, pairwise=3),
+            dict(consistency_weight=0.0, weak=0.4),
             dict(stride=2),
             dict(stride=4),
             dict(stride=8),
@@ -122,6 +132,15 @@ class TestOptions:
     def test_equals_reference(self, option):
         testing.assert_fused_equals_reference(*ALL, **option)
 
+    @pytest.mark.parametrize('path', PATHS)
+    def test_no_pseudo_label_anywhere_gives_no_weak_loss(self, path):
+        step = testing.example_step(*ALL, weak=0.4)
+        step.target.pseudo_labels.fill_(255)
+        found = testing.losses_and_gradients(PATHS[path], step)
+        assert found.pop('weak') == 0
+        expected = testing.losses_and_gradients(PATHS[path], testing.example_step(*ALL))
+        testing.assert_all_close(found, expected, 1e-10)
+
     def test_nothing_that_is_confident_gives_zero(self):
         step = testing.example_step(*ALL, confidence=0.9999999)
         for path in PATHS.values():
@@ -130,7 +149,7 @@ class TestOptions:
 
     def test_comparisons_above_are_not_of_zeros(self):
         values = testing.losses_and_gradients(
-            consistency_fused, testing.example_step(*ALL, pairwise=3)
+            consistency_fused, testing.example_step(*ALL, pairwise=3, weak=0.4)
         )
         assert all(value.abs().max() > 1e-4 for value in values.values())
         # Every decoder and every image has its part.
@@ -141,7 +160,7 @@ class TestOptions:
 
 
 def plain_loss(step, distance):
-    """L_u and L_P-Wise written down once more, in PyTorch's own layers."""
+    """L_u, L_P-Wise and L_w written down once more, in PyTorch's own layers."""
     bank, z, target = step.bank, step.z, step.target
     predictions = []
     for k, perturbation in enumerate(bank.perturbations):
@@ -170,15 +189,19 @@ def plain_loss(step, distance):
     compared = torch.stack([predictions[k] for k in step.terms.compared(bank, target)])
     variance = ((compared - compared.mean(dim=0)) ** 2).mean(dim=0)
     pairwise = variance.movedim(1, 3)[target.valid[:, 0]].mean()
-    mean = sum(distances) / len(distances)
+    labels = target.pseudo_labels.where(target.valid[:, 0], 255)
+    weak = [F.nll_loss(p.log(), labels, ignore_index=255) for p in predictions]
+    mean, weak = sum(distances) / len(distances), sum(weak) / len(weak)
     total = step.terms.consistency_weight * mean + step.terms.pairwise.weight * pairwise
-    return {'total': total, 'distances': torch.stack(distances), 'pairwise': pairwise}
+    total = total + step.terms.weak_weight * weak
+    distances = torch.stack(distances)
+    return {'total': total, 'distances': distances, 'pairwise': pairwise, 'weak': weak}
 
 
 @pytest.mark.parametrize('path', PATHS)
 @pytest.mark.parametrize('distance', sorted(DISTANCES))
 def test_both_paths_compute_what_the_paper_says(path, distance):
-    step = testing.example_step(*ALL, distance=distance, padding=True, pairwise=3)
+    step = testing.example_step(*ALL, distance=distance, padding=True, pairwise=3, weak=0.4)
     expected = {name: value.detach() for name, value in plain_loss(step, distance).items()}
     found = testing.losses_and_gradients(PATHS[path], step)
     # The weight of a position, 1 / N, is a float32 number.
@@ -189,7 +212,7 @@ class TestChunksAndGroups:
     @pytest.fixture
     def step(self):
         return testing.example_step(
-            *[dict(type=name, num=2) for name in NAMES], padding=True, pairwise=3
+            *[dict(type=name, num=2) for name in NAMES], padding=True, pairwise=3, weak=0.4
         )
 
     @pytest.fixture
@@ -372,10 +395,11 @@ class TestGradientFlow:
 
     @pytest.mark.parametrize('path', PATHS)
     def test_only_the_total_carries_gradient(self, path):
-        step = testing.example_step(*ALL, pairwise=3)
+        step = testing.example_step(*ALL, pairwise=3, weak=0.4)
         loss = PATHS[path](step.bank, step.z.requires_grad_(), step.target, step.terms)
         assert loss.total.requires_grad
-        assert not loss.distances.requires_grad and not loss.pairwise.requires_grad
+        monitored = loss.distances, loss.pairwise, loss.weak
+        assert not any(value.requires_grad for value in monitored)
 
     @pytest.mark.parametrize('path', PATHS)
     def test_none_reaches_the_main_head(self, path):

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from cct_mm.models.cct import decoder_tree
 from cct_mm.models.subpixel_head import subpixel_decode, subpixel_shapes
@@ -52,60 +53,82 @@ class TestToTree:
         assert torch.equal(decoder_tree.to_tree(turned, 2), expected)
 
 
-@pytest.mark.parametrize('doublings', [1, 2, 3, 4])
+@pytest.fixture(params=[1, 2, 3, 4], ids='{} doublings'.format)
+def doublings(request):
+    return request.param
+
+
+@pytest.fixture
+def prepared(doublings):
+    """The map y as the tree's input and as it is, the layers, and what they are made of."""
+    y, weights, biases = network(doublings)
+    layers = decoder_tree.with_bias(weights, biases)
+    return decoder_tree.with_ones(y.flatten(2)), layers, y, weights, biases
+
+
+class TestBias:
+    def test_is_found_again_where_it_was_put(self, prepared):
+        _, layers, _, weights, biases = prepared
+        found = decoder_tree.without_bias(layers)
+        for one, other in zip([*found[0], *found[1]], [*weights, *biases], strict=True):
+            assert torch.equal(one, other)
+
+    def test_ones_stay_ones(self, prepared, doublings):
+        x, layers, *_ = prepared
+        for values in decoder_tree.forward(x, layers, last_relu=False)[:-1]:
+            assert (values[:, -1] == 1).all()
+
+
 @pytest.mark.parametrize('last_relu', [False, True])
 class TestTree:
-    def test_forward_equals_the_shuffled_form(self, doublings, last_relu):
-        y, weights, biases = network(doublings)
-        maps = decoder_tree.forward(y.flatten(2), weights, biases, last_relu)
+    def test_forward_equals_the_shuffled_form(self, prepared, doublings, last_relu):
+        x, layers, y, weights, biases = prepared
+        maps = decoder_tree.forward(x, layers, last_relu)
         expected = plain(y, weights, biases, last_relu)
         assert [m.shape[2] for m in maps] == [12 * 4**i for i in range(doublings + 1)]
         torch.testing.assert_close(maps[-1], expected, rtol=1e-12, atol=1e-12)
 
-    def test_positions_do_not_see_each_other(self, doublings, last_relu):
-        y, weights, biases = network(doublings)
-        whole = decoder_tree.forward(y.flatten(2), weights, biases, last_relu)[-1]
-        some = y.flatten(2)[..., 3:8].contiguous()
-        part = decoder_tree.forward(some, weights, biases, last_relu)[-1]
+    def test_positions_do_not_see_each_other(self, prepared, doublings, last_relu):
+        x, layers, *_ = prepared
+        whole = decoder_tree.forward(x, layers, last_relu)[-1]
+        part = decoder_tree.forward(x[..., 3:8], layers, last_relu)[-1]
         whole = whole.unflatten(2, (4**doublings, 12))[..., 3:8].flatten(2)
         torch.testing.assert_close(part, whole, rtol=1e-12, atol=1e-12)
 
-    def test_backward_equals_autograd(self, doublings, last_relu):
-        y, weights, biases = network(doublings)
-        inputs = [y, *weights, *biases]
-        for tensor in inputs:
+    def test_backward_equals_autograd(self, prepared, doublings, last_relu):
+        x, layers, *inputs = prepared
+        y, weights, biases = inputs
+        learned = [y, *weights, *biases]
+        for tensor in learned:
             tensor.requires_grad_()
         logits = plain(y, weights, biases, last_relu)
         grad = torch.randn_like(logits)
-        of_y, *expected = torch.autograd.grad(logits, inputs, grad)
+        of_y, *expected = torch.autograd.grad(logits, learned, grad)
 
-        y, *layers = (tensor.detach() for tensor in inputs)
-        weights, biases = layers[:doublings], layers[doublings:]
-        maps = decoder_tree.forward(y.flatten(2), weights, biases, last_relu)
+        maps = decoder_tree.forward(x, layers, last_relu)
         # What is there already is added to.
-        found = [torch.ones_like(tensor) for tensor in layers]
-        back = decoder_tree.backward(
-            grad.clone(), maps, weights, last_relu, found[:doublings], found[doublings:]
-        )
+        found = [torch.ones_like(layer) for layer in layers]
+        back = decoder_tree.backward(grad.clone(), maps, layers, last_relu, found)
         tolerance = dict(rtol=1e-10, atol=1e-10)
-        torch.testing.assert_close(back, of_y.flatten(2), **tolerance)
-        for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(back[:, :-1], of_y.flatten(2), **tolerance)
+        of_weights, of_biases = decoder_tree.without_bias(found)
+        for one, other in zip([*of_weights, *of_biases], expected, strict=True):
             torch.testing.assert_close(one - 1, other, **tolerance)
-        alone = decoder_tree.backward(grad.clone(), maps, weights, last_relu)
+        alone = decoder_tree.backward(grad.clone(), maps, layers, last_relu)
         assert torch.equal(alone, back)
 
-    def test_tangent_equals_forward_mode_autograd(self, doublings, last_relu):
-        y, weights, biases = network(doublings)
+    def test_tangent_equals_forward_mode_autograd(self, prepared, last_relu):
+        x, layers, y, weights, biases = prepared
         u = torch.randn_like(y)
         _, expected = torch.func.jvp(lambda y: plain(y, weights, biases, last_relu), (y,), (u,))
-        maps = decoder_tree.forward(y.flatten(2), weights, biases, last_relu)
-        found = decoder_tree.tangent(u.flatten(2), maps, weights, last_relu)
+        maps = decoder_tree.forward(x, layers, last_relu)
+        found = decoder_tree.tangent(F.pad(u.flatten(2), (0, 0, 0, 1)), maps, layers, last_relu)
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
-    def test_tangent_and_backward_are_transposes(self, doublings, last_relu):
-        y, weights, biases = network(doublings)
-        maps = decoder_tree.forward(y.flatten(2), weights, biases, last_relu)
+    def test_tangent_and_backward_are_transposes(self, prepared, last_relu):
+        x, layers, *_ = prepared
+        maps = decoder_tree.forward(x, layers, last_relu)
         u, grad = torch.randn_like(maps[0]), torch.randn_like(maps[-1])
-        pushed = (decoder_tree.tangent(u, maps, weights, last_relu) * grad).sum()
-        pulled = (decoder_tree.backward(grad.clone(), maps, weights, last_relu) * u).sum()
+        pushed = (decoder_tree.tangent(u, maps, layers, last_relu) * grad).sum()
+        pulled = (decoder_tree.backward(grad.clone(), maps, layers, last_relu) * u).sum()
         torch.testing.assert_close(pushed, pulled, rtol=1e-10, atol=1e-10)

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from mmengine.registry import Registry
 from torch import Tensor
-from torch.nn import functional as F
 
 from cct_mm import keyed
 
@@ -118,13 +117,28 @@ class Context:
 
 
 def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
-    """Apply ``weight`` [C, D] at each position of z [B, D, h, w]."""
-    return F.conv2d(z, weight[:, :, None, None])
+    """Apply ``weight`` [C, D], or one a image [B, C, D], at each position of z [B, D, h, w].
+
+    As a matrix product: a convolution would run in TF32 on a GPU, and slowly on a single core.
+    """
+    return (weight @ z.flatten(2)).unflatten(2, z.shape[2:])
 
 
 def outer(grad: Tensor, z: Tensor) -> Tensor:
     """Sum ``grad z^T`` over images and positions: [c, D] of [B, c, h, w] and [B, D, h, w]."""
-    return torch.einsum('bcp,bdp->cd', grad.flatten(2), z.flatten(2))
+    return (grad.flatten(2) @ z.flatten(2).mT).sum(dim=0)
+
+
+def add_conv1x1_(total: Tensor, grad: Tensor, weight: Tensor) -> None:
+    """Add ``weight^T grad`` to total: what a gradient of ``conv1x1(z, weight)`` is to z.
+
+    Shape:
+        - total: [B, D, h, w], contiguous
+        - grad: [B, C, h, w]
+        - weight: [C, D], or one a image [B, C, D]
+    """
+    weight = weight.expand(len(grad), *weight.shape[-2:])
+    total.flatten(2).baddbmm_(weight.mT, grad.flatten(2))
 
 
 class Perturbation(ABC):
@@ -158,16 +172,19 @@ class Perturbation(ABC):
         return conv1x1(self.perturb(z, state), weight)
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Pull ``grad`` of :meth:`project`'s output back to z and weight.
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Any, grad_z: Tensor
+    ) -> Tensor:
+        """Pull ``grad`` of :meth:`project`'s output back: add z's part to grad_z, return weight's.
 
         Shape:
             - grad: [B, c, h, w]
-            - output: [B, D, h, w] and [c, D]
+            - grad_z: [B, D, h, w], contiguous, with the gradients of the decoders before
+            - output: [c, D]
         """
         _, pull_back = torch.func.vjp(lambda z, weight: self.project(z, weight, state), z, weight)
-        return pull_back(grad)
+        of_z, of_weight = pull_back(grad)
+        grad_z += of_z
+        return of_weight
 
 
 class SpatialMask(Perturbation):
@@ -182,11 +199,12 @@ class SpatialMask(Perturbation):
         return conv1x1(z, weight) * state
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``W^T (grad * M)`` and ``(grad * M) z^T``."""
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
+    ) -> Tensor:
+        """Add ``W^T (grad * M)``, return ``(grad * M) z^T``."""
         grad = grad * state
-        return conv1x1(grad, weight.T), outer(grad, z)
+        add_conv1x1_(grad_z, grad, weight)
+        return outer(grad, z)
 
 
 class ChannelMask(Perturbation):
@@ -198,15 +216,15 @@ class ChannelMask(Perturbation):
 
     def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:
         """Return ``(W diag(m)) z``."""
-        folded = weight * state.flatten(1).unsqueeze(1)
-        return (folded @ z.flatten(2)).unflatten(2, z.shape[2:])
+        return conv1x1(z, weight * state.flatten(1).unsqueeze(1))
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``m * (W^T grad)`` and ``(grad z^T) diag(m)``, summed over images."""
-        by_image = grad.flatten(2) @ z.flatten(2).transpose(1, 2)
-        return state * conv1x1(grad, weight.T), (by_image * state.flatten(1).unsqueeze(1)).sum(0)
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
+    ) -> Tensor:
+        """Add ``(W diag(m))^T grad``, return ``(grad z^T) diag(m)``, summed over images."""
+        scale = state.flatten(1).unsqueeze(1)
+        add_conv1x1_(grad_z, grad, weight * scale)
+        return (grad.flatten(2) @ z.flatten(2).mT * scale).sum(dim=0)
 
 
 class MultiplicativeNoise(Perturbation):
@@ -217,11 +235,12 @@ class MultiplicativeNoise(Perturbation):
         return z * state + z
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``(1 + N) * (W^T grad)`` and ``grad (z~)^T``."""
+        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
+    ) -> Tensor:
+        """Add ``(1 + N) * (W^T grad)``, return ``grad (z~)^T``."""
         back = conv1x1(grad, weight.T)
-        return back.addcmul_(back, state), outer(grad, self.perturb(z, state))
+        grad_z.add_(back).addcmul_(back, state)
+        return outer(grad, self.perturb(z, state))
 
 
 class AdditiveDirection(Perturbation):
@@ -241,8 +260,14 @@ class AdditiveDirection(Perturbation):
         return conv1x1(z, weight) + conv1x1(s, weight @ fixed.T)
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return ``W^T grad`` and ``grad z^T + (grad s^T) W``."""
+        self,
+        grad: Tensor,
+        z: Tensor,
+        weight: Tensor,
+        state: tuple[Tensor, Tensor],
+        grad_z: Tensor,
+    ) -> Tensor:
+        """Add ``W^T grad``, return ``grad z^T + (grad s^T) W``."""
         s, fixed = state
-        return conv1x1(grad, weight.T), outer(grad, z) + outer(grad, s) @ fixed
+        add_conv1x1_(grad_z, grad, weight)
+        return outer(grad, z) + outer(grad, s) @ fixed

@@ -1,0 +1,60 @@
+"""The weakly supervised loss L_w: auxiliary predictions against pseudo-labels (Eq. 6)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+IGNORE_INDEX = 255
+
+
+def weak_position_weight(labels: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return 1 / N where a pseudo-label is given and 0 elsewhere, N the number of such positions.
+
+    Args:
+        labels: Pseudo-labels y_p; 255 where CAM and CRF decided for no class.
+        valid: False on padding.
+        dtype: Of the output.
+
+    Shape:
+        - labels: [B, H, W]
+        - valid: [B, 1, H, W]
+        - output: [B, H, W], summing to 1 unless nothing counts
+    """
+    counts = (valid.squeeze(1) & (labels != IGNORE_INDEX)).to(dtype)
+    return counts / counts.sum().clamp(min=1)
+
+
+def weak_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy H(y_p, y_a) of one auxiliary decoder, the weighted sum over positions.
+
+    Args:
+        logits: The decoder's output before its softmax.
+        labels: y_p.
+        weight: From :func:`weak_position_weight`.
+
+    Shape:
+        - logits: [B, C, H, W]
+        - labels, weight: [B, H, W]
+        - output: scalar
+    """
+    loss = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction='none')
+    return (loss * weight).sum()
+
+
+def weak_cross_entropy_with_gradient(
+    logits: Tensor, labels: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Value of :func:`weak_cross_entropy` and its gradient ``w (y_a - onehot(y_p))``.
+
+    Shape:
+        - logits: [G, C, P]
+        - labels: [P]
+        - weight: [P]
+        - output: [G] and [G, C, P]
+    """
+    log_prob = logits.log_softmax(dim=1)
+    # Where nothing counts, the weight is 0 and any class will do.
+    index = labels.where(labels != IGNORE_INDEX, 0).expand(len(logits), 1, -1)
+    value = -(log_prob.gather(1, index).squeeze(1) * weight).sum(dim=1)
+    grad = log_prob.exp_().mul_(weight)
+    return value, grad.scatter_add_(1, index, -weight.expand(len(logits), 1, -1))
