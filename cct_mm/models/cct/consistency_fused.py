@@ -30,8 +30,15 @@ from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 GROUP_SIZE = 8
 """Decoders computed side by side: efficient products, in memory that K does not enter."""
 
-CHUNK_ELEMENTS = {'cpu': 2**19, 'cuda': 2**25}
-"""Numbers in the logits of one chunk: they fit a core's cache on a CPU, and fill a GPU."""
+CHUNK_ELEMENTS = {'cpu': 2**18, 'cuda': 2**23}
+"""Numbers in the logits of one chunk: they fit a core's cache on a CPU; 32 MiB a map on a GPU."""
+
+
+def default_chunk_elements(device: torch.device) -> int:
+    """Return :data:`CHUNK_ELEMENTS`, on a CPU for each of its threads, of which 8 count at most."""
+    if device.type == 'cpu':
+        return CHUNK_ELEMENTS['cpu'] * min(torch.get_num_threads(), 8)
+    return CHUNK_ELEMENTS['cuda']
 
 
 def consistency_fused(
@@ -50,7 +57,7 @@ def consistency_fused(
         terms: The terms of the loss and their weights.
         chunk_elements: Numbers in the logits of one chunk; changes speed, never the result.
     """
-    elements = chunk_elements or CHUNK_ELEMENTS.get(z.device.type, CHUNK_ELEMENTS['cuda'])
+    elements = chunk_elements or default_chunk_elements(z.device)
     setting = _Setting(bank, target, terms, elements)
     total, distances, pairwise, weak = _Fused.apply(z, setting, *bank.weights, *bank.biases)
     return UnsupervisedLoss(
@@ -97,23 +104,31 @@ class _Fused(torch.autograd.Function):
 
 @dataclass
 class _Chunk:
-    """Some positions of one image, with all that the losses need of them, in tree order.
+    """A rectangle of positions of one image, with what the losses need of it in tree order.
 
     Args:
         image: Index of the image.
-        part: Its positions.
+        rows: Of z.
+        columns: Of z.
         prob: y^u, [C, 4^n P].
         weight: Of each pixel in the distance, [4^n P].
+        valid: False on padding, [4^n P].
         labels: Pseudo-labels, [4^n P], or None.
         label_weight: Of each pixel in L_w, or None.
     """
 
     image: int
-    part: slice
+    rows: slice
+    columns: slice
     prob: Tensor
     weight: Tensor
+    valid: Tensor
     labels: Tensor | None = None
     label_weight: Tensor | None = None
+
+    def of(self, maps: Tensor) -> Tensor:
+        """View this part of maps: [..., c, rows, columns] of [..., B, c, h, w]."""
+        return maps[..., self.image, :, self.rows, self.columns]
 
 
 class _Computation:
@@ -130,15 +145,14 @@ class _Computation:
         # Gradients are kept in units of L_u's share per decoder, which saves a pass over the maps.
         self.unit = self.terms.consistency_weight / count or 1.0
         self.guidance = self.target.guidance(z.shape[2:])
-        self.valid = decoder_tree.to_tree(self.target.valid, len(bank.biases))[:, 0]
         self.grad_z = torch.zeros_like(z, memory_format=torch.contiguous_format)
         self.grad_weights = [[None] * count for _ in bank.weights]
         self.grad_biases = [[None] * count for _ in bank.biases]
         self.distances, self.weak = [None] * count, [None] * count
         self.pairwise = z.new_zeros(())
-        chunks = self._chunks()
+        self.chunks = list(self._chunks())
         for group, pairwise in self._groups():
-            self._compute(group, chunks, pairwise)
+            self._compute(group, pairwise)
 
     def gradients(self) -> list[Tensor]:
         """Return those of z, of the weights and of the biases, in units of ``unit``."""
@@ -147,12 +161,6 @@ class _Computation:
     def values(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the distances [K], L_P-Wise and L_w."""
         return torch.stack(self.distances), self.pairwise, torch.stack(self.weak).mean()
-
-    @property
-    def positions(self) -> int:
-        """Positions of z in a chunk."""
-        pixels = self.bank.num_classes * self.bank.stride**2
-        return max(1, self.chunk_elements // (pixels * GROUP_SIZE))
 
     def _groups(self) -> Iterator[tuple[list[int], bool]]:
         """Yield groups of decoders; the compared ones (Eq. 10) form one of their own."""
@@ -163,29 +171,42 @@ class _Computation:
         for start in range(0, len(rest), GROUP_SIZE):
             yield rest[start : start + GROUP_SIZE], False
 
-    def _chunks(self) -> list[_Chunk]:
-        """Bring every per-pixel quantity into tree order once, for all decoders, and cut it up."""
-        target, doublings, dtype = self.target, len(self.bank.biases), self.z.dtype
+    def _chunks(self) -> Iterator[_Chunk]:
+        """Cut the images up, with all that is per pixel in tree order, once for all decoders."""
+        target, dtype = self.target, self.z.dtype
         weight = self.terms.consistency.position_weight(target.prob, target.valid).to(dtype)
-        maps = {'prob': target.prob, 'weight': weight.unsqueeze(1)}
+        maps = {'weight': weight, 'valid': target.valid[:, 0]}
         if target.pseudo_labels is not None:
-            label_weight = weak_position_weight(target.pseudo_labels, target.valid, dtype)
-            maps['labels'] = target.pseudo_labels.unsqueeze(1)
-            maps['label_weight'] = label_weight.unsqueeze(1)
-        chunks = []
-        for image in range(len(self.z)):
+            maps['labels'] = target.pseudo_labels
+            maps['label_weight'] = weak_position_weight(target.pseudo_labels, target.valid, dtype)
+        stride, doublings = self.bank.stride, len(self.bank.biases)
+        for image, rows, columns in self._rectangles():
+            pixels = (
+                image,
+                slice(rows.start * stride, rows.stop * stride),
+                slice(columns.start * stride, columns.stop * stride),
+            )
             trees = {
-                name: decoder_tree.to_tree(x[image : image + 1], doublings)[0]
+                name: decoder_tree.to_tree(x[pixels][None], doublings)[0]
                 for name, x in maps.items()
             }
-            for start in range(0, self.z[0, 0].numel(), self.positions):
-                part = slice(start, start + self.positions)
-                pixels = {name: x[:, :, part].flatten(1) for name, x in trees.items()}
-                prob = pixels.pop('prob')
-                chunks.append(_Chunk(image, part, prob, **{n: x[0] for n, x in pixels.items()}))
-        return chunks
+            of_classes = (pixels[0], slice(None), *pixels[1:])
+            prob = decoder_tree.to_tree(target.prob[of_classes], doublings)
+            yield _Chunk(image, rows, columns, prob, **trees)
 
-    def _compute(self, group: list[int], chunks: list[_Chunk], pairwise: bool) -> None:
+    def _rectangles(self) -> Iterator[tuple[int, slice, slice]]:
+        """Yield image, rows and columns of each chunk: several rows, or a part of one."""
+        images, _, height, width = self.z.shape
+        elements = self.bank.num_classes * self.bank.stride**2 * GROUP_SIZE  # of a position
+        positions = max(1, self.chunk_elements // elements)
+        parts = -(-width // positions)
+        rows, columns = max(1, positions // width), -(-width // parts)
+        for image in range(images):
+            for y in range(0, height, rows):
+                for x in range(0, width, columns):
+                    yield image, slice(y, min(y + rows, height)), slice(x, min(x + columns, width))
+
+    def _compute(self, group: list[int], pairwise: bool) -> None:
         """Compute some decoders: project z, go through the chunks, pull the gradient back to z."""
         bank, z = self.bank, self.z
         first, *weights = [torch.stack([w[k] for k in group]) for w in bank.weights]
@@ -201,17 +222,18 @@ class _Computation:
                 p.project(z, first[i], state)
                 for i, (p, state) in enumerate(zip(perturbations, states, strict=True))
             ]
-        ).flatten(3)
+        )
         grad_y = torch.empty_like(y)
         grad_layers = [torch.zeros_like(layer) for layer in layers]
         distances, weak = z.new_zeros(2, len(group))
-        for chunk in chunks:
-            part = decoder_tree.with_ones(y[:, chunk.image, :, chunk.part])
-            maps = decoder_tree.forward(part, layers, bank.last_relu)
+        for chunk in self.chunks:
+            part = chunk.of(y)
+            maps = decoder_tree.forward(
+                decoder_tree.with_ones(part.flatten(2)), layers, bank.last_relu
+            )
             grad = self._losses(maps[-1], chunk, pairwise, distances, weak)
             grad = decoder_tree.backward(grad, maps, layers, bank.last_relu, grad_layers)
-            grad_y[:, chunk.image, :, chunk.part] = grad[:, :-1]
-        grad_y = grad_y.unflatten(3, z.shape[2:])
+            chunk.of(grad_y).copy_(grad[:, :-1].view(part.shape))
         grad_weights, grad_biases = decoder_tree.without_bias(grad_layers)
         for i, (k, perturbation) in enumerate(zip(group, perturbations, strict=True)):
             grad_first = perturbation.project_backward(
@@ -254,17 +276,13 @@ class _Computation:
         """Return what the perturbation of decoder k may look at."""
 
         def kl_gradient(u: Tensor, at_zero: bool) -> Tensor:
-            y = conv1x1(self.z, first).flatten(2)
-            u, result = u.flatten(2), torch.empty_like(u)
-            flat = result.flatten(2)
-            step = self.positions * GROUP_SIZE
-            for image in range(len(y)):
-                for start in range(0, y.shape[2], step):
-                    part = slice(start, start + step)
-                    valid = self.valid[image, :, part].flatten()
-                    flat[image, :, part] = self._kl_gradient(
-                        y[image, :, part], u[image, :, part], at_zero, valid, layers
-                    )
+            y, result = conv1x1(self.z, first), torch.empty_like(u)
+            for chunk in self.chunks:
+                part = chunk.of(u)
+                grad = self._kl_gradient(
+                    chunk.of(y).flatten(1), part.flatten(1), at_zero, chunk.valid, layers
+                )
+                chunk.of(result).copy_(grad.view(part.shape))
             return result
 
         return Context(

@@ -26,19 +26,19 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
         doublings: n, the number of sub-pixel convolutions.
 
     Shape:
-        - x: [B, c, h 2^n, w 2^n]
-        - output: [B, c, 4^n, h w]
+        - x: [c, h 2^n, w 2^n]
+        - output: [c, 4^n h w]
     """
-    batch, channels, height, width = x.shape
+    channels, height, width = x.shape
     side = 2**doublings
-    x = x.view(batch, channels, height // side, *[2] * doublings, width // side, *[2] * doublings)
-    # Axes: 0 B, 1 c, 2 h, then dy of levels 1..n, then w, then dx of levels 1..n.
-    rows, columns = 3, 4 + doublings
+    x = x.unflatten(2, (width // side, *[2] * doublings))
+    x = x.unflatten(1, (height // side, *[2] * doublings))
+    # Axes: 0 c, 1 h, then dy of levels 1..n, then w, then dx of levels 1..n.
+    rows, columns = 2, 3 + doublings
     children = [
         axis for level in reversed(range(doublings)) for axis in (rows + level, columns + level)
     ]
-    x = x.permute(0, 1, *children, 2, 3 + doublings)
-    return x.reshape(batch, channels, 4**doublings, -1)
+    return x.permute(0, *children, 1, 2 + doublings).reshape(channels, -1)
 
 
 def with_ones(y: Tensor) -> Tensor:

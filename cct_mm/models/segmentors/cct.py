@@ -74,13 +74,12 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
         """w_u L_u (Eqs. 2, 3): hold the auxiliary decoders to the main head's prediction."""
         # z = h(x^u)
-        features = self.extract_feat(unlabeled.images)
-        z = features[domain.z_index]
+        z = unlabeled.features[domain.z_index]
         self._check_stride(domain.auxiliary, z, unlabeled)
 
         # y^u = g(z), no gradient
         target = Target(
-            prob=domain.predict_target(features, unlabeled.size),
+            prob=domain.predict_target(unlabeled.features, unlabeled.size),
             valid=unlabeled.valid(),
             foreground=domain.foreground,
             key=(self.progress.seed, domain.name, self.progress.iteration),

@@ -22,10 +22,12 @@ class Batch:
     Args:
         images: [B, 3, H, W], normalised and padded.
         samples: Their data samples, which hold labels (if any) and meta information.
+        features: h(images), the encoder's maps, [B, D, h, w] each.
     """
 
     images: Tensor
     samples: list[SegDataSample]
+    features: Sequence[Tensor] = ()
 
     def __len__(self) -> int:
         """Return B."""
@@ -60,6 +62,9 @@ class MultiDomainSegmentor(EncoderDecoder):
             z_index=...)``, see :class:`cct_mm.models.domain.Domain`. A domain's own ``decode_head``
             entries override the common ones.
         neck: Config of the neck, e.g. ``PSPNeck``, part of the shared encoder.
+        joint_encoding: Encode labeled and unlabeled images in one pass, in which batch norm
+            normalises them together. By default each has a pass of its own, as in the released
+            code.
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
         data_preprocessor: As in mmseg.
         init_cfg: As in mmengine.
@@ -74,6 +79,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         decode_head: dict,
         domains: dict[str, dict],
         neck: dict | None = None,
+        joint_encoding: bool = False,
         test_cfg: dict = {'mode': 'whole'},  # noqa: B006
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -96,6 +102,7 @@ class MultiDomainSegmentor(EncoderDecoder):
                 for name, domain in domains.items()
             }
         )
+        self.joint_encoding = joint_encoding
         self.train_cfg = None
         self.test_cfg = ConfigDict(test_cfg)
         self._set_active(next(iter(self.domains.values())))
@@ -121,6 +128,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         check_supervision(data_samples)
         labeled = select(inputs, data_samples, 'labeled')
         unlabeled = select(inputs, data_samples, 'unlabeled')
+        self.encode(labeled, unlabeled)
         losses = {}
         if len(labeled):
             losses.update(self.loss_labeled(domain, labeled))
@@ -128,10 +136,21 @@ class MultiDomainSegmentor(EncoderDecoder):
             losses.update(self.loss_unlabeled(domain, unlabeled))
         return add_prefix(losses, domain.name)
 
+    def encode(self, *batches: Batch) -> None:
+        """Give each batch its features: z_l = h(x_l), z_u = h(x_u)."""
+        batches = [batch for batch in batches if len(batch)]
+        if not self.joint_encoding:
+            for batch in batches:
+                batch.features = self.extract_feat(batch.images)
+            return
+        features = self.extract_feat(torch.cat([batch.images for batch in batches]))
+        parts = [level.split([len(batch) for batch in batches]) for level in features]
+        for batch, *levels in zip(batches, *parts, strict=True):
+            batch.features = levels
+
     def loss_labeled(self, domain: Domain, labeled: Batch) -> dict[str, Tensor]:
         """L_s (Eq. 1 or 4): the loss of the domain's main head, by its ``loss_decode``."""
-        features = self.extract_feat(labeled.images)
-        logits = domain.logits(features, labeled.size)
+        logits = domain.logits(labeled.features, labeled.size)
         return domain.decode_head.loss_by_feat(logits, labeled.samples)
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:

@@ -238,10 +238,14 @@ class TestChunksAndGroups:
             'forward',
             lambda y, *rest: calls.append(tuple(y.shape)) or forward(y, *rest),
         )
-        consistency_fused(step.bank, step.z, step.target, step.terms, chunk_elements=513 * 8)
-        # 4 classes x 16 pixels x 8 decoders a position: 8 positions a chunk, 30 = 8 + 8 + 8 + 6.
+        # 4 classes x 16 pixels x 8 decoders a position. Of 5 x 6 positions, 13 are 2 rows of 6.
+        consistency_fused(step.bank, step.z, step.target, step.terms, chunk_elements=512 * 13)
         assert {3, 8} <= {decoders for decoders, _, _ in calls}
-        assert {8, 6} <= {positions for _, _, positions in calls}
+        assert {positions for _, _, positions in calls} == {12, 6}
+        calls.clear()
+        # And 4 are half a row.
+        consistency_fused(step.bank, step.z, step.target, step.terms, chunk_elements=512 * 4)
+        assert {positions for _, _, positions in calls} == {3}
 
     def test_memory_of_the_maps_does_not_grow_with_the_image(self, monkeypatch):
         largest = []
