@@ -228,19 +228,28 @@ class ChannelMask(Perturbation):
 
 
 class MultiplicativeNoise(Perturbation):
-    """``(z * N) + z``, N [1, D, h, w] shared by the batch: one convolution of a scaled z."""
+    """``(z * N) + z``, N [1, D, h, w] shared by the batch: one convolution of a scaled z.
 
-    def perturb(self, z: Tensor, state: Tensor) -> Tensor:
+    The state is a function that draws N by its key, so that no decoder has to keep an N of z's size
+    from forward to backward.
+    """
+
+    def perturb(self, z: Tensor, state: Callable[[], Tensor]) -> Tensor:
         """Return ``(z * N) + z``."""
-        return z * state + z
+        return torch.addcmul(z, z, state().to(z.dtype))
 
     def project_backward(
-        self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
+        self,
+        grad: Tensor,
+        z: Tensor,
+        weight: Tensor,
+        state: Callable[[], Tensor],
+        grad_z: Tensor,
     ) -> Tensor:
         """Add ``(1 + N) * (W^T grad)``, return ``grad (z~)^T``."""
-        back = conv1x1(grad, weight.T)
-        grad_z.add_(back).addcmul_(back, state)
-        return outer(grad, self.perturb(z, state))
+        scale = state().to(z.dtype).add_(1)
+        grad_z.addcmul_(conv1x1(grad, weight.T), scale)
+        return outer(grad, z * scale)
 
 
 class AdditiveDirection(Perturbation):

@@ -1,5 +1,8 @@
 """Feature based perturbations: F-Noise and F-Drop (paper, Section 3.2.3)."""
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor
 
 from .base import PERTURBATIONS, Context, MultiplicativeNoise, SpatialMask
@@ -18,10 +21,16 @@ class FNoise(MultiplicativeNoise):
             raise ValueError(f'F-Noise: range is {range}, expected an amplitude > 0 (paper: 0.3)')
         self.range = range
 
-    def draw(self, context: Context) -> Tensor:
-        """Return N, [1, D, h, w]."""
-        shape = context.z.shape[1:]
-        return context.shared_uniform('noise', 1, *shape, low=-self.range, high=self.range)
+    def draw(self, context: Context) -> Callable[[], Tensor]:
+        """Return a function that draws N, [1, D, h, w]."""
+        return partial(
+            context.shared_uniform,
+            'noise',
+            1,
+            *context.z.shape[1:],
+            low=-self.range,
+            high=self.range,
+        )
 
 
 @PERTURBATIONS.register_module(name='F-Drop')

@@ -15,13 +15,15 @@ def z():
 @pytest.mark.parametrize('amplitude', [0.3, 0.05])
 def test_noise_is_uniform_in_its_range_and_relative_to_each_activation(z, make_context, amplitude):
     perturbation = FNoise(amplitude)
-    noise = perturbation.draw(make_context(z))
+    state = perturbation.draw(make_context(z))
+    noise = state()
     assert noise.shape == (1, 16, 12, 10)
     assert noise.abs().max() <= amplitude
     assert noise.min() < -0.99 * amplitude and noise.max() > 0.99 * amplitude
     assert noise.std().item() == pytest.approx(amplitude / 3**0.5, rel=0.05)
     assert noise.mean().item() == pytest.approx(0, abs=0.05 * amplitude)
-    torch.testing.assert_close(perturbation.perturb(z, noise), z * noise + z)
+    torch.testing.assert_close(perturbation.perturb(z, state), z * noise + z)
+    assert torch.equal(state(), noise)  # backward sees the noise of forward
 
 
 def test_one_noise_for_the_whole_batch(z, make_context):
