@@ -181,7 +181,7 @@ def build_step(
     Returns:
         The model, past its ramp-up, and the wrapper, with learning rate 0.
     """
-    config = cfg.model.to_dict()
+    config = cfg.model.to_dict() | {'channels_last': variant.channels_last}
     if variant.path == 'k0':
         # A model needs at least one decoder; this one is never computed.
         auxiliary = config['auxiliary']
@@ -189,8 +189,6 @@ def build_step(
     torch.manual_seed(seed)
     model = MODELS.build(config).to(device)
     model.unsupervised_loss = PATHS[variant.path]
-    if variant.channels_last:
-        model.to(memory_format=torch.channels_last)
     set_progress(model, schedules.Progress(iteration=900, max_iters=1000, seed=seed))
     wrapper = cfg.optim_wrapper.to_dict()
     wrapper['optimizer']['lr'] = 0.0

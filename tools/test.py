@@ -24,6 +24,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
     )
+    parser.add_argument(
+        '--domain', help='evaluate this domain alone; a model of several is tested on all'
+    )
     parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
@@ -50,13 +53,23 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     if args.split == 'val':
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+    if args.domain:
+        domains = cfg.test_dataloader.dataset.domains
+        if args.domain not in domains:
+            raise SystemExit(
+                f'--domain {args.domain}: {args.config} evaluates no such domain, expected one of '
+                f'{", ".join(domains)}'
+            )
+        cfg.test_dataloader.dataset.domains = {args.domain: domains[args.domain]}
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     cfg.load_from = args.checkpoint
     # The checkpoint brings every weight; pretrained ones need not be there.
     cfg.model.backbone.init_cfg = None
     if args.show_dir:
-        cfg.default_hooks.visualization = dict(type='SegVisualizationHook', draw=True, interval=1)
+        cfg.default_hooks.visualization = dict(
+            type='DomainVisualizationHook', draw=True, interval=1
+        )
         cfg.visualizer.save_dir = args.show_dir
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()

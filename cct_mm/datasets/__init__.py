@@ -4,6 +4,7 @@ from .camvid import CamVidDataset
 from .file_lists import ListDataset
 from .multi_domain import Draw, MultiDomainDataset
 from .samplers import AlternatingDomainSampler
+from .sunrgbd import SUNRGBDDataset
 from .toy_scenes import ToyScenesDataset
 from .transforms import LoadCheckedAnnotations, LoadCheckedImage
 
@@ -15,5 +16,6 @@ __all__ = [
     'LoadCheckedAnnotations',
     'LoadCheckedImage',
     'MultiDomainDataset',
+    'SUNRGBDDataset',
     'ToyScenesDataset',
 ]

@@ -1,6 +1,6 @@
 """Which images an iteration sees: alternating domains, labeled and unlabeled in a fixed ratio."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -27,8 +27,11 @@ class AlternatingDomainSampler(Sampler[Draw]):
         dataset: A ``MultiDomainDataset``; the runner passes it.
         labeled_per_batch: Labeled images per iteration and device.
         unlabeled_per_batch: Unlabeled images per iteration and device (paper: as many as labeled).
+            A dictionary gives each domain its own number, such as 0 to one without unlabeled
+            images; labeled images then fill the batch, which has one size for all domains.
         order: Names of the domains in the order they are trained, repeated for ever; a domain may
-            occur several times to be trained more often. None alternates between all.
+            occur several times to be trained more often. None alternates between all, as in the
+            paper; ``'proportional'`` trains each as often as its share of the images asks for.
         seed: The run's seed; the runner passes it. None draws one, shared by all ranks.
 
     Raises:
@@ -40,20 +43,16 @@ class AlternatingDomainSampler(Sampler[Draw]):
         self,
         dataset: MultiDomainDataset,
         labeled_per_batch: int = 4,
-        unlabeled_per_batch: int = 4,
+        unlabeled_per_batch: int | Mapping[str, int] = 4,
         order: Sequence[str] | str | None = None,
         seed: int | None = None,
     ) -> None:
-        counts = {'labeled': labeled_per_batch, 'unlabeled': unlabeled_per_batch}
-        if min(counts.values()) < 0 or sum(counts.values()) == 0:
-            raise ValueError(
-                f'AlternatingDomainSampler: labeled_per_batch={labeled_per_batch}, '
-                f'unlabeled_per_batch={unlabeled_per_batch}, expected numbers >= 0, not both 0'
-            )
-        self.per_batch = {kind: count for kind, count in counts.items() if count}
         self.dataset = dataset
+        if order == 'proportional' and 'proportional' not in dataset.domains:
+            order = self._proportional_order()
         # A single name is an order too.
         self.order = [order] if isinstance(order, str) else list(order or dataset.domains)
+        self.per_batch = self._counts(labeled_per_batch, unlabeled_per_batch)
         self._check_sources()
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
@@ -63,7 +62,37 @@ class AlternatingDomainSampler(Sampler[Draw]):
     @property
     def batch_size(self) -> int:
         """Draws per iteration: what the dataloader's batch size has to be."""
-        return sum(self.per_batch.values())
+        return sum(next(iter(self.per_batch.values())).values())
+
+    def _counts(
+        self, labeled: int, unlabeled: int | Mapping[str, int]
+    ) -> dict[str, dict[str, int]]:
+        """Return how many images of each kind a domain's iteration draws."""
+        of_domain = {
+            domain: unlabeled.get(domain, 0) if isinstance(unlabeled, Mapping) else unlabeled
+            for domain in self.dataset.domains
+        }
+        most = max(of_domain.values())
+        if min(labeled, *of_domain.values()) < 0 or labeled + most == 0:
+            raise ValueError(
+                f'AlternatingDomainSampler: labeled_per_batch={labeled}, '
+                f'unlabeled_per_batch={unlabeled}, expected numbers >= 0, not both 0'
+            )
+        counts = {
+            domain: {'labeled': labeled + most - own, 'unlabeled': own}
+            for domain, own in of_domain.items()
+        }
+        return {d: {kind: n for kind, n in c.items() if n} for d, c in counts.items()}
+
+    def _proportional_order(self) -> list[str]:
+        """Return 100 or so turns, each domain's by its share of all images, evenly mixed."""
+        images = dict.fromkeys(self.dataset.domains, 0)
+        for source in self.dataset.sources:
+            images[source.domain] += len(source.dataset)
+        total = sum(images.values())
+        turns = {domain: max(1, round(100 * n / total)) for domain, n in images.items()}
+        places = [((i + 0.5) / n, domain) for domain, n in turns.items() for i in range(n)]
+        return [domain for _, domain in sorted(places)]
 
     def _check_sources(self) -> None:
         for domain in self.order:
@@ -72,13 +101,22 @@ class AlternatingDomainSampler(Sampler[Draw]):
                     f'AlternatingDomainSampler: order names domain {domain!r}, expected some of '
                     f'{list(self.dataset.domains)}'
                 )
-            for kind in self.per_batch:
-                if not self.dataset.has_source(domain, kind):
-                    raise ValueError(
-                        f'AlternatingDomainSampler: {kind}_per_batch is {self.per_batch[kind]}, '
-                        f'but domain {domain} has no {kind} source; add {kind}=dict(...) to '
-                        f'train_dataloader.dataset.domains.{domain}, or set {kind}_per_batch=0'
+            for kind, count in self.per_batch[domain].items():
+                if self.dataset.has_source(domain, kind):
+                    continue
+                fix = 'or set unlabeled_per_batch=0'
+                if len(self.dataset.domains) > 1:
+                    fix = f'or set unlabeled_per_batch=dict({domain}=0, ...)'
+                if kind == 'labeled':
+                    fix = (
+                        'for without labels nothing trains its main head, from which its auxiliary '
+                        'decoders learn'
                     )
+                raise ValueError(
+                    f'AlternatingDomainSampler: {kind}_per_batch is {count}, '
+                    f'but domain {domain} has no {kind} source; add {kind}=dict(...) to '
+                    f'train_dataloader.dataset.domains.{domain}, {fix}'
+                )
 
     def iteration(self, t: int) -> list[Draw]:
         """Return what this rank draws in iteration ``t``."""
@@ -87,7 +125,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         before = t // len(self.order) * len(occurrences)
         before += sum(i < t % len(self.order) for i in occurrences)
         draws = []
-        for kind, count in self.per_batch.items():
+        for kind, count in self.per_batch[domain].items():
             source = self.dataset.source_index(domain, kind)
             first = (before * self.world_size + self.rank) * count
             draws += [self._draw(source, first + i) for i in range(count)]

@@ -1,13 +1,13 @@
 """Hooks and optimizer wrappers, registered in mmengine's registries."""
 
-from .channels_last import ChannelsLastHook
 from .cpu_amp import CPUAmpOptimWrapper
 from .domain_check import DomainCheckHook
+from .drawing import DomainVisualizationHook
 from .progress import TrainingProgressHook
 
 __all__ = [
     'CPUAmpOptimWrapper',
-    'ChannelsLastHook',
     'DomainCheckHook',
+    'DomainVisualizationHook',
     'TrainingProgressHook',
 ]

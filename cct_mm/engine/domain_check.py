@@ -12,8 +12,32 @@ class DomainCheckHook(Hook):
     """Compare domains and classes of the model with those of each dataloader, before they are used.
 
     A class count that disagrees would otherwise show as an index error inside a CUDA kernel, or not
-    at all.
+    at all. A checkpoint's domains are compared too: what matches is loaded, what does not is named.
     """
+
+    def __init__(self) -> None:
+        self._untrained: list[str] = []
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Say which of the checkpoint's domains the model lacks, and the other way round."""
+        model = self._model(runner)
+        in_checkpoint = {
+            key.split('.')[1]
+            for key in (k.removeprefix('module.') for k in checkpoint.get('state_dict', {}))
+            if key.startswith('domains.')
+        }
+        self._untrained = [name for name in model.domains if name not in in_checkpoint]
+        if not in_checkpoint:
+            return
+        if self._untrained:
+            runner.logger.warning(
+                f'the checkpoint has the domains {sorted(in_checkpoint)}, not '
+                f'{self._untrained}, whose heads stay as they are'
+            )
+        if aside := sorted(in_checkpoint - set(model.domains)):
+            runner.logger.warning(
+                f"the checkpoint's domains {aside} are not in the model: left out"
+            )
 
     def before_train(self, runner) -> None:
         """Check the training data, and that the batch size is what the sampler fills."""
@@ -24,7 +48,8 @@ class DomainCheckHook(Hook):
             isinstance(sampler, AlternatingDomainSampler)
             and loader.batch_size != sampler.batch_size
         ):
-            parts = ' + '.join(f'{kind}_per_batch={n}' for kind, n in sampler.per_batch.items())
+            counts = next(iter(sampler.per_batch.values()))
+            parts = ' + '.join(f'{kind}_per_batch={n}' for kind, n in counts.items())
             raise ValueError(
                 f'train_dataloader: batch_size is {loader.batch_size}, expected '
                 f'{sampler.batch_size} = {parts} of its sampler; make them agree'
@@ -33,13 +58,34 @@ class DomainCheckHook(Hook):
     def before_val(self, runner) -> None:
         """Check the validation data."""
         self._check_domains(runner, runner.val_dataloader.dataset, 'val_dataloader')
+        self._check_batch(runner.val_dataloader, 'val_dataloader')
 
     def before_test(self, runner) -> None:
         """Check the test data."""
-        self._check_domains(runner, runner.test_dataloader.dataset, 'test_dataloader')
+        dataset = runner.test_dataloader.dataset
+        self._check_domains(runner, dataset, 'test_dataloader')
+        self._check_batch(runner.test_dataloader, 'test_dataloader')
+        if missing := [name for name in self._untrained if name in dataset.metainfo['domains']]:
+            raise ValueError(
+                f'test_dataloader: the checkpoint has no head for {missing}, so their predictions '
+                'would be noise; test a checkpoint that was trained on them, or choose the domain '
+                'with --domain'
+            )
+
+    def _check_batch(self, loader, name: str) -> None:
+        domains = loader.dataset.metainfo['domains']
+        if len(domains) > 1 and (loader.batch_size or 1) > 1:
+            raise ValueError(
+                f'{name}: batch_size is {loader.batch_size} with the domains {list(domains)}, '
+                'expected 1: their images have different sizes'
+            )
+
+    @staticmethod
+    def _model(runner):
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _check_domains(self, runner, dataset, name: str) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = self._model(runner)
         if 'domains' not in getattr(dataset, 'metainfo', {}):
             raise ValueError(
                 f'{name}: its dataset is a {type(dataset).__name__}, expected a '

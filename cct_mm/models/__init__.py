@@ -1,6 +1,7 @@
 """Models, registered in mmseg's registries."""
 
 from . import efficientnet_lite
+from .adversarial import DomainDiscriminator
 from .cct import AuxiliaryBank
 from .domain import Domain
 from .losses import AnnealedCrossEntropy, ConsistencyLoss, PairwiseLoss
@@ -14,6 +15,7 @@ __all__ = [
     'AuxiliaryBank',
     'ConsistencyLoss',
     'Domain',
+    'DomainDiscriminator',
     'MultiDomainSegmentor',
     'PSPNeck',
     'PairwiseLoss',

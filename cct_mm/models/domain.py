@@ -4,12 +4,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModule
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+
+from cct_mm.models.losses.average import mean_over_ranks
 
 
 class Domain(BaseModule):
@@ -92,6 +97,24 @@ class Domain(BaseModule):
         if logits.shape[2:] == torch.Size(size):
             return logits
         return resize(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners)
+
+    def loss(
+        self, features: Sequence[Tensor], samples: list[SegDataSample], size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """Return L_s, the loss of the main head by its ``loss_decode``.
+
+        On several ranks, mmseg's cross-entropy is brought to the mean over all ranks' pixels.
+        """
+        losses = self.decode_head.loss_by_feat(self.logits(features, size), samples)
+        if get_world_size() > 1:
+            labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
+            count = (labels != self.decode_head.ignore_index).sum()
+            share = count / mean_over_ranks(count).clamp(min=1e-6)
+            terms = self.decode_head.loss_decode
+            for term in terms if isinstance(terms, nn.ModuleList) else [terms]:
+                if isinstance(term, CrossEntropyLoss) and term.avg_non_ignore:
+                    losses[term.loss_name] = losses[term.loss_name] * share
+        return losses
 
     @torch.no_grad()
     def predict_target(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

@@ -1,5 +1,6 @@
 """Training and evaluation on two processes, by the launch scripts."""
 
+import itertools
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from cct_mm.datasets.toy_scenes import write_toy_scenes
 
@@ -64,8 +66,94 @@ def test_two_processes_train_and_evaluate_like_one(environment, tmp_path):
     assert json.loads(two.read_text()) == json.loads(one.read_text())
 
 
+EXACT = f"""
+_base_ = {str(ROOT / 'configs/multi_domain/cct-adv_toy.py')!r}
+model = dict(
+    backbone=dict(init_cfg=None),
+    # Batch norm would see one half of the batch on each process.
+    norm='frozen',
+    neck=dict(norm_cfg=dict(type='GN', num_groups=8)),
+    # Every loss there is.
+    decode_head=dict(
+        loss_decode=[
+            dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            dict(type='AnnealedCrossEntropy', threshold=0.9),
+        ]
+    ),
+    loss_consistency=dict(type='ConsistencyLoss', confidence=0.3),
+    loss_pairwise=dict(type='PairwiseLoss', num_decoders=3),
+    discriminator=dict(queue_images=8),
+)
+# Not so long a step that rounding grows into a difference.
+optim_wrapper = dict(optimizer=dict(lr=0.001))
+train_cfg = dict(max_iters=4)
+val_cfg = val_dataloader = val_evaluator = None
+default_hooks = dict(
+    logger=dict(interval=1), checkpoint=dict(interval=1, max_keep_ckpts=4, save_best=None)
+)
+train_dataloader = dict(num_workers=0, persistent_workers=False)
+"""
+
+
+def batches_of(number):
+    return [
+        '--cfg-options',
+        f'train_dataloader.batch_size={2 * number}',
+        f'train_dataloader.sampler.labeled_per_batch={number}',
+        f'train_dataloader.sampler.unlabeled_per_batch={number}',
+    ]
+
+
+@pytest.fixture(scope='module')
+def runs(environment, tmp_path_factory):
+    """Train four iterations on two domains: on two processes, and on one with doubled batches."""
+    folder = tmp_path_factory.mktemp('runs')
+    config, two, one = folder / 'exact.py', folder / 'two', folder / 'one'
+    config.write_text(EXACT)
+    run(
+        ['tools/dist_train.sh', str(config), '2', '--work-dir', str(two), *batches_of(1)],
+        environment,
+    )
+    command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(one)]
+    run([*command, *batches_of(2)], environment)
+    return {'two': two, 'one': one}
+
+
+def curve(folder):
+    (path,) = folder.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_processes_have_the_loss_curve_of_one_with_doubled_batches(runs):
+    two, one = curve(runs['two']), curve(runs['one'])
+    assert len(two) == len(one) == 4
+    for found, expected in zip(two, one, strict=True):
+        losses = {name: value for name, value in expected.items() if 'loss' in name}
+        kinds = ('loss_ce', 'loss_ab_ce', 'loss_unsupervised', 'loss_adversarial')
+        assert all(any(kind in name for name in losses) for kind in kinds), losses
+        for name, value in losses.items():
+            assert found[name] == pytest.approx(value, rel=2e-4, abs=1e-6), name
+    assert {next(iter(n.split('.')[0] for n in x if '.loss' in n)) for x in one} == {'day', 'night'}
+
+
+@pytest.mark.parametrize('processes', ['one', 'two'])
+def test_a_step_on_one_domain_leaves_the_other_bit_for_bit(runs, processes):
+    states = [
+        torch.load(runs[processes] / f'iter_{i}.pth', weights_only=False)['state_dict']
+        for i in (1, 2, 3, 4)
+    ]
+    # Iterations 0 and 2 train day; by then both have momentum.
+    for (before, after), trained in zip(
+        itertools.pairwise(states), ('night', 'day', 'night'), strict=True
+    ):
+        for name, value in before.items():
+            if name.startswith('domains.'):
+                same = torch.equal(value, after[name])
+                assert same is not name.startswith(f'domains.{trained}.'), name
+
+
 def test_scripts_say_how_they_are_called():
-    for script in ('dist_train.sh', 'dist_test.sh'):
+    for script in ('dist_train.sh', 'dist_test.sh', 'slurm_train.sh'):
         done = subprocess.run([f'tools/{script}'], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.startswith('usage: ')

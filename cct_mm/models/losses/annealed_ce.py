@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
+from .average import mean_over_ranks
+
 
 def annealed_cross_entropy(
     logits: Tensor,
@@ -49,7 +51,7 @@ def annealed_cross_entropy(
     if class_weight is not None:
         loss = loss * class_weight.to(loss)[labels.where(valid, 0)]
     counted = kept if average_over == 'kept' else valid
-    return (loss * kept).sum() / counted.sum().clamp(min=1)
+    return (loss * kept).sum() / mean_over_ranks(counted.sum()).clamp(min=1e-6)
 
 
 def check_average_over(average_over: str) -> None:

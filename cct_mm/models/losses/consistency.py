@@ -12,6 +12,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .average import mean_weight
+
 
 def mse(target: Tensor, log_prob: Tensor) -> Tensor:
     """Eq. 7: squared difference of the probabilities, summed over classes.
@@ -131,8 +133,7 @@ def position_weight(
     counts = valid.squeeze(1)
     if confidence is not None:
         counts = counts & (target.amax(dim=1) > confidence)
-    counts = counts.to(dtype)
-    return counts / counts.sum().clamp(min=1)
+    return mean_weight(counts.to(dtype))
 
 
 @MODELS.register_module()

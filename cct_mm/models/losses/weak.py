@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .average import mean_weight
+
 IGNORE_INDEX = 255
 
 
@@ -21,7 +23,7 @@ def weak_position_weight(labels: Tensor, valid: Tensor, dtype: torch.dtype) -> T
         - output: [B, H, W], summing to 1 unless nothing counts
     """
     counts = (valid.squeeze(1) & (labels != IGNORE_INDEX)).to(dtype)
-    return counts / counts.sum().clamp(min=1)
+    return mean_weight(counts)
 
 
 def weak_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:

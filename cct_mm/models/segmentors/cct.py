@@ -29,7 +29,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
 
     Args:
         auxiliary: Config of each domain's :class:`AuxiliaryBank`: ``perturbations``,
-            ``in_channels``, ``stride``, ``channels``, ``last_relu``.
+            ``in_channels``, ``stride``, ``channels``, ``last_relu``. A domain's own ``auxiliary``
+            entries override the common ones.
         loss_consistency: Config of the distance d of Eq. 2.
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
@@ -45,6 +46,7 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
     def __init__(
         self,
         *,
+        domains: dict[str, dict],
         auxiliary: dict,
         loss_consistency: dict = {'type': 'ConsistencyLoss'},  # noqa: B006
         unsupervised_weight: dict = {'final': 30.0},  # noqa: B006
@@ -52,7 +54,12 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         path: str = 'fused',
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
+        own = {name: domain.get('auxiliary', {}) for name, domain in domains.items()}
+        domains = {
+            name: {key: value for key, value in domain.items() if key != 'auxiliary'}
+            for name, domain in domains.items()
+        }
+        super().__init__(domains=domains, **kwargs)
         self.loss_consistency = MODELS.build(loss_consistency)
         self.loss_pairwise = MODELS.build(loss_pairwise) if loss_pairwise else None
         self.unsupervised_weight = RampUp(**unsupervised_weight)
@@ -62,7 +69,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         # Forked, so that whatever is drawn later starts as in the supervised baseline.
         with torch.random.fork_rng(devices=[]):
             for domain in self.domains.values():
-                domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+                config = {**auxiliary, **own[domain.name]}
+                domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **config)
         for domain in self.domains.values():
             if domain.auxiliary.guided and not domain.foreground_names:
                 raise ValueError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import ModuleDict
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -13,6 +14,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from cct_mm.models.domain import Domain
+from cct_mm.models.norm import NORMS, activate, freeze_statistics, use_domain_norms
 
 
 @dataclass
@@ -65,12 +67,18 @@ class MultiDomainSegmentor(EncoderDecoder):
         joint_encoding: Encode labeled and unlabeled images in one pass, in which batch norm
             normalises them together. By default each has a pass of its own, as in the released
             code.
+        norm: How the encoder's batch norms treat domains, one of
+            :data:`cct_mm.models.norm.NORMS`.
+        discriminator: Config of a :class:`~cct_mm.models.adversarial.DomainDiscriminator`, which
+            adds L_adv (Eq. 12), or None.
+        channels_last: Store weights and maps channels last, which convolutions on CPUs and GPUs
+            prefer; results stay the same.
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
         data_preprocessor: As in mmseg.
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: Where there is no domain, or a domain contradicts itself.
+        ValueError: Where there is no domain, a domain contradicts itself, or for an unknown norm.
     """
 
     def __init__(
@@ -80,6 +88,9 @@ class MultiDomainSegmentor(EncoderDecoder):
         domains: dict[str, dict],
         neck: dict | None = None,
         joint_encoding: bool = False,
+        norm: str = 'shared',
+        discriminator: dict | None = None,
+        channels_last: bool = True,
         test_cfg: dict = {'mode': 'whole'},  # noqa: B006
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -103,16 +114,44 @@ class MultiDomainSegmentor(EncoderDecoder):
             }
         )
         self.joint_encoding = joint_encoding
+        if norm not in NORMS:
+            raise ValueError(
+                f'{type(self).__name__}: norm is {norm!r}, expected one of {", ".join(NORMS)}'
+            )
+        self.norm = norm
+        if norm == 'per-domain':
+            for part in (self.backbone, self.neck):
+                if part is not None:
+                    use_domain_norms(part, self.domains)
+        self.discriminator = None
+        if discriminator is not None:
+            # Forked, so that whatever is drawn later starts as without it.
+            with torch.random.fork_rng(devices=[]):
+                config = {'type': 'DomainDiscriminator', **discriminator}
+                self.discriminator = MODELS.build({**config, 'domains': list(self.domains)})
+        if channels_last:
+            # Here and not in a hook: DDP lays its buckets out like the weights that it finds, and
+            # mixes gradients up where their format changes later.
+            self.to(memory_format=torch.channels_last)
         self.train_cfg = None
         self.test_cfg = ConfigDict(test_cfg)
         self._set_active(next(iter(self.domains.values())))
 
     def _set_active(self, domain: Domain) -> None:
-        """Show mmseg's inference code the head of the domain it works for."""
+        """Show the encoder and mmseg's inference code the domain they work for."""
+        if self.norm == 'per-domain':
+            activate(self, domain.name)
         object.__setattr__(self, 'decode_head', domain.decode_head)
         self.align_corners = domain.decode_head.align_corners
         self.num_classes = domain.num_classes
         self.out_channels = domain.num_classes
+
+    def train(self, mode: bool = True) -> 'MultiDomainSegmentor':
+        """Switch to training; frozen statistics stay as they are."""
+        super().train(mode)
+        if self.norm == 'frozen':
+            freeze_statistics(self.backbone)
+        return self
 
     # Training ---------------------------------------------------------------------------------
 
@@ -128,13 +167,25 @@ class MultiDomainSegmentor(EncoderDecoder):
         check_supervision(data_samples)
         labeled = select(inputs, data_samples, 'labeled')
         unlabeled = select(inputs, data_samples, 'unlabeled')
+        self._set_active(domain)
         self.encode(labeled, unlabeled)
         losses = {}
         if len(labeled):
             losses.update(self.loss_labeled(domain, labeled))
         if len(unlabeled):
             losses.update(self.loss_unlabeled(domain, unlabeled))
+        if self.discriminator is not None:
+            losses.update(self.loss_adversarial(domain, labeled, unlabeled))
         return add_prefix(losses, domain.name)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up the losses as mmengine does; what is logged is the mean over all ranks."""
+        total, logged = super().parse_losses(losses)
+        if get_world_size() > 1:
+            values = torch.stack([value.detach().float() for value in logged.values()])
+            all_reduce(values, op='mean')
+            logged = dict(zip(logged, values, strict=True))
+        return total, logged
 
     def encode(self, *batches: Batch) -> None:
         """Give each batch its features: z_l = h(x_l), z_u = h(x_u)."""
@@ -150,8 +201,7 @@ class MultiDomainSegmentor(EncoderDecoder):
 
     def loss_labeled(self, domain: Domain, labeled: Batch) -> dict[str, Tensor]:
         """L_s (Eq. 1 or 4): the loss of the domain's main head, by its ``loss_decode``."""
-        logits = domain.logits(labeled.features, labeled.size)
-        return domain.decode_head.loss_by_feat(logits, labeled.samples)
+        return domain.loss(labeled.features, labeled.samples, labeled.size)
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
         """Return what a method learns from unlabeled images; supervised training learns nothing."""
@@ -160,6 +210,13 @@ class MultiDomainSegmentor(EncoderDecoder):
             'expected none: it has no unsupervised loss. Set unlabeled_per_batch=0 in the sampler '
             '(and batch_size to labeled_per_batch), or use a method such as CCT'
         )
+
+    def loss_adversarial(self, domain: Domain, *batches: Batch) -> dict[str, Tensor]:
+        """L_adv (Eq. 11): on all features of the iteration, through the gradient reversal."""
+        batches = [batch for batch in batches if len(batch)]
+        z = torch.cat([batch.features[domain.z_index] for batch in batches])
+        valid = torch.cat([batch.valid() for batch in batches])
+        return self.discriminator.loss(domain.name, z, valid)
 
     def domain_of(self, data_samples: Sequence[SegDataSample]) -> Domain:
         """Return the one domain that all samples belong to.
@@ -213,10 +270,12 @@ class MultiDomainSegmentor(EncoderDecoder):
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Return the logits of the active domain at the input's size, [B, C, H, W]."""
         domain = self.domain_named(batch_img_metas[0].get('domain'))
+        self._set_active(domain)
         return domain.logits(self.extract_feat(inputs), tuple(inputs.shape[2:]))
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
         domain = self.domain_of(data_samples) if data_samples else self.domain_named(None)
+        self._set_active(domain)
         return domain.logits(self.extract_feat(inputs), tuple(inputs.shape[2:]))
 
 

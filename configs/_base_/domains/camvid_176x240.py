@@ -63,3 +63,6 @@ camvid_n100 = dict(
 camvid_full = dict(labeled=dict(**labeled, ann_file='train.txt'))
 camvid_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 camvid_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
+
+# Only the domain leaves this file: a config with several domains has several such bases.
+del data_root, splits, resize, flip, labeled, unlabeled, evaluated

@@ -45,3 +45,6 @@ toy_day_n12 = dict(
 )
 toy_day_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 toy_day_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
+
+# Only the domain leaves this file: a config with several domains has several such bases.
+del data_root, flip, labeled, unlabeled, evaluated

@@ -1,0 +1,140 @@
+"""Adversarial alignment of the domains' features: discriminator g_d (Supplement E, Table 8)."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cct_mm.models.losses.average import mean_over_ranks
+from cct_mm.models.progress import NeedsProgress
+from cct_mm.schedules import RampUp
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, z: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        return -ctx.weight * grad, None
+
+
+def reverse_gradient(z: Tensor, weight: float) -> Tensor:
+    """Return z; backward, the gradient is multiplied by ``-weight`` (gradient reversal layer)."""
+    return _ReverseGradient.apply(z, weight)
+
+
+@MODELS.register_module()
+class DomainDiscriminator(NeedsProgress, BaseModule):
+    r"""Tells at each position of z which domain it comes from, while the encoder learns to hide it.
+
+    .. math:: L_{adv} = \frac{1}{N} \sum_{d=1}^{N} \frac{1}{|D^{(d)}|}
+              \sum_{z \in D^{(d)}} -\log g_d(z)_d
+
+    Eq. 11 as printed is no cross-entropy (its second term is 1 - log(p), for p the probability of
+    the wrong domain) and knows two domains; this is the cross-entropy that it stands for, for N.
+
+    An iteration trains one domain, and a discriminator that is shown one class at a time learns to
+    say its name. So the other domains take part with the features of their latest iteration, kept
+    in a queue without gradient: the discriminator learns from all domains in every step, the
+    encoder from the domain of the iteration.
+
+    lambda_adv acts in the gradient reversal: the discriminator learns at its full rate, and only
+    what reaches the encoder is scaled.
+
+    Args:
+        domains: Names of the domains; the segmentor fills them in.
+        in_channels: Channels D of z.
+        channels: Of the 3x3 convolutions (Table 8).
+        weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
+        queue_images: Images of each domain that are kept for the other domains' iterations.
+
+    Raises:
+        ValueError: For fewer than two domains.
+    """
+
+    def __init__(
+        self,
+        domains: Sequence[str],
+        in_channels: int,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        weight: dict = {'final': 0.02, 'length': 0.0},  # noqa: B006
+        queue_images: int = 2,
+    ) -> None:
+        super().__init__()
+        if len(domains) < 2:
+            raise ValueError(
+                f'DomainDiscriminator: the model has the domain {list(domains)} alone, expected at '
+                'least two to tell apart; remove `discriminator` from the model'
+            )
+        self.domains = list(domains)
+        self.weight = RampUp(**weight)
+        self.queue_images = queue_images
+        layers, width = [], in_channels
+        for out in channels:
+            layers += [nn.Conv2d(width, out, 3, padding=1), nn.LeakyReLU(0.2)]
+            width = out
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, len(self.domains), 1))
+        # Saved with the weights, so that a resumed run goes on with the same features.
+        for name in self.domains:
+            self.register_buffer(f'queue_{name}', torch.zeros(0, in_channels, 1, 1))
+            self.register_buffer(f'queue_valid_{name}', torch.zeros(0, 1, 1, 1))
+        self.register_load_state_dict_pre_hook(_make_room)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the logits of the domains.
+
+        Shape:
+            - z: [B, D, h, w]
+            - output: [B, N, h, w]
+        """
+        return self.layers(z)
+
+    def loss(self, domain: str, z: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Return L_adv, and the discriminator's accuracy for the log.
+
+        Args:
+            domain: Of this iteration.
+            z: The encoder's output for all its images, labeled and unlabeled, with gradient.
+            valid: False on padding.
+
+        Shape:
+            - z: [B, D, h, w]
+            - valid: [B, 1, H, W]
+        """
+        valid = F.interpolate(valid.to(z.dtype), z.shape[2:], mode='nearest')
+        shown = {domain: (reverse_gradient(z, self.weight(self.progress)), valid)}
+        for name in self.domains:
+            if name != domain and len(getattr(self, f'queue_{name}')):
+                shown[name] = (
+                    getattr(self, f'queue_{name}'),
+                    getattr(self, f'queue_valid_{name}'),
+                )
+        losses, accuracies = zip(*(self._tell(name, *x) for name, x in shown.items()), strict=True)
+        setattr(self, f'queue_{domain}', z[: self.queue_images].detach().clone())
+        setattr(self, f'queue_valid_{domain}', valid[: self.queue_images].clone())
+        return {
+            'loss_adversarial': torch.stack(losses).mean(),
+            'discriminator_accuracy': torch.stack(accuracies).mean(),
+        }
+
+    def _tell(self, name: str, z: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cross-entropy and accuracy (in percent) on one domain's features."""
+        logits, valid = self(z.to(self.layers[0].weight.dtype)).float(), valid[:, 0]
+        index = self.domains.index(name)
+        total = mean_over_ranks(valid.sum()).clamp(min=1e-6)
+        loss = -(logits.log_softmax(dim=1)[:, index] * valid).sum() / total
+        right = (logits.detach().argmax(dim=1) == index) * valid
+        return loss, 100 * right.sum() / total
+
+
+def _make_room(module: DomainDiscriminator, state_dict: dict, prefix: str, *_) -> None:
+    """Give the queues the shapes they have in a checkpoint."""
+    for name, buffer in list(module.named_buffers(recurse=False)):
+        if prefix + name in state_dict:
+            setattr(module, name, torch.empty_like(state_dict[prefix + name], device=buffer.device))

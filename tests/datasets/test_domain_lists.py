@@ -1,0 +1,176 @@
+"""The shipped lists and domain configs: disjoint, nested, and each source loads."""
+
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS
+
+import cct_mm.datasets  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+DOMAINS = ROOT / 'configs/_base_/domains'
+FOLDERS = sorted(path for path in (DOMAINS / 'splits').iterdir() if path.is_dir())
+FULL = ('camvid', 'cityscapes', 'sunrgbd')
+SMALL = ('camvid_176x240', 'cityscapes_128x256', 'sunrgbd_176x240')
+SIZES = {
+    'camvid_n20': (20, 347),
+    'camvid_n50': (50, 317),
+    'camvid_n100': (100, 267),
+    'camvid_full': (367,),
+    'camvid_val': (101,),
+    'camvid_test': (233,),
+    'cityscapes_n50': (50, 1238),
+    'cityscapes_n100': (100, 1188),
+    'cityscapes_full': (1288,),
+    'cityscapes_val': (200,),
+    'cityscapes_test': (500,),
+    'sunrgbd_n50': (50, 645),
+    'sunrgbd_n100': (100, 595),
+    'sunrgbd_full': (695,),
+    'sunrgbd_val': (100,),
+    'sunrgbd_test': (654,),
+}
+
+
+@pytest.fixture(autouse=True)
+def scope(monkeypatch):
+    # As for the tools: a relative CCT_MM_DATA, or none, starts from the repository.
+    monkeypatch.chdir(ROOT)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def images(path):
+    """The images of a list, which names none twice."""
+    found = [line.split()[0] for line in path.read_text().splitlines()]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+def lists(folder):
+    """Size -> its labeled and its unlabeled images, ascending."""
+    sizes = sorted(int(re.findall(r'\d+', p.stem)[0]) for p in folder.glob('n*_unlabeled.txt'))
+    return {
+        n: (images(folder / f'n{n}.txt'), images(folder / f'n{n}_unlabeled.txt')) for n in sizes
+    }
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=lambda path: path.name)
+class TestLists:
+    def test_labeled_and_unlabeled_images_are_the_training_set(self, folder):
+        found = lists(folder)
+        assert found
+        for size, (labeled, unlabeled) in found.items():
+            assert len(labeled) == size
+            assert not labeled & unlabeled
+        together = [labeled | unlabeled for labeled, unlabeled in found.values()]
+        if (folder / 'train.txt').exists():
+            together.append(images(folder / 'train.txt'))
+        assert all(training == together[0] for training in together)
+
+    def test_smaller_splits_are_part_of_larger_ones(self, folder):
+        labeled = [images for images, _ in lists(folder).values()]
+        assert all(a < b for a, b in zip(labeled, labeled[1:], strict=False))
+
+    def test_images_for_evaluation_are_not_trained_on(self, folder):
+        evaluated = [images(p) for p in map(folder.joinpath, ('val.txt', 'test.txt')) if p.exists()]
+        for number, held_out in enumerate(evaluated):
+            for labeled, unlabeled in lists(folder).values():
+                assert not held_out & (labeled | unlabeled)
+            for other in evaluated[:number]:
+                assert not held_out & other
+
+    def test_lists_name_files_of_no_particular_machine(self, folder):
+        for path in folder.glob('*.txt'):
+            assert not any(name.startswith(('/', '.')) or '\\' in name for name in images(path))
+
+
+def sources(cfg):
+    """All variables of a config that are sources of a domain: name -> kind -> dataset."""
+    return {
+        name: value
+        for name, value in cfg.items()
+        if isinstance(value, dict) and set(value) <= {'labeled', 'unlabeled'}
+    }
+
+
+@pytest.mark.parametrize('name', FULL + SMALL)
+class TestConfigs:
+    def test_domain_has_the_classes_of_its_dataset(self, name):
+        cfg = Config.fromfile(DOMAINS / f'{name}.py')
+        domain = cfg[name.split('_')[0]]
+        assert set(domain.foreground) < set(domain.classes)
+        for kinds in sources(cfg).values():
+            for source in kinds.values():
+                assert tuple(domain.classes) == DATASETS.get(source.type).METAINFO['classes']
+
+    def test_lists_beside_the_configs_exist(self, name):
+        cfg = Config.fromfile(DOMAINS / f'{name}.py')
+        for kinds in sources(cfg).values():
+            for source in kinds.values():
+                path = Path(source.get('ann_file', ''))
+                assert path.is_file() or not path.is_absolute()
+
+    def test_masks_are_read_for_labeled_sources_alone(self, name):
+        for kinds in sources(Config.fromfile(DOMAINS / f'{name}.py')).values():
+            for kind, source in kinds.items():
+                types = [transform.type for transform in source.pipeline]
+                assert ('LoadCheckedAnnotations' in types) is (kind == 'labeled')
+                # mmseg's own datasets have no `labeled`: without a folder there is no mask.
+                prefix = source.get('data_prefix', {})
+                assert source.get('labeled', 'seg_map_path' in prefix) is (kind == 'labeled')
+
+
+@pytest.mark.parametrize('names', [FULL, SMALL], ids=['full', 'small'])
+def test_domains_are_bases_of_one_config(names, tmp_path):
+    bases = [str(DOMAINS / f'{name}.py') for name in names]
+    (tmp_path / 'all.py').write_text(f'_base_ = {bases!r}\n')
+    cfg = Config.fromfile(tmp_path / 'all.py')
+    assert {'camvid', 'cityscapes', 'sunrgbd'} <= set(cfg)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize('name', SMALL)
+def test_sources_build_and_their_first_item_loads(name):
+    cfg = Config.fromfile(DOMAINS / f'{name}.py')
+    found = sources(cfg)
+    root = next(iter(found.values())).labeled.data_root
+    if not os.path.isdir(root):
+        pytest.skip(f'{root} not there; set CCT_MM_DATA')
+    domain = name.split('_')[0]
+    height, width = map(int, name.split('_')[1].split('x'))
+    assert set(found) == {key for key in SIZES if key.startswith(domain)}
+    for key, kinds in found.items():
+        for source in kinds.values():
+            source.serialize_data = False  # collects garbage, which takes longer than all the rest
+        dataset = DATASETS.build(dict(type='MultiDomainDataset', domains={domain: kinds}))
+        assert tuple(len(source.dataset) for source in dataset.sources) == SIZES[key]
+        assert dataset.metainfo['classes'] == tuple(cfg[domain].classes)
+        for start, source in zip(dataset._starts, dataset.sources, strict=False):
+            sample = dataset[start]
+            assert sample['inputs'].shape == (3, height, width)
+            assert sample['data_samples'].supervision == source.supervision
+            if source.supervision == 'labeled':
+                labels = sample['data_samples'].gt_sem_seg.data.unique().tolist()
+                assert 1 < len(labels)
+                assert set(labels) <= {*range(len(cfg[domain].classes)), 255}
+
+
+def test_labels_of_cityscapes_out_of_range_are_refused(tmp_path):
+    """The number of classes stands in the pipeline, because mmseg's samples do not tell it."""
+    source = Config.fromfile(DOMAINS / 'cityscapes_128x256.py').cityscapes_test.labeled
+    for kind, suffix, array in (
+        ('leftImg8bit', '_leftImg8bit.jpg', np.zeros((4, 4, 3), np.uint8)),
+        ('gtFine', '_gtFine_labelTrainIds.png', np.full((4, 4), 19, np.uint8)),
+    ):
+        (tmp_path / kind / 'val/x').mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / kind / f'val/x/x{suffix}'), array)
+    dataset = DATASETS.build({**source, 'data_root': str(tmp_path)})
+    with pytest.raises(ValueError, match=r'label 19 in .*x_gtFine.*, expected 0-18 or 255'):
+        dataset[0]
