@@ -312,3 +312,40 @@ class TestDataLoader:
         draw = make_loader(dataset).sampler.iteration(0)[0]
         assert isinstance(draw, Draw)
         assert dataset[draw]['data_samples'].draw == f'{draw.source}/{draw.number}'
+
+
+class TestSeveralDomains:
+    def batches(self, sizes, iterations, **kwargs):
+        sampler = make_sampler(sizes, **kwargs)
+        return sampler, [
+            [sampler.dataset.sources[draw.source] for draw in sampler.iteration(t)]
+            for t in range(iterations)
+        ]
+
+    def test_a_domain_without_unlabeled_images_fills_its_batch_with_labeled_ones(self):
+        sizes = {'day': {'labeled': 5, 'unlabeled': 7}, 'night': {'labeled': 4}}
+        sampler, (day, night) = self.batches(sizes, 2, unlabeled=dict(day=2, night=0))
+        assert sampler.batch_size == 4
+        assert [s.supervision for s in day] == ['labeled'] * 2 + ['unlabeled'] * 2
+        assert [(s.domain, s.supervision) for s in night] == [('night', 'labeled')] * 4
+
+    def test_a_domain_without_labels_is_refused_with_the_reason(self):
+        sizes = {'day': {'labeled': 5, 'unlabeled': 7}, 'night': {'unlabeled': 4}}
+        with pytest.raises(ValueError, match='without labels nothing trains its main head'):
+            make_sampler(sizes)
+
+    def test_proportional_order_trains_each_by_its_share_of_the_images(self):
+        sizes = {
+            'day': {'labeled': 30, 'unlabeled': 30},
+            'night': {'labeled': 10, 'unlabeled': 10},
+        }
+        _, batches = self.batches(sizes, 200, order='proportional')
+        domains = [batch[0].domain for batch in batches]
+        assert domains.count('night') == 50
+        # Evenly mixed: never long without either.
+        assert all('night' in domains[i : i + 5] for i in range(195))
+
+    def test_proportional_order_leaves_no_domain_out(self):
+        sizes = {'day': {'labeled': 5000}, 'night': {'labeled': 1}}
+        sampler = make_sampler(sizes, unlabeled=0, order='proportional')
+        assert set(sampler.order) == {'day', 'night'}

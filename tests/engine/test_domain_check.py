@@ -28,6 +28,8 @@ def loader(domains, batch_size=8, labeled=4, unlabeled=4):
 
 
 def check(runner, event, loader):
+    if event != 'train' and len(getattr(loader.dataset, 'metainfo', {}).get('domains', ())) > 1:
+        loader.batch_size = 1
     setattr(runner, f'{event}_dataloader', loader)
     getattr(DomainCheckHook(), f'before_{event}')(runner)
 
@@ -88,3 +90,52 @@ def test_plain_dataset_of_mmseg_is_refused(runner):
     loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=('sky',))))
     with pytest.raises(ValueError, match='its dataset is a SimpleNamespace, expected a MultiDom'):
         check(runner, 'val', loader)
+
+    @pytest.mark.parametrize('event', ['val', 'test'])
+    def test_of_several_domains_in_evaluation_is_one(self, runner, event):
+        data = loader(GOOD, batch_size=4)
+        setattr(runner, f'{event}_dataloader', data)
+        with exactly(
+            f"{event}_dataloader: batch_size is 4 with the domains ['day', 'night'], expected 1: "
+            'their images have different sizes'
+        ):
+            getattr(DomainCheckHook(), f'before_{event}')(runner)
+
+
+class TestCheckpoint:
+    @pytest.fixture
+    def load(self, runner):
+        """Load a checkpoint with some domains; return the hook and what it said."""
+        runner.logger = mock.MagicMock()
+
+        def load(*domains):
+            hook = DomainCheckHook()
+            keys = [f'module.domains.{name}.decode_head.weights.0' for name in domains]
+            hook.after_load_checkpoint(runner, {'state_dict': dict.fromkeys([*keys, 'backbone.x'])})
+            return hook, [call.args[0] for call in runner.logger.warning.call_args_list]
+
+        return load
+
+    def test_with_the_models_domains_passes_in_silence(self, load):
+        _, said = load('day', 'night')
+        assert said == []
+
+    def test_with_other_domains_says_what_matches_and_what_does_not(self, load):
+        _, said = load('day', 'dawn')
+        assert said == [
+            "the checkpoint has the domains ['dawn', 'day'], not ['night'], whose heads stay as "
+            'they are',
+            "the checkpoint's domains ['dawn'] are not in the model: left out",
+        ]
+
+    def test_of_an_encoder_alone_is_no_matter_of_domains(self, load):
+        _, said = load()
+        assert said == []
+
+    def test_without_a_domains_head_does_not_test_it(self, load, runner):
+        hook, _ = load('day')
+        runner.test_dataloader = loader({'day': GOOD['day']})
+        hook.before_test(runner)
+        runner.test_dataloader = loader(GOOD, batch_size=1)
+        with pytest.raises(ValueError, match=r"the checkpoint has no head for \['night'\]"):
+            hook.before_test(runner)

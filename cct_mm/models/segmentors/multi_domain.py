@@ -129,13 +129,20 @@ class MultiDomainSegmentor(EncoderDecoder):
             with torch.random.fork_rng(devices=[]):
                 config = {'type': 'DomainDiscriminator', **discriminator}
                 self.discriminator = MODELS.build({**config, 'domains': list(self.domains)})
-        if channels_last:
-            # Here and not in a hook: DDP lays its buckets out like the weights that it finds, and
-            # mixes gradients up where their format changes later.
-            self.to(memory_format=torch.channels_last)
+        # Here and not in a hook: DDP lays its buckets out like the weights that it finds, and mixes
+        # gradients up where their format changes later.
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
         self.train_cfg = None
         self.test_cfg = ConfigDict(test_cfg)
         self._set_active(next(iter(self.domains.values())))
+
+    def init_weights(self) -> None:
+        """Draw or load the weights, the same in either memory format."""
+        # Random numbers fill a tensor in the order of its memory.
+        self.to(memory_format=torch.contiguous_format)
+        super().init_weights()
+        self.to(memory_format=self.memory_format)
 
     def _set_active(self, domain: Domain) -> None:
         """Show the encoder and mmseg's inference code the domain they work for."""

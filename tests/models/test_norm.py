@@ -1,0 +1,109 @@
+"""Batch norm by domain: own running statistics, one weight and bias."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from cct_mm.models.norm import DomainNorm, activate, freeze_statistics, use_domain_norms
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()))
+
+
+@pytest.fixture
+def by_domain(network):
+    network = copy.deepcopy(network)
+    use_domain_norms(network, ['day', 'night'])
+    return network
+
+
+@pytest.fixture
+def images():
+    torch.manual_seed(1)
+    return {'day': torch.randn(4, 3, 8, 8) + 2, 'night': 3 * torch.randn(4, 3, 8, 8)}
+
+
+def statistics(module):
+    return {n: b.clone() for n, b in module.named_buffers() if 'running' in n or 'batches' in n}
+
+
+class TestStatistics:
+    def test_of_the_active_domain_alone_move(self, by_domain, images):
+        before = statistics(by_domain)
+        activate(by_domain, 'night')
+        by_domain(images['night'])
+        for name, value in statistics(by_domain).items():
+            assert torch.equal(value, before[name]) is ('.day.' in name)
+
+    def test_are_those_of_a_network_of_the_domains_own(self, network, by_domain, images):
+        alone = {name: copy.deepcopy(network) for name in images}
+        for _ in range(3):
+            for name, x in images.items():
+                activate(by_domain, name)
+                assert torch.equal(by_domain(x), alone[name](x))
+        by_domain.eval()
+        for name, x in images.items():
+            activate(by_domain, name)
+            assert torch.equal(by_domain(x), alone[name].eval()(x))
+
+
+class TestParameters:
+    def test_are_shared_and_counted_once(self, network, by_domain):
+        assert len(list(by_domain.parameters())) == len(list(network.parameters()))
+        norms = by_domain[1][0].norms
+        assert norms['day'].weight is norms['night'].weight
+        assert norms['day'].bias is norms['night'].bias
+
+    def test_learn_from_every_domain(self, by_domain, images):
+        for name, x in images.items():
+            activate(by_domain, name)
+            by_domain.zero_grad()
+            by_domain(x).square().sum().backward()
+            assert by_domain[1][0].norms['day'].weight.grad.abs().min() > 0
+
+
+class TestCheckpoint:
+    def test_with_ordinary_norms_starts_every_domain(self, network, by_domain, images):
+        network(images['day'])
+        with torch.no_grad():
+            network[1][0].weight.fill_(2)
+        by_domain.load_state_dict(network.state_dict())
+        network.eval(), by_domain.eval()
+        for name in images:
+            activate(by_domain, name)
+            assert torch.equal(by_domain(images['day']), network(images['day']))
+
+    def test_of_its_own_gives_the_same_outputs(self, by_domain, images):
+        for name, x in images.items():
+            activate(by_domain, name)
+            by_domain(x)
+        other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()))
+        use_domain_norms(other, ['day', 'night'])
+        other.load_state_dict(by_domain.state_dict())
+        for module in (other, by_domain):
+            module.eval()
+        for name, x in images.items():
+            for module in (other, by_domain):
+                activate(module, name)
+            assert torch.equal(other(x), by_domain(x))
+
+
+@pytest.mark.parametrize('norm', [nn.BatchNorm2d(4), nn.SyncBatchNorm(4)], ids=['plain', 'synced'])
+def test_every_kind_of_batch_norm_is_replaced(norm):
+    network = nn.Sequential(nn.Sequential(norm), nn.GroupNorm(2, 4))
+    use_domain_norms(network, ['day'])
+    assert isinstance(network[0][0], DomainNorm)
+    assert isinstance(network[1], nn.GroupNorm)
+
+
+def test_frozen_statistics_stay_while_weights_learn(network, images):
+    freeze_statistics(network.train())
+    before = statistics(network)
+    network(images['day']).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in statistics(network).items())
+    assert network[1][0].weight.grad is not None
