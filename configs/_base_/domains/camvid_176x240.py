@@ -11,6 +11,16 @@ camvid = dict(
     ),
     # The paper does not say what is foreground where class 0 is no background. Chosen: the things.
     foreground=('pole', 'signsymbol', 'car', 'pedestrian', 'bicyclist'),
+    # Cross-entropy (ab-CE without its threshold) with class weights 1 / sqrt(frequency in n20), of
+    # mean 1 over pixels: without them pole, fence and bicyclist stay at 0 IoU on validation.
+    decode_head=dict(
+        loss_decode=dict(
+            type='AnnealedCrossEntropy',
+            threshold=1.0,
+            ramp_up=0.0,
+            class_weight=[0.86, 0.77, 3.28, 0.66, 1.52, 1.04, 3.13, 5.26, 1.46, 3.8, 7.3],
+        )
+    ),
 )  # fmt: skip
 
 resize = dict(type='Resize', scale=(240, 176), keep_ratio=False)

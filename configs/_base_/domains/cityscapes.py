@@ -64,6 +64,11 @@ cityscapes_n100 = dict(
     labeled=dict(**labeled, ann_file=splits + '/n100.txt'),
     unlabeled=unlabeled,
 )
+# Lists of your own, as stems, in data/cityscapes/splits; see splits/README.md for the commands.
+cityscapes_n1500 = dict(
+    labeled=dict(**labeled, ann_file='splits/n1500.txt'),
+    unlabeled=unlabeled,
+)
 # The whole training set, the hold-out's labels too: choose by n50 or n100, not by this one.
 cityscapes_full = dict(labeled=labeled)
 # 200 training images that are labeled in neither n50 nor n100, for choosing.

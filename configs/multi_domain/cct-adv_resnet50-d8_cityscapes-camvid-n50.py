@@ -1,0 +1,3 @@
+# With the discriminator of Supplement E (Table 8), weight 0.02 (Table 12).
+_base_ = './cct_resnet50-d8_cityscapes-camvid-n50.py'
+model = dict(discriminator=dict(in_channels=512))
