@@ -319,3 +319,110 @@ class TestCheckpoint:
         after = duplicate.test_step(make_data('day', 0, 1))[0].seg_logits.data
         assert torch.equal(before, after)
         assert duplicate.decode_head is duplicate.domains['day'].decode_head
+
+
+def total(losses):
+    return sum(value for name, value in losses.items() if 'loss' in name)
+
+
+class TestNorm:
+    def statistics(self, model, part='backbone'):
+        return {n: b.clone() for n, b in model.named_buffers() if n.startswith(part)}
+
+    @pytest.mark.parametrize('norm', ['shared', 'frozen', 'per-domain'])
+    def test_moves_the_statistics_that_its_name_says(self, make_model, make_data, losses_of, norm):
+        model = make_model(norm=norm)
+        before = self.statistics(model)
+        losses_of(model, make_data('night'))
+        moved = {n for n, b in self.statistics(model).items() if not torch.equal(b, before[n])}
+        if norm == 'frozen':
+            assert not moved
+        elif norm == 'shared':
+            assert moved == set(before)
+        else:
+            assert moved == {name for name in before if '.night.' in name}
+
+    def test_by_domain_predicts_with_the_domains_own(self, make_model, make_data, losses_of):
+        model = make_model('MultiDomainSegmentor', norm='per-domain')
+        data = make_data('day', unlabeled=0)
+        (before, *_) = model.eval().test_step(copy.deepcopy(data))
+        losses_of(model, make_data('night', unlabeled=0))
+        (after, *_) = model.eval().test_step(copy.deepcopy(data))
+        assert torch.equal(after.seg_logits.data, before.seg_logits.data)
+
+    def test_by_domain_is_the_plain_one_where_there_is_one_domain(
+        self, make_model, make_data, losses_of
+    ):
+        found, expected = (
+            total(losses_of(make_model(domains=['day'], norm=norm), make_data('day')))
+            for norm in ('per-domain', 'shared')
+        )
+        assert torch.equal(found, expected)
+
+    def test_unknown(self, make_model):
+        with pytest.raises(ValueError, match="norm is 'own', expected one of shared, frozen, per"):
+            make_model(norm='own')
+
+
+class TestJointEncoding:
+    def test_is_the_same_where_batch_norm_is_frozen(self, make_model, make_data, losses_of):
+        found, expected = (
+            total(
+                losses_of(make_model(joint_encoding=joint, norm='frozen'), make_data('day'))
+            ).item()
+            for joint in (True, False)
+        )
+        assert found == pytest.approx(expected, rel=1e-5)
+
+    def test_normalises_all_images_together(self, make_model, make_data, losses_of):
+        model = make_model(joint_encoding=True)
+        losses_of(model, make_data('day'))
+        assert model.backbone.stem[1].num_batches_tracked == 1
+        model = make_model()
+        losses_of(model, make_data('day'))
+        assert model.backbone.stem[1].num_batches_tracked == 2
+
+
+class TestDiscriminator:
+    ADV = dict(discriminator=dict(in_channels=32, channels=(4,)))
+
+    @pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT'])
+    def test_adds_its_loss_and_accuracy(self, make_model, make_data, losses_of, type):
+        unlabeled = 2 if type == 'CCT' else 0
+        losses = losses_of(make_model(type, **self.ADV), make_data('day', unlabeled=unlabeled))
+        assert losses['day.loss_adversarial'].requires_grad
+        assert not losses['day.discriminator_accuracy'].requires_grad
+
+    def test_leaves_all_other_losses_as_they_are(self, make_model, make_data, losses_of):
+        found = losses_of(make_model(**self.ADV), make_data('day'))
+        expected = losses_of(make_model(), make_data('day'))
+        for name, value in expected.items():
+            assert torch.equal(found[name], value), name
+
+    def test_sees_labeled_and_unlabeled_features(self, make_model, make_data, losses_of):
+        model = make_model(discriminator=dict(in_channels=32, channels=(4,), queue_images=9))
+        losses_of(model, make_data('day', labeled=2, unlabeled=3))
+        assert len(model.discriminator.queue_day) == 5
+
+    def test_pushes_the_encoder_and_no_head(self, make_model, make_data, losses_of):
+        model = make_model(**self.ADV)
+        losses_of(model, make_data('night'))
+        losses_of(model, make_data('day'))['day.loss_adversarial'].backward()
+        moved = {n.split('.')[0] for n, p in model.named_parameters() if p.grad is not None}
+        assert moved == {'backbone', 'discriminator'}
+
+    def test_needs_a_second_domain(self, make_model):
+        with pytest.raises(ValueError, match='expected at least two to tell apart'):
+            make_model(domains=['day'], **self.ADV)
+
+
+class TestOwnAuxiliaryDecoders:
+    def test_override_the_common_ones(self, make_model):
+        night = dict(
+            classes=('background', 'lamp'),
+            auxiliary=dict(perturbations=[dict(type='I-VAT', num=3)]),
+        )
+        day = dict(classes=('background', 'car'))
+        model = make_model(domains=dict(day=day, night=night))
+        assert len(model.domains['day'].auxiliary) == 7
+        assert model.domains['night'].auxiliary.names == ['I-VAT'] * 3
