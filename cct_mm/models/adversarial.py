@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cct_mm.models.losses.average import mean_over_ranks
+from cct_mm.models.losses.average import mean_weight
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
@@ -127,10 +127,10 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         """Return cross-entropy and accuracy (in percent) on one domain's features."""
         logits, valid = self(z.to(self.layers[0].weight.dtype)).float(), valid[:, 0]
         index = self.domains.index(name)
-        total = mean_over_ranks(valid.sum()).clamp(min=1e-6)
-        loss = -(logits.log_softmax(dim=1)[:, index] * valid).sum() / total
-        right = (logits.detach().argmax(dim=1) == index) * valid
-        return loss, 100 * right.sum() / total
+        weight = mean_weight(valid)
+        loss = -(logits.log_softmax(dim=1)[:, index] * weight).sum()
+        right = logits.detach().argmax(dim=1) == index
+        return loss, 100 * (right * weight).sum()
 
 
 def _make_room(module: DomainDiscriminator, state_dict: dict, prefix: str, *_) -> None:
