@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/domains/camvid_176x240.py',
     '../_base_/domains/sunrgbd_176x240.py',
     '../_base_/models/efficientnet-lite0_jpu.py',
-    '../_base_/schedules/sgd_poly_1200.py',
+    '../_base_/schedules/sgd_poly_900.py',
 ]
 model = dict(
     domains=dict(

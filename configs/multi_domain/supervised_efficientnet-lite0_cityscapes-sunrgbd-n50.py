@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/domains/cityscapes_128x256.py',
     '../_base_/domains/sunrgbd_176x240.py',
     '../_base_/models/efficientnet-lite0_jpu.py',
-    '../_base_/schedules/sgd_poly_800.py',
+    '../_base_/schedules/sgd_poly_600.py',
 ]
 model = dict(
     domains=dict(

@@ -1,7 +1,7 @@
-# SGD with momentum and the poly schedule to 0, as in the paper; 400 iterations of each of
+# SGD with momentum and the poly schedule to 0, as in the paper; 300 iterations of each of
 # three domains.
-iterations = 1200
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=600)
+iterations = 900
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=450)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4),
