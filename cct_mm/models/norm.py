@@ -1,8 +1,8 @@
 """Batch norm across domains: the encoder is shared, but images of two datasets differ."""
 
-import copy
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,30 +20,65 @@ class DomainNorm(nn.Module):
     """A batch norm with running statistics of each domain, and one weight and bias for all.
 
     Args:
-        norm: The batch norm that it takes the place of, of any kind; it is copied.
+        norm: The batch norm, of any kind, that it takes the place of and gives statistics to.
         domains: Names of the domains; the first is active until :func:`activate` says otherwise.
     """
 
     def __init__(self, norm: _BatchNorm, domains: Iterable[str]) -> None:
         super().__init__()
-        self.norms = nn.ModuleDict({name: copy.deepcopy(norm) for name in domains})
-        self.active, first = next(iter(self.norms.items()))
-        for own in self.norms.values():
-            own.weight, own.bias = first.weight, first.bias
+        self.norm = norm
+        self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in domains})
+        self.active = next(iter(self.statistics))
+        self._lend(False)
         self.register_load_state_dict_pre_hook(_spread)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the statistics of the active domain's batch, or by its running ones."""
-        return self.norms[self.active](x)
+        self._lend(True)
+        try:
+            return self.norm(x)
+        finally:
+            self._lend(False)
+
+    def _lend(self, lend: bool) -> None:
+        """Give the norm the active domain's statistics for a pass, or take them back.
+
+        Without them it holds nothing but weight and bias, as far as checkpoints and DDP can see.
+        """
+        for key, value in self.statistics[self.active].named_buffers():
+            self.norm._buffers[key] = value if lend else None
+        self.norm.track_running_stats = lend
+
+
+class _Statistics(nn.Module):
+    """One domain's copy of the buffers of a batch norm."""
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        super().__init__()
+        for key, value in norm.named_buffers():
+            self.register_buffer(key, value.clone())
 
 
 def _spread(module: DomainNorm, state_dict: dict, prefix: str, *_) -> None:
-    """Let every domain start from the statistics of a checkpoint with ordinary batch norms."""
+    """Let domains without statistics in a checkpoint start from those that it has.
+
+    Ordinary batch norms have one set for all; of several domains' it is their mean.
+    """
     keys = [k for k in state_dict if k.startswith(prefix) and '.' not in k[len(prefix) :]]
+    buffers = dict(module.statistics[module.active].named_buffers())
     for key in keys:
+        name = key[len(prefix) :]
         value = state_dict.pop(key)
-        for name in module.norms:
-            state_dict.setdefault(f'{prefix}norms.{name}.{key[len(prefix) :]}', value)
+        target = 'statistics.any' if name in buffers else 'norm'
+        state_dict[f'{prefix}{target}.{name}'] = value
+    start = f'{prefix}statistics.'
+    for name in buffers:
+        there = [v for k, v in state_dict.items() if k.startswith(start) and k.endswith(f'.{name}')]
+        state_dict.pop(f'{start}any.{name}', None)
+        if there:
+            mean = torch.stack(there).double().mean(dim=0).to(there[0].dtype)
+            for domain in module.statistics:
+                state_dict.setdefault(f'{start}{domain}.{name}', mean)
 
 
 def use_domain_norms(module: nn.Module, domains: Iterable[str]) -> None:
