@@ -88,7 +88,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         domains: dict[str, dict],
         neck: dict | None = None,
         joint_encoding: bool = False,
-        norm: str = 'shared',
+        norm: str = 'per-domain',
         discriminator: dict | None = None,
         channels_last: bool = True,
         test_cfg: dict = {'mode': 'whole'},  # noqa: B006
@@ -119,7 +119,8 @@ class MultiDomainSegmentor(EncoderDecoder):
                 f'{type(self).__name__}: norm is {norm!r}, expected one of {", ".join(NORMS)}'
             )
         self.norm = norm
-        if norm == 'per-domain':
+        # The statistics of a single domain are its own already.
+        if norm == 'per-domain' and len(self.domains) > 1:
             for part in (self.backbone, self.neck):
                 if part is not None:
                     use_domain_norms(part, self.domains)

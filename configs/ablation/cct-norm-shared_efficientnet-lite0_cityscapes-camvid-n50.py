@@ -1,3 +1,3 @@
 # Batch norm across domains, see cct_mm/models/norm.py.
 _base_ = '../multi_domain/cct_efficientnet-lite0_cityscapes-camvid-n50.py'
-model = dict(norm='per-domain')
+model = dict(norm='shared')
