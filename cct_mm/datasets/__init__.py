@@ -2,6 +2,7 @@
 
 from .camvid import CamVidDataset
 from .file_lists import ListDataset
+from .image_labels import LoadImageLabels
 from .multi_domain import Draw, MultiDomainDataset
 from .samplers import AlternatingDomainSampler
 from .sunrgbd import SUNRGBDDataset
@@ -15,6 +16,7 @@ __all__ = [
     'ListDataset',
     'LoadCheckedAnnotations',
     'LoadCheckedImage',
+    'LoadImageLabels',
     'MultiDomainDataset',
     'SUNRGBDDataset',
     'ToyScenesDataset',

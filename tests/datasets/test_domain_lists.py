@@ -18,6 +18,7 @@ DOMAINS = ROOT / 'configs/_base_/domains'
 FOLDERS = sorted(path for path in (DOMAINS / 'splits').iterdir() if path.is_dir())
 FULL = ('camvid', 'cityscapes', 'sunrgbd')
 SMALL = ('camvid_176x240', 'cityscapes_128x256', 'sunrgbd_176x240')
+VOC = ('voc', 'voc_small')
 SIZES = {
     'camvid_n20': (20, 347),
     'camvid_n50': (50, 317),
@@ -35,6 +36,15 @@ SIZES = {
     'sunrgbd_full': (695,),
     'sunrgbd_val': (100,),
     'sunrgbd_test': (654,),
+}
+VOC_SIZES = {
+    'voc_n100': (100, 655),
+    'voc_n100_weak': (100, 655),
+    'voc_image_labels': (755,),
+    'voc_image_labels_val': (100,),
+    'voc_pseudo': (655,),
+    'voc_val': (100,),
+    'voc_test': (463,),
 }
 
 
@@ -96,43 +106,50 @@ def sources(cfg):
     return {
         name: value
         for name, value in cfg.items()
-        if isinstance(value, dict) and set(value) <= {'labeled', 'unlabeled'}
+        if isinstance(value, dict) and set(value) <= {'labeled', 'unlabeled', 'weak'}
     }
 
 
-@pytest.mark.parametrize('name', FULL + SMALL)
+@pytest.mark.parametrize('name', FULL + SMALL + VOC)
 class TestConfigs:
     def test_domain_has_the_classes_of_its_dataset(self, name):
         cfg = Config.fromfile(DOMAINS / f'{name}.py')
         domain = cfg[name.split('_')[0]]
-        assert set(domain.foreground) < set(domain.classes)
+        if 'foreground' in domain:
+            assert set(domain.foreground) < set(domain.classes)
+        else:
+            assert domain.classes[0] == 'background'
         for kinds in sources(cfg).values():
             for source in kinds.values():
-                assert tuple(domain.classes) == DATASETS.get(source.type).METAINFO['classes']
+                meta = source.get('metainfo') or DATASETS.get(source.type).METAINFO
+                assert tuple(domain.classes) == tuple(meta['classes'])
 
     def test_lists_beside_the_configs_exist(self, name):
         cfg = Config.fromfile(DOMAINS / f'{name}.py')
         for kinds in sources(cfg).values():
             for source in kinds.values():
                 path = Path(source.get('ann_file', ''))
-                assert path.is_file() or not path.is_absolute()
+                assert path.is_file() or not path.is_relative_to(DOMAINS)
 
-    def test_masks_are_read_for_labeled_sources_alone(self, name):
+    def test_masks_are_read_for_labeled_and_pseudo_labeled_sources_alone(self, name):
         for kinds in sources(Config.fromfile(DOMAINS / f'{name}.py')).values():
             for kind, source in kinds.items():
                 types = [transform.type for transform in source.pipeline]
-                assert ('LoadCheckedAnnotations' in types) is (kind == 'labeled')
+                masks = kind == 'labeled' or (kind == 'weak' and 'LoadImageLabels' not in types)
+                assert ('LoadCheckedAnnotations' in types) is masks
                 # mmseg's own datasets have no `labeled`: without a folder there is no mask.
                 prefix = source.get('data_prefix', {})
-                assert source.get('labeled', 'seg_map_path' in prefix) is (kind == 'labeled')
+                assert source.get('labeled', 'seg_map_path' in prefix) is masks
+                if kind == 'weak' and masks:
+                    assert 'pseudo_labels' in prefix.seg_map_path
 
 
-@pytest.mark.parametrize('names', [FULL, SMALL], ids=['full', 'small'])
+@pytest.mark.parametrize('names', [(*FULL, 'voc'), (*SMALL, 'voc_small')], ids=['full', 'small'])
 def test_domains_are_bases_of_one_config(names, tmp_path):
     bases = [str(DOMAINS / f'{name}.py') for name in names]
     (tmp_path / 'all.py').write_text(f'_base_ = {bases!r}\n')
     cfg = Config.fromfile(tmp_path / 'all.py')
-    assert {'camvid', 'cityscapes', 'sunrgbd'} <= set(cfg)
+    assert {'camvid', 'cityscapes', 'sunrgbd', 'voc'} <= set(cfg)
 
 
 @pytest.mark.realdata
@@ -174,3 +191,109 @@ def test_labels_of_cityscapes_out_of_range_are_refused(tmp_path):
     dataset = DATASETS.build({**source, 'data_root': str(tmp_path)})
     with pytest.raises(ValueError, match=r'label 19 in .*x_gtFine.*, expected 0-18 or 255'):
         dataset[0]
+
+
+def build(source):
+    return DATASETS.build({**source, 'serialize_data': False})
+
+
+def write_mask(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), labels)
+
+
+class TestVOC:
+    def test_every_source_of_the_paper_size_loads_from_the_layout(self, tmp_path, monkeypatch):
+        """One image of 500 x 375 in each list; masks with all classes and void."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv('CCT_MM_DATA', 'data')
+        root = tmp_path / 'data/VOCdevkit/VOC2012'
+        labels = np.resize(np.r_[np.arange(21), 255], (375, 500)).astype(np.uint8)
+        for folder in ('SegmentationClass', 'SegmentationClassAug'):
+            write_mask(root / folder / 'x.png', labels)
+        write_mask(tmp_path / 'work_dirs/pseudo_labels/voc/x.png', labels)
+        write_mask(root / 'JPEGImages/x.jpg', labels)
+        np.save(root / 'cls_labels.npy', {'x': [1, *[0] * 18, 1]}, allow_pickle=True)
+        found = sources(Config.fromfile(DOMAINS / 'voc.py'))
+        assert len(found) == 10
+        for name, kinds in found.items():
+            for kind, source in kinds.items():
+                path = Path(source.ann_file)
+                path = path if path.parts[0] == 'data' else root / path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text('x\n')
+                sample = build(source)[0]
+                assert ('gt_sem_seg' in sample['data_samples']) is (
+                    kind == 'labeled' or name == 'voc_n1464_weak'
+                )
+                if 'image_labels' in name:
+                    assert sample['data_samples'].image_labels == (1, 20)
+                crop = 240 if name in ('voc_n500', 'voc_n1000') else 320
+                shape = sample['inputs'].shape[1:]
+                if source.get('test_mode'):
+                    assert shape == (375, 500)
+                else:
+                    assert max(shape) <= crop
+
+    def test_masks_and_pseudo_labels_of_the_small_version_have_the_labels_of_voc(self, tmp_path):
+        (tmp_path / 'list.txt').write_text('x\n')
+        values = np.array([[*range(21), 255]] * 4, np.uint8)
+        write_mask(tmp_path / 'x.png', values)
+        write_mask(tmp_path / 'x.jpg', values)
+        folder = dict(img_path=str(tmp_path), seg_map_path=str(tmp_path))
+        changed = dict(data_root=None, ann_file=str(tmp_path / 'list.txt'), data_prefix=folder)
+        expected = np.full(22, 255)
+        # background, cat, chair, cow, dog, horse, person, sheep, sofa
+        expected[[0, 8, 9, 10, 12, 13, 15, 17, 18]] = range(9)
+        sources_of = sources(Config.fromfile(DOMAINS / 'voc_small.py'))['voc_n100_weak']
+        assert set(sources_of) == {'labeled', 'weak'}
+        for source in sources_of.values():
+            load = [t for t in source.pipeline if t.type == 'LoadCheckedAnnotations']
+            sample = build({**source, **changed, 'pipeline': load})[0]
+            assert sample['gt_seg_map'][0].tolist() == expected.tolist()
+
+    def test_unlabeled_images_come_from_train_and_the_images_without_labels(self):
+        folder = DOMAINS / 'splits/voc'
+        held_out = images(folder / 'val.txt')
+        assert len(held_out) == 100
+        assert len(images(folder / 'train.txt')) + len(held_out) == 455 + 400
+        assert len(images(folder / 'test.txt')) == 463
+
+    @pytest.mark.realdata
+    def test_sources_of_the_small_version_build_and_load(self, tmp_path):
+        cfg = Config.fromfile(DOMAINS / 'voc_small.py')
+        found = sources(cfg)
+        root = Path(found['voc_val'].labeled.data_root)
+        if not root.is_dir():
+            pytest.skip(f'{root} not there; set CCT_MM_DATA')
+        assert set(found) == set(VOC_SIZES)
+        for key, kinds in found.items():
+            datasets = [build(source) for source in kinds.values()]
+            assert tuple(map(len, datasets)) == VOC_SIZES[key]
+            for (kind, source), dataset in zip(kinds.items(), datasets, strict=True):
+                assert dataset.metainfo['classes'] == tuple(cfg.voc.classes)
+                if key == 'voc_n100_weak' and kind == 'weak':
+                    continue  # its pseudo-labels are made by a run
+                sample = dataset[0]
+                height, width = sample['inputs'].shape[1:]
+                if source.get('test_mode'):
+                    assert max(height, width) == 240
+                else:
+                    assert max(height, width) <= 192
+                if kind == 'labeled':
+                    labels = sample['data_samples'].gt_sem_seg.data
+                    assert set(labels.unique().tolist()) <= {*range(9), 255}
+                    if source.get('test_mode'):
+                        assert max(labels.shape) == 320
+
+    @pytest.mark.realdata
+    def test_image_labels_of_the_small_version_are_the_classes_of_its_masks(self):
+        found = sources(Config.fromfile(DOMAINS / 'voc_small.py'))
+        if not Path(found['voc_val'].labeled.data_root).is_dir():
+            pytest.skip('VOC not there; set CCT_MM_DATA')
+        masks, labels = build(found['voc_val'].labeled), build(found['voc_image_labels_val'].weak)
+        for index in range(0, 100, 10):
+            mask, label = masks[index]['data_samples'], labels[index]['data_samples']
+            assert mask.img_path == label.img_path
+            shown = set(mask.gt_sem_seg.data.unique().tolist()) - {0, 255}
+            assert label.image_labels == tuple(sorted(shown))

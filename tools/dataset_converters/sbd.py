@@ -1,0 +1,300 @@
+r"""Convert SBD's labels to masks, and join them with those of PASCAL VOC 2012.
+
+Reads ``cls/*.mat`` of ``benchmark_RELEASE/dataset`` in SBD's benchmark.tgz, and of VOC the images,
+``SegmentationClass`` and ``ImageSets/Segmentation/{train,val}.txt``. Writes
+
+* ``SegmentationClassAug/*.png``: VOC's own masks as they are, and for all other images of SBD its
+  labels, as indexed PNGs with VOC's palette. SBD has no void border: its masks do not hold 255.
+* ``ImageSets/Segmentation/trainaug.txt``: VOC's train and all of SBD that is not in VOC's val,
+  10582 images; ``trainaug_rest.txt``: the 9118 of them that are not in VOC's train.
+
+A run that was interrupted goes on where it stopped.
+
+Example:
+    python tools/dataset_converters/sbd.py --sbd downloads/benchmark_RELEASE/dataset \
+        --voc data/VOCdevkit/VOC2012
+"""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mmseg.datasets import PascalVOCDataset
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from scipy.io import loadmat
+
+from cct_mm.datasets.file_lists import write_atomically
+
+NUM_CLASSES = len(PascalVOCDataset.METAINFO['classes'])
+IGNORE_INDEX = 255
+
+PALETTE = np.zeros((256, 3), dtype=np.uint8)
+"""Colours of the labels in VOC's masks, ``[256, 3]`` RGB."""
+PALETTE[:NUM_CLASSES] = PascalVOCDataset.METAINFO['palette']
+PALETTE[IGNORE_INDEX] = 224, 224, 192
+
+FULL_SIZE = 10582
+"""Images in trainaug.txt where both data sets are complete."""
+
+
+class Job(NamedTuple):
+    """One mask to write.
+
+    Args:
+        source: VOC's mask or SBD's .mat file.
+        image: The image, which has the size that the mask has to have.
+        target: The new mask.
+    """
+
+    source: Path
+    image: Path
+    target: Path
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a list of VOC.
+
+    Args:
+        path: A text file with one image id a line.
+
+    Returns:
+        The ids in the file's order.
+
+    Raises:
+        FileNotFoundError: There is no such list.
+        ValueError: It is empty.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'list {path} does not exist; --voc is the folder VOCdevkit/VOC2012 of the unpacked '
+            f'trainval archive'
+        )
+    ids = path.read_text(encoding='utf-8').split()
+    if not ids:
+        raise ValueError(f'list {path} is empty, expected one image id a line; unpack VOC again')
+    return ids
+
+
+def find_jobs(args: argparse.Namespace) -> tuple[list[Job], list[str], list[str]]:
+    """Which masks there are to write, and the lists.
+
+    Args:
+        args: The command line, see :func:`parse_args`.
+
+    Returns:
+        The jobs; the ids of VOC's train and the rest of SBD, sorted; the ids of this rest, sorted.
+
+    Raises:
+        FileNotFoundError: A folder, a list, an image or a mask of VOC is missing.
+        ValueError: A list is empty, or there is no .mat file.
+    """
+    lists = args.voc / 'ImageSets/Segmentation'
+    train, val = read_ids(lists / 'train.txt'), read_ids(lists / 'val.txt')
+    if not (args.sbd / 'cls').is_dir():
+        raise FileNotFoundError(
+            f'folder {args.sbd / "cls"} does not exist; --sbd is benchmark_RELEASE/dataset of the '
+            f'unpacked benchmark.tgz'
+        )
+    sbd = {path.stem for path in (args.sbd / 'cls').glob('*.mat')}
+    if not sbd:
+        raise ValueError(
+            f'{args.sbd / "cls"} holds no .mat file, expected 11355; unpack benchmark.tgz again'
+        )
+    rest = sorted(sbd - {*train, *val})
+    sources = {id: args.voc / f'SegmentationClass/{id}.png' for id in (*train, *val)}
+    sources |= {id: args.sbd / f'cls/{id}.mat' for id in rest}
+    jobs = [
+        Job(
+            source,
+            args.voc / f'JPEGImages/{id}.jpg',
+            args.out / f'SegmentationClassAug/{id}.png',
+        )
+        for id, source in sorted(sources.items())
+    ]
+    for kind, paths in (
+        ('mask', [job.source for job in jobs]),
+        ('image', [job.image for job in jobs]),
+    ):
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f'{kind} {missing[0]} does not exist ({len(missing)} of {len(paths)} {kind}s '
+                f'missing); unpack VOC 2012 trainval again, whose JPEGImages has the images of SBD '
+                f'too'
+            )
+    return jobs, sorted({*train, *rest}), rest
+
+
+def convert(job: Job) -> None:
+    """Write one mask, unless an earlier run has.
+
+    Args:
+        job: The mask.
+
+    Raises:
+        ValueError: A file is broken, or the mask has another size than its image or holds a label
+            that is no class.
+    """
+    with _open(job.image) as image:
+        size = image.size
+    if job.target.is_file():
+        with _open(job.target) as mask:
+            if mask.size == size:
+                return
+    if job.source.suffix == '.mat':
+        labels = read_sbd(job.source)
+        content = encode(labels)
+    else:
+        labels = read_voc(job.source)
+        content = job.source.read_bytes()
+    if labels.shape != (size[1], size[0]):
+        raise ValueError(
+            f'{job.source} has {"x".join(map(str, labels.shape[::-1]))} pixels, expected '
+            f'{size[0]}x{size[1]} like {job.image}; take images and labels as they were published'
+        )
+    wrong = labels[(labels >= NUM_CLASSES) & (labels != IGNORE_INDEX)]
+    if wrong.size:
+        raise ValueError(
+            f'label {wrong[0]} in {job.source}, expected 0-{NUM_CLASSES - 1} or {IGNORE_INDEX}; '
+            f'unpack the archive again'
+        )
+    write_atomically(job.target, content)
+
+
+def read_sbd(path: Path) -> np.ndarray:
+    """Read the class labels of one image of SBD.
+
+    Args:
+        path: Its ``cls/*.mat``.
+
+    Returns:
+        Labels ``[H, W]`` uint8.
+
+    Raises:
+        ValueError: The file is broken or has no labels.
+    """
+    try:
+        labels = loadmat(path, variable_names='GTcls')['GTcls']['Segmentation'][0, 0]
+    # scipy raises what it likes on broken files.
+    except Exception as error:
+        raise ValueError(
+            f'{path} has no GTcls.Segmentation that can be read ({type(error).__name__}: {error}); '
+            f'unpack benchmark.tgz again, and take cls/, not inst/'
+        ) from None
+    return np.asarray(labels, dtype=np.uint8)
+
+
+def read_voc(path: Path) -> np.ndarray:
+    """Read one of VOC's masks.
+
+    Args:
+        path: The indexed PNG.
+
+    Returns:
+        Labels ``[H, W]`` uint8.
+
+    Raises:
+        ValueError: The file is broken or a colour image.
+    """
+    with _open(path) as mask:
+        if mask.mode not in ('P', 'L'):
+            raise ValueError(
+                f'{path} has mode {mask.mode}, expected an indexed PNG with the label of each '
+                f'pixel; unpack VOC again, this is a picture of them'
+            )
+        try:
+            return np.asarray(mask)
+        # Pillow calls a broken PNG a SyntaxError.
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f'{path} is truncated ({error}); unpack the archive again') from None
+
+
+def encode(labels: np.ndarray) -> bytes:
+    """The file of a mask: an indexed PNG with VOC's palette.
+
+    Args:
+        labels: ``[H, W]`` uint8.
+
+    Returns:
+        The bytes of the PNG.
+    """
+    mask = Image.fromarray(labels)
+    mask.putpalette(PALETTE.tobytes())
+    buffer = io.BytesIO()
+    mask.save(buffer, format='PNG')
+    return buffer.getvalue()
+
+
+def _open(path: Path) -> Image.Image:
+    """An image file, of which nothing but the header is read yet."""
+    try:
+        return Image.open(path)
+    except OSError as error:
+        raise ValueError(f'{path} is no image ({error}); remove or unpack it again') from None
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Join the masks of SBD and PASCAL VOC 2012.')
+    parser.add_argument(
+        '--sbd', type=Path, required=True, help='benchmark_RELEASE/dataset, the folder with cls/'
+    )
+    parser.add_argument(
+        '--voc', type=Path, default=Path('data/VOCdevkit/VOC2012'), help='folder of VOC 2012'
+    )
+    parser.add_argument('--out', type=Path, help='folder of the result; default: that of VOC')
+    parser.add_argument(
+        '--processes',
+        type=int,
+        default=min(8, os.cpu_count() or 1),
+        help='number of processes (default: one a core, at most 8)',
+    )
+    args = parser.parse_args(argv)
+    if args.processes < 1:
+        parser.error(f'--processes is {args.processes}, expected at least 1')
+    args.out = args.out or args.voc
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the masks, and the lists once all masks are there.
+
+    Args:
+        argv: Command line without the program's name. Default: that of the process.
+    """
+    args = parse_args(argv)
+    jobs, trainaug, rest = find_jobs(args)
+    # On stderr: the summary on stdout stays clean for a pipe.
+    progress = dict(total=len(jobs), console=Console(stderr=True))
+    if args.processes == 1:
+        for _ in track(map(convert, jobs), 'writing masks', **progress):
+            pass
+    else:
+        with ProcessPoolExecutor(args.processes) as pool:
+            for _ in track(pool.map(convert, jobs, chunksize=16), 'writing masks', **progress):
+                pass
+    for name, ids in (('trainaug', trainaug), ('trainaug_rest', rest)):
+        path = args.out / f'ImageSets/Segmentation/{name}.txt'
+        write_atomically(path, ''.join(f'{id}\n' for id in ids))
+        print(f'{path}: {len(ids)} images')
+    if len(trainaug) != FULL_SIZE:
+        print(
+            f'sbd: trainaug.txt has {len(trainaug)} images, not the {FULL_SIZE} of the complete '
+            f'data sets; unpack both again unless a part of them is what you want',
+            file=sys.stderr,
+        )
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f'sbd: {error}')
