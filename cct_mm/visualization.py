@@ -21,6 +21,38 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
     return colours[labels.astype(np.uint8)]
 
 
+def overlay(image: np.ndarray, colours: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """Lay a painted label map over its image.
+
+    Args:
+        image: [H, W, 3], RGB, uint8.
+        colours: The painted labels, the same shape.
+        opacity: Of the labels, in [0, 1].
+
+    Returns:
+        np.ndarray: [H, W, 3], RGB, uint8.
+    """
+    return cv2.addWeighted(colours, opacity, np.ascontiguousarray(image), 1 - opacity, 0)
+
+
+def fit(image: np.ndarray, side: int = 256) -> np.ndarray:
+    """Bring a picture into a square on white, so that pictures of any size stand in one sheet.
+
+    Args:
+        image: [H, W, 3], RGB, uint8.
+        side: Of the square, in pixels.
+
+    Returns:
+        np.ndarray: [side, side, 3], RGB, uint8.
+    """
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    square = np.full((side, side, 3), 255, np.uint8)
+    square[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return square
+
+
 def sheet(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], scale: int = 2
 ) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Several datasets as one: each domain has labeled and unlabeled sources."""
+"""Several datasets as one: each domain has labeled, unlabeled and weakly labeled sources."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,12 @@ from torch.utils.data import Dataset
 
 from cct_mm import keyed
 
-SUPERVISIONS = ('labeled', 'unlabeled')
+SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
+"""Kinds of supervision.
+
+``labeled``: label maps. ``unlabeled``: nothing. ``weak``: image-level labels, for a classifier, or
+the pseudo-labels made from them, for L_w.
+"""
 
 
 class Draw(NamedTuple):
@@ -51,7 +56,8 @@ class MultiDomainDataset(Dataset):
 
     Args:
         domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
-            unlabeled=dict(type=...))``, each the config of an mmseg dataset.
+            unlabeled=dict(type=...))``, each the config of an mmseg dataset, see
+            :data:`SUPERVISIONS`.
 
     Raises:
         ValueError: For an empty source, an unknown kind of source, sources of one domain with
@@ -82,15 +88,16 @@ class MultiDomainDataset(Dataset):
                 f'{name}: no images, expected at least one; look at its data_root and ann_file: '
                 f'{source.dataset.data_root!r}, {source.dataset.ann_file!r}'
             )
-        if source.supervision == 'unlabeled':
-            transforms = source.dataset.pipeline.transforms
-            loaders = [type(t).__name__ for t in transforms if isinstance(t, LoadAnnotations)]
+        transforms = source.dataset.pipeline.transforms
+        if source.supervision != 'labeled':
             if any(isinstance(t, Pad) for t in transforms):
                 raise ValueError(
                     f'{name}: its pipeline has Pad, after which nothing tells padding from image; '
                     'leave padding to the data_preprocessor (size or size_divisor), which keeps it '
                     'out of every loss'
                 )
+        if source.supervision == 'unlabeled':
+            loaders = [type(t).__name__ for t in transforms if isinstance(t, LoadAnnotations)]
             if loaders:
                 raise ValueError(
                     f'{name}: its pipeline has {", ".join(loaders)}, expected none: labels of '

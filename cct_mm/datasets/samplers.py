@@ -1,4 +1,4 @@
-"""Which images an iteration sees: alternating domains, labeled and unlabeled in a fixed ratio."""
+"""Which images an iteration sees: alternating domains, kinds of supervision in a fixed ratio."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,8 +17,10 @@ class AlternatingDomainSampler(Sampler[Draw]):
     """Endless draws for an iteration-based loop: iteration t trains ``order[t mod len(order)]``.
 
     Each iteration yields ``labeled_per_batch`` draws of the domain's labeled source, then
-    ``unlabeled_per_batch`` of its unlabeled source; the dataloader's ``batch_size`` is their sum. A
-    source is gone through in a new order each time it has been seen whole. Everything is a function
+    ``unlabeled_per_batch`` of its unlabeled and ``weak_per_batch`` of its weak source; the
+    dataloader's ``batch_size`` is their sum. A source is gone through in a new order each time it
+    has been seen whole, which is an epoch of this source; the run's length is in iterations, of
+    which each domain gets its turns of ``order``. Everything is a function
     of (seed, rank, iteration): draw number j of a source is the same image with the same
     augmentation on one GPU or eight, with any number of workers, and after a resume. Over the
     ranks, an iteration draws what a single process would with batches that much larger.
@@ -29,6 +31,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         unlabeled_per_batch: Unlabeled images per iteration and device (paper: as many as labeled).
             A dictionary gives each domain its own number, such as 0 to one without unlabeled
             images; labeled images then fill the batch, which has one size for all domains.
+        weak_per_batch: The same for images with image-level or pseudo-labels.
         order: Names of the domains in the order they are trained, repeated for ever; a domain may
             occur several times to be trained more often. None alternates between all, as in the
             paper; ``'proportional'`` trains each as often as its share of the images asks for.
@@ -44,6 +47,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         dataset: MultiDomainDataset,
         labeled_per_batch: int = 4,
         unlabeled_per_batch: int | Mapping[str, int] = 4,
+        weak_per_batch: int | Mapping[str, int] = 0,
         order: Sequence[str] | str | None = None,
         seed: int | None = None,
     ) -> None:
@@ -52,7 +56,9 @@ class AlternatingDomainSampler(Sampler[Draw]):
             order = self._proportional_order()
         # A single name is an order too.
         self.order = [order] if isinstance(order, str) else list(order or dataset.domains)
-        self.per_batch = self._counts(labeled_per_batch, unlabeled_per_batch)
+        self.per_batch = self._counts(
+            labeled_per_batch, {'unlabeled': unlabeled_per_batch, 'weak': weak_per_batch}
+        )
         self._check_sources()
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
@@ -65,22 +71,28 @@ class AlternatingDomainSampler(Sampler[Draw]):
         return sum(next(iter(self.per_batch.values())).values())
 
     def _counts(
-        self, labeled: int, unlabeled: int | Mapping[str, int]
+        self, labeled: int, others: dict[str, int | Mapping[str, int]]
     ) -> dict[str, dict[str, int]]:
         """Return how many images of each kind a domain's iteration draws."""
-        of_domain = {
-            domain: unlabeled.get(domain, 0) if isinstance(unlabeled, Mapping) else unlabeled
+        counts = {
+            domain: {
+                kind: number.get(domain, 0) if isinstance(number, Mapping) else number
+                for kind, number in others.items()
+            }
             for domain in self.dataset.domains
         }
-        most = max(of_domain.values())
-        if min(labeled, *of_domain.values()) < 0 or labeled + most == 0:
+        most = max(sum(own.values()) for own in counts.values())
+        if min(labeled, *(n for own in counts.values() for n in own.values())) < 0 or (
+            labeled + most == 0
+        ):
+            given = ', '.join(f'{kind}_per_batch={n}' for kind, n in others.items())
             raise ValueError(
-                f'AlternatingDomainSampler: labeled_per_batch={labeled}, '
-                f'unlabeled_per_batch={unlabeled}, expected numbers >= 0, not both 0'
+                f'AlternatingDomainSampler: labeled_per_batch={labeled}, {given}, expected numbers '
+                '>= 0, not all 0'
             )
         counts = {
-            domain: {'labeled': labeled + most - own, 'unlabeled': own}
-            for domain, own in of_domain.items()
+            domain: {'labeled': labeled + most - sum(own.values()), **own}
+            for domain, own in counts.items()
         }
         return {d: {kind: n for kind, n in c.items() if n} for d, c in counts.items()}
 
@@ -104,9 +116,9 @@ class AlternatingDomainSampler(Sampler[Draw]):
             for kind, count in self.per_batch[domain].items():
                 if self.dataset.has_source(domain, kind):
                     continue
-                fix = 'or set unlabeled_per_batch=0'
+                fix = f'or set {kind}_per_batch=0'
                 if len(self.dataset.domains) > 1:
-                    fix = f'or set unlabeled_per_batch=dict({domain}=0, ...)'
+                    fix = f'or set {kind}_per_batch=dict({domain}=0, ...)'
                 if kind == 'labeled':
                     fix = (
                         'for without labels nothing trains its main head, from which its auxiliary '

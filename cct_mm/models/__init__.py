@@ -3,19 +3,22 @@
 from . import efficientnet_lite
 from .adversarial import DomainDiscriminator
 from .cct import AuxiliaryBank
+from .classification_head import ClassificationHead
 from .domain import Domain
 from .losses import AnnealedCrossEntropy, ConsistencyLoss, PairwiseLoss
 from .psp_neck import PSPNeck
-from .segmentors import CCT, MultiDomainSegmentor
+from .segmentors import CCT, ImageClassifier, MultiDomainSegmentor
 from .subpixel_head import SubPixelHead
 
 __all__ = [
     'CCT',
     'AnnealedCrossEntropy',
     'AuxiliaryBank',
+    'ClassificationHead',
     'ConsistencyLoss',
     'Domain',
     'DomainDiscriminator',
+    'ImageClassifier',
     'MultiDomainSegmentor',
     'PSPNeck',
     'PairwiseLoss',

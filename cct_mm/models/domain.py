@@ -63,6 +63,11 @@ class Domain(BaseModule):
         """Number of classes C."""
         return len(self.classes)
 
+    @property
+    def image_level_classes(self) -> slice:
+        """The classes that image-level labels tell apart: all but ``background``, where it is 0."""
+        return slice(1 if self.classes[0] == 'background' else 0, None)
+
     def _foreground_names(self, foreground: Sequence[str] | None) -> tuple[str, ...]:
         if foreground is None:
             return self.classes[1:] if self.classes[0] == 'background' else ()

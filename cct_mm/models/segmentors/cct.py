@@ -1,4 +1,4 @@
-"""Cross-Consistency Training (paper, Section 3.2, Algorithm 1): the use of unlabeled images."""
+"""Cross-Consistency Training (paper, Sections 3.2 and 3.3, Algorithm 1): unlabeled images."""
 
 from collections import defaultdict
 
@@ -34,6 +34,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         loss_consistency: Config of the distance d of Eq. 2.
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
+        weak_weight: :class:`RampUp` of w_w in Eq. 5, for images with pseudo-labels (sources
+            ``weak``); the paper ends at lambda_w = 0.4.
         loss_pairwise: Config of Eq. 10, or None.
         path: ``'fused'`` computes all auxiliary decoders at once, ``'reference'`` one after another
             as the paper tells it; the results are the same to rounding, and so are checkpoints.
@@ -50,6 +52,7 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         auxiliary: dict,
         loss_consistency: dict = {'type': 'ConsistencyLoss'},  # noqa: B006
         unsupervised_weight: dict = {'final': 30.0},  # noqa: B006
+        weak_weight: dict = {'final': 0.4},  # noqa: B006
         loss_pairwise: dict | None = None,
         path: str = 'fused',
         **kwargs,
@@ -63,6 +66,7 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         self.loss_consistency = MODELS.build(loss_consistency)
         self.loss_pairwise = MODELS.build(loss_pairwise) if loss_pairwise else None
         self.unsupervised_weight = RampUp(**unsupervised_weight)
+        self.weak_weight = RampUp(**weak_weight)
         if path not in PATHS:
             raise ValueError(f'CCT: path is {path!r}, expected one of {", ".join(PATHS)}')
         self.unsupervised_loss = PATHS[path]
@@ -80,7 +84,11 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
                 )
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
-        """w_u L_u (Eqs. 2, 3): hold the auxiliary decoders to the main head's prediction."""
+        """w_u L_u (Eqs. 2, 3): hold the auxiliary decoders to the main head's prediction.
+
+        Weakly labeled images are unlabeled ones with pseudo-labels y_p, from which the auxiliary
+        decoders learn too: + w_w L_w (Eqs. 5, 6). The main head never sees y_p.
+        """
         # z = h(x^u)
         z = unlabeled.features[domain.z_index]
         self._check_stride(domain.auxiliary, z, unlabeled)
@@ -92,23 +100,28 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
             foreground=domain.foreground,
             key=(self.progress.seed, domain.name, self.progress.iteration),
             samples=[sample.metainfo['draw'] for sample in unlabeled.samples],
+            pseudo_labels=unlabeled.pseudo_labels(),
         )
 
         # w_u L_u = w_u 1/K sum_k d(y^u, g_a^k(p_k(z))), in float32 whatever the encoder's precision
         terms = UnsupervisedTerms(
-            self.loss_consistency, self.unsupervised_weight(self.progress), self.loss_pairwise
+            self.loss_consistency,
+            self.unsupervised_weight(self.progress),
+            self.loss_pairwise,
+            self.weak_weight(self.progress),
         )
         with torch.autocast(z.device.type, enabled=False):
             loss = self.unsupervised_loss(domain.auxiliary, z.float(), target, terms)
         return {'loss_unsupervised': loss.total} | self._monitored(domain.auxiliary, loss)
 
     def _monitored(self, bank: AuxiliaryBank, loss: UnsupervisedLoss) -> dict[str, Tensor]:
-        """Mean distance of each kind of perturbation, for the log; not trained on."""
+        """Mean distance of each kind of perturbation and the like, for the log; not trained on."""
         by_name = defaultdict(list)
         for name, distance in zip(bank.names, loss.distances, strict=True):
             by_name[name].append(distance)
         values = {f'distance {name}': torch.stack(d).mean() for name, d in by_name.items()}
-        return values if loss.pairwise is None else values | {'pairwise': loss.pairwise}
+        further = {'pairwise': loss.pairwise, 'weak': loss.weak}
+        return values | {name: value for name, value in further.items() if value is not None}
 
     def _check_stride(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
         expected = tuple(side * bank.stride for side in z.shape[2:])

@@ -13,13 +13,15 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
+from cct_mm.datasets.multi_domain import SUPERVISIONS
 from cct_mm.models.domain import Domain
+from cct_mm.models.losses.weak import IGNORE_INDEX
 from cct_mm.models.norm import NORMS, activate, freeze_statistics, use_domain_norms
 
 
 @dataclass
 class Batch:
-    """The images of one iteration that share a kind of supervision.
+    """Images of one iteration that a loss treats alike.
 
     Args:
         images: [B, 3, H, W], normalised and padded.
@@ -48,6 +50,26 @@ class Batch:
             mask[:, height:] = False
             mask[:, :, width:] = False
         return valid
+
+    def pseudo_labels(self) -> Tensor | None:
+        """Return y_p of weakly labeled images, 255 where there is none: [B, H, W], int64.
+
+        None where no image is weakly labeled.
+        """
+        if not any(sample.metainfo['supervision'] == 'weak' for sample in self.samples):
+            return None
+        labels = self.images.new_full((len(self), *self.size), IGNORE_INDEX, dtype=torch.int64)
+        for own, sample in zip(labels, self.samples, strict=True):
+            if sample.metainfo['supervision'] == 'weak':
+                if 'gt_sem_seg' not in sample:
+                    raise ValueError(
+                        f'{sample.metainfo["domain"]}, weak source: '
+                        f'{sample.metainfo.get("img_path")} comes without pseudo-labels, expected '
+                        'a label map; make them with tools/gen_pseudo_labels.py, and load them in '
+                        'its pipeline with LoadCheckedAnnotations'
+                    )
+                own.copy_(sample.gt_sem_seg.data.squeeze(0))
+        return labels
 
 
 @MODELS.register_module()
@@ -171,10 +193,11 @@ class MultiDomainSegmentor(EncoderDecoder):
             data_samples: Tagged with ``domain`` and ``supervision``.
         """
         domain = self.domain_of(data_samples)
-        check_sizes(data_samples)
+        if getattr(self.data_preprocessor, 'size', None) is None:
+            check_sizes(data_samples)
         check_supervision(data_samples)
         labeled = select(inputs, data_samples, 'labeled')
-        unlabeled = select(inputs, data_samples, 'unlabeled')
+        unlabeled = select(inputs, data_samples, 'unlabeled', 'weak')
         self._set_active(domain)
         self.encode(labeled, unlabeled)
         losses = {}
@@ -212,11 +235,15 @@ class MultiDomainSegmentor(EncoderDecoder):
         return domain.loss(labeled.features, labeled.samples, labeled.size)
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
-        """Return what a method learns from unlabeled images; supervised training learns nothing."""
+        """Return what a method learns from unlabeled and weakly labeled images.
+
+        Supervised training learns nothing.
+        """
         raise ValueError(
-            f'{type(self).__name__} got {len(unlabeled)} unlabeled images of domain {domain.name}, '
-            'expected none: it has no unsupervised loss. Set unlabeled_per_batch=0 in the sampler '
-            '(and batch_size to labeled_per_batch), or use a method such as CCT'
+            f'{type(self).__name__} got {len(unlabeled)} unlabeled or weakly labeled images of '
+            f'domain {domain.name}, expected none: it has no unsupervised loss. Set '
+            'unlabeled_per_batch=0 and weak_per_batch=0 in the sampler (and batch_size to '
+            'labeled_per_batch), or use a method such as CCT'
         )
 
     def loss_adversarial(self, domain: Domain, *batches: Batch) -> dict[str, Tensor]:
@@ -287,9 +314,9 @@ class MultiDomainSegmentor(EncoderDecoder):
         return domain.logits(self.extract_feat(inputs), tuple(inputs.shape[2:]))
 
 
-def select(inputs: Tensor, data_samples: list[SegDataSample], supervision: str) -> Batch:
-    """Return the images with one kind of supervision."""
-    chosen = [i for i, s in enumerate(data_samples) if s.metainfo['supervision'] == supervision]
+def select(inputs: Tensor, data_samples: list[SegDataSample], *supervisions: str) -> Batch:
+    """Return the images with these kinds of supervision."""
+    chosen = [i for i, s in enumerate(data_samples) if s.metainfo['supervision'] in supervisions]
     return Batch(inputs[chosen], [data_samples[i] for i in chosen])
 
 
@@ -300,17 +327,18 @@ def check_supervision(data_samples: Sequence[SegDataSample]) -> None:
         ValueError: If one does not, or says something else.
     """
     found = {sample.metainfo.get('supervision') for sample in data_samples}
-    if unknown := found - {'labeled', 'unlabeled'}:
+    if unknown := found - set(SUPERVISIONS):
         raise ValueError(
-            f'a sample has supervision {unknown.pop()!r} in its metainfo, expected "labeled" or '
-            '"unlabeled"; train on a MultiDomainDataset, which tags its samples'
+            f'a sample has supervision {unknown.pop()!r} in its metainfo, expected one of '
+            f'{", ".join(SUPERVISIONS)}; train on a MultiDomainDataset, which tags its samples'
         )
 
 
 def check_sizes(data_samples: Sequence[SegDataSample]) -> None:
     """Check that all images of a batch have one size.
 
-    mmseg would pad the smaller ones; it is more often a forgotten Resize or crop.
+    mmseg would pad the smaller ones; it is more often a forgotten Resize or crop. Where the
+    preprocessor has a ``size`` to pad to, padding is meant, and this is not called.
 
     Raises:
         ValueError: If they differ.

@@ -1,0 +1,96 @@
+"""Classification by image-level labels (paper, Section 3.3), which pretrains the encoder."""
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+from torch.nn import functional as F
+
+from cct_mm.models.classification_head import ClassificationHead, image_level_targets
+from cct_mm.models.domain import Domain
+
+from .multi_domain import Batch, MultiDomainSegmentor
+
+
+@MODELS.register_module()
+class ImageClassifier(MultiDomainSegmentor):
+    """The encoder h of a segmentor with a classification branch g_c for each domain.
+
+    It is trained on images with image-level labels by binary cross-entropy over the classes
+    without background. Its checkpoint initialises a segmentor with the same encoder
+    (``load_from``), and its class activation maps become pseudo-labels
+    (``tools/gen_pseudo_labels.py``).
+
+    Args:
+        **kwargs: As for :class:`MultiDomainSegmentor`, with a ``ClassificationHead`` as head.
+
+    Raises:
+        TypeError: For another kind of head.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        for domain in self.domains.values():
+            if not isinstance(domain.decode_head, ClassificationHead):
+                raise TypeError(
+                    f'ImageClassifier: the head of domain {domain.name} is a '
+                    f'{type(domain.decode_head).__name__}, expected a ClassificationHead: '
+                    "decode_head=dict(_delete_=True, type='ClassificationHead', in_channels=...)"
+                )
+
+    def loss_labeled(self, domain: Domain, labeled: Batch) -> dict[str, Tensor]:
+        """Learn from images of a labeled source by the image-level labels of their masks."""
+        return self.loss_image_level(domain, labeled)
+
+    def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
+        """Learn from images of a weak source."""
+        return self.loss_image_level(domain, unlabeled)
+
+    def loss_image_level(self, domain: Domain, batch: Batch) -> dict[str, Tensor]:
+        """Binary cross-entropy of g_c(h(x)), the mean over images and classes but background."""
+        scores = self.scores(domain, batch)
+        targets = image_level_targets(batch.samples, domain.num_classes, scores.device)
+        classes = domain.image_level_classes
+        loss = F.binary_cross_entropy_with_logits(scores[:, classes], targets[:, classes])
+        return {'loss_image_level': loss}
+
+    def scores(self, domain: Domain, batch: Batch) -> Tensor:
+        """Return g_c(h(x)) before the sigmoid, [B, C]."""
+        head = domain.decode_head
+        return head.pool(head(batch.features), batch.valid()).float()
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Classify images, each by the branch of its domain.
+
+        Returns:
+            The samples with ``image_scores``, the probability of each class, [C].
+        """
+        for image, sample in zip(inputs, data_samples, strict=True):
+            domain = self.domain_named(sample.metainfo.get('domain'))
+            self._set_active(domain)
+            batch = Batch(image[None], [sample])
+            self.encode(batch)
+            sample.image_scores = self.scores(domain, batch)[0].sigmoid()
+        return data_samples
+
+    @torch.no_grad()
+    def class_activation_maps(self, domain: str | None, images: Tensor) -> Tensor:
+        """Return the class activation maps of preprocessed images.
+
+        Args:
+            domain: Its name; None means the only one.
+            images: As the data preprocessor gives them.
+
+        Shape:
+            - images: [B, 3, H, W]
+            - output: [B, C, h, w], >= 0, at the encoder's stride
+        """
+        found: Domain = self.domain_named(domain)
+        self._set_active(found)
+        features: Sequence[Tensor] = self.extract_feat(images)
+        return found.decode_head.class_activation_maps(features).float()

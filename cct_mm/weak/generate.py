@@ -1,0 +1,288 @@
+"""Pseudo-labels for a whole dataset: reading, network, and CRF and writing beside each other."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+import cv2
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from torch.utils.data import DataLoader, Dataset
+
+from cct_mm.datasets.image_labels import LoadImageLabels
+
+from .crf import IGNORE_INDEX
+from .pseudo_labels import Recipe
+from .writer import Folder, LabelFiles
+
+QUEUED_PER_WORKER = 4
+"""Images that wait for each worker; more would only take memory."""
+
+
+@dataclass
+class Image:
+    """One image as it is read.
+
+    Args:
+        path: Its file.
+        name: Of its label file, without suffix.
+        pixels: BGR, [H, W, 3], uint8; None where it could not be read.
+        present: Indices of the classes that it shows, without background; None where unknown.
+        problem: Why it could not be read, or None.
+        seconds: Time that reading took.
+    """
+
+    path: str
+    name: str
+    pixels: np.ndarray | None = None
+    present: tuple[int, ...] | None = None
+    problem: str | None = None
+    seconds: float = 0.0
+
+
+class Images(Dataset):
+    """The images of a training source as they are, without its augmentation.
+
+    Of its pipeline only the loading is used. A file that cannot be read does not end the run: its
+    problem is told.
+
+    Args:
+        dataset: The source's dataset.
+        indices: Which of its images.
+        files: What its label files are called.
+    """
+
+    def __init__(self, dataset: BaseSegDataset, indices: Sequence[int], files: LabelFiles) -> None:
+        self.dataset, self.indices, self.files = dataset, list(indices), files
+        transforms = dataset.pipeline.transforms
+        labels = [t for t in transforms if isinstance(t, LoadImageLabels)]
+        # Without a file, image-level labels are counted in masks.
+        needed = (LoadImageFromFile, LoadImageLabels)
+        needed += (LoadAnnotations,) if any(t.labels is None for t in labels) else ()
+        self.transforms = [t for t in transforms if isinstance(t, needed)]
+        self.has_image_labels = bool(labels)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.indices)
+
+    def __getitem__(self, item: int) -> Image:
+        """Read an image."""
+        start = time.perf_counter()
+        results = self.dataset.get_data_info(self.indices[item])
+        image = Image(results['img_path'], self.files.name(results['img_path']))
+        try:
+            for transform in self.transforms:
+                results = transform(results)
+            image.pixels, image.present = results['img'], results.get('image_labels')
+        except (ValueError, OSError, KeyError) as error:
+            image.problem = str(error.args[0] if isinstance(error, KeyError) else error)
+        image.seconds = time.perf_counter() - start
+        return image
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Args:
+        written: Images whose pseudo-labels were written.
+        there: Images whose pseudo-labels were there before.
+        problems: For each image that was skipped, why.
+        pixels: How many pixels have each label, 255 included.
+        seconds: Time by what it was spent on; the parts run beside each other.
+        elapsed: Seconds from start to end.
+    """
+
+    written: int = 0
+    there: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    pixels: Counter = field(default_factory=Counter)
+    seconds: Counter = field(default_factory=Counter)
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """What happens to the network's output, in a process beside it: labels, CRF, file.
+
+    Args:
+        recipe: How maps become labels.
+        files: What the label files look like.
+        folder: Where they go.
+        has_background: Whether label 0 is background.
+    """
+
+    recipe: Recipe
+    files: LabelFiles
+    folder: Folder
+    has_background: bool
+
+    def labels(self, image: Image, output: np.ndarray) -> np.ndarray:
+        """Return the pseudo-labels of an image.
+
+        Shape:
+            - output: a classifier's activation maps, [P, H, W], or a segmentor's labels, [H, W]
+            - return: [H, W], uint8, 255 where there is none
+        """
+        rgb = image.pixels[..., ::-1]
+        if output.ndim == 2:
+            return self.recipe.refined(rgb, output)
+        return self.recipe.labels(rgb, output, image.present, self.has_background)
+
+    def __call__(self, image: Image, output: np.ndarray) -> tuple[Counter, Counter]:
+        """Write the pseudo-labels of an image; return its pixels by label, and the seconds."""
+        start = time.perf_counter()
+        labels = self.labels(image, output)
+        decided = time.perf_counter()
+        self.folder.write(image.name, self.files.encode(labels))
+        written = time.perf_counter()
+        values, counts = np.unique(labels, return_counts=True)
+        pixels = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        return pixels, Counter({'CRF': decided - start, 'disk': written - decided})
+
+
+class UnreadableImage(ValueError):
+    """An image or its image-level labels cannot be read, and no one said to skip it."""
+
+
+def generate(
+    images: Images,
+    network: Callable[[Image], np.ndarray],
+    finish: Finisher,
+    pool: ProcessPoolExecutor,
+    workers: int,
+    skip_problems: bool,
+    progress: Callable[[Summary], None] = lambda summary: None,
+) -> Summary:
+    """Write the pseudo-labels of all images that have none yet.
+
+    The network runs in this process, one image after another; reading and, by ``pool``, labels,
+    CRF and writing run beside it. A file depends on its image alone, so a run that was killed and
+    called again leaves the same files as one that was not.
+
+    Args:
+        images: Which images.
+        network: Gives what ``finish`` takes.
+        finish: Makes and writes the labels.
+        pool: From :func:`processes`.
+        workers: How many processes it has.
+        skip_problems: Skip an image that cannot be read, and count it, or end the run.
+        progress: Called whenever an image is done.
+
+    Raises:
+        UnreadableImage: At the first image that cannot be read, unless they are skipped.
+        OSError: If a file cannot be written.
+    """
+    start = time.perf_counter()
+    summary = Summary()
+    missing = []
+    for index in images.indices:
+        name = images.files.name(images.dataset.get_data_info(index)['img_path'])
+        if finish.folder.file(name).is_file():
+            summary.there += 1
+        else:
+            missing.append(index)
+    progress(summary)
+    todo = Images(images.dataset, missing, images.files)
+    pending: set[Future] = set()
+
+    def collect(futures: set[Future]) -> None:
+        for future in futures:
+            try:
+                pixels, seconds = future.result()
+            except BrokenProcessPool:
+                raise RuntimeError(
+                    'a process that makes pseudo-labels has died, perhaps for want of memory; what '
+                    'is written is whole: run the same command with fewer --workers to go on'
+                ) from None
+            summary.pixels.update(pixels)
+            summary.seconds.update(seconds)
+            summary.written += 1
+            progress(summary)
+
+    loader = DataLoader(
+        todo, batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context='fork',
+        collate_fn=_as_it_is, worker_init_fn=_leave_interrupts,
+    )  # fmt: skip
+    for image in loader if missing else ():
+        summary.seconds['disk'] += image.seconds
+        if image.problem:
+            if not skip_problems:
+                raise UnreadableImage(
+                    f'{image.problem}\n(--on-error skip leaves such images out and counts them)'
+                )
+            summary.problems[image.path] = image.problem
+            progress(summary)
+            continue
+        started = time.perf_counter()
+        output = network(image)
+        summary.seconds['network'] += time.perf_counter() - started
+        pending.add(pool.submit(finish, image, output))
+        done, pending = wait(
+            pending,
+            timeout=None if len(pending) >= QUEUED_PER_WORKER * workers else 0,
+            return_when=FIRST_COMPLETED,
+        )
+        collect(done)
+    collect(pending)
+    summary.elapsed = time.perf_counter() - start
+    return summary
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _as_it_is(image: Image) -> Image:
+    return image
+
+
+@contextmanager
+def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Start processes for labels, CRF and writing; before the network, whose memory they share not.
+
+    They end with this process, however it ends.
+
+    Args:
+        workers: How many, >= 1.
+    """
+    pool = ProcessPoolExecutor(
+        workers, get_context('fork'), initializer=_follow, initargs=(os.getpid(),)
+    )
+    # A process is only started when there is work for it.
+    wait([pool.submit(time.sleep, 0.05) for _ in range(workers)])
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _follow(parent: int) -> None:
+    """End this process when its parent is gone, killed processes included."""
+    _leave_interrupts(0)
+    cv2.setNumThreads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def coverage(pixels: Counter) -> float:
+    """Return the share of pixels that have a label, in [0, 1]."""
+    total = sum(pixels.values())
+    return 1 - pixels.get(IGNORE_INDEX, 0) / total if total else 0.0

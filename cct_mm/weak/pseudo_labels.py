@@ -1,0 +1,144 @@
+"""Pseudo-labels y_p from class activation maps or probabilities (paper, Section 3.3)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .crf import CRF, IGNORE_INDEX
+
+
+def threshold(
+    maps: np.ndarray,
+    present: Sequence[int],
+    background: float | None,
+    foreground: float,
+) -> np.ndarray:
+    """Return the label of each pixel by two thresholds: y_p before the CRF.
+
+    The class of the largest value where this is above ``foreground``; background (0) where it is
+    below ``background``; 255, no label, between them.
+
+    Args:
+        maps: Class activation maps of the classes that the image shows, each in [0, 1].
+        present: Their labels.
+        background: theta_bg; None for a domain without a background class, in which all classes
+            compete and what is not above ``foreground`` has no label.
+        foreground: theta_fg.
+
+    Shape:
+        - maps: [P, H, W]
+        - output: [H, W], uint8
+    """
+    if not len(present):
+        return np.full(maps.shape[1:], IGNORE_INDEX if background is None else 0, np.uint8)
+    largest = maps.max(axis=0)
+    labels = np.asarray(present, np.uint8)[maps.argmax(axis=0)]
+    labels = np.where(largest > foreground, labels, np.uint8(IGNORE_INDEX))
+    if background is not None:
+        labels[largest < background] = 0
+    return labels
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How maps become pseudo-labels.
+
+    Args:
+        background: theta_bg, in [0, 1], below which a pixel is background.
+        foreground: theta_fg, in [0, 1], above which it takes the class of the largest value.
+        per_threshold: False (the paper): labels by both thresholds, then one CRF; a pixel without
+            a label stays without. True (the released code): a CRF for each threshold, as if there
+            were no other; what is foreground at theta_fg takes its class, what is background at
+            theta_bg is background, the rest has no label.
+        crf: The CRF, or None to do without.
+
+    Raises:
+        ValueError: For thresholds that are not 0 <= background <= foreground <= 1.
+    """
+
+    background: float = 0.05
+    foreground: float = 0.30
+    per_threshold: bool = False
+    crf: CRF | None = field(default_factory=CRF)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.background <= self.foreground <= 1:
+            raise ValueError(
+                f'thresholds are theta_bg={self.background} and theta_fg={self.foreground}, '
+                'expected 0 <= theta_bg <= theta_fg <= 1: activation maps have a maximum of 1'
+            )
+
+    def labels(
+        self, image: np.ndarray, maps: np.ndarray, present: Sequence[int], has_background: bool
+    ) -> np.ndarray:
+        """Return y_p.
+
+        Args:
+            image: Pixels 0-255.
+            maps: As for :func:`threshold`.
+            present: Labels of the maps.
+            has_background: Whether label 0 is background, in every image.
+
+        Shape:
+            - image: [H, W, 3], uint8
+            - maps: [P, H, W]
+            - output: [H, W], uint8, 255 where there is no label
+        """
+        if self.per_threshold and has_background and len(present):
+            return self._per_threshold(image, maps, present)
+        background = self.background if has_background else None
+        return self.refined(image, threshold(maps, present, background, self.foreground))
+
+    def refined(self, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Let the CRF move the borders of labels; a pixel without a label stays without.
+
+        Shape:
+            - image: [H, W, 3], uint8
+            - labels and output: [H, W], uint8
+        """
+        if self.crf is None:
+            return labels
+        return np.where(labels == IGNORE_INDEX, labels, self.crf.refine(image, labels))
+
+    def _per_threshold(
+        self, image: np.ndarray, maps: np.ndarray, present: Sequence[int]
+    ) -> np.ndarray:
+        foreground = np.asarray(present, np.uint8)[maps.argmax(axis=0)]
+        sure, possible = (
+            self.refined(image, np.where(maps.max(axis=0) > theta, foreground, np.uint8(0)))
+            for theta in (self.foreground, self.background)
+        )
+        labels = np.where(sure > 0, sure, np.uint8(IGNORE_INDEX))
+        labels[(sure == 0) & (possible == 0)] = 0
+        return labels
+
+    def describe(self) -> dict:
+        """Return all settings, ready for JSON."""
+        return asdict(self)
+
+
+PRESETS = {'paper': Recipe(), 'released': Recipe(per_threshold=True)}
+"""Recipes by name."""
+
+
+def confident(probability: Tensor, confidence: float, present: Sequence[int] | None) -> Tensor:
+    """Return the likeliest label where it is likely enough: y_p of a segmentor.
+
+    Args:
+        probability: The segmentor's prediction.
+        confidence: Smallest probability of a label, in [0, 1].
+        present: Classes that the image shows, background included, where that is known; no pixel
+            takes another.
+
+    Shape:
+        - probability: [C, H, W]
+        - output: [H, W], uint8, 255 where no label is likely enough
+    """
+    largest, labels = probability.max(dim=0)
+    sure = largest >= confidence
+    if present is not None:
+        sure &= torch.isin(labels, torch.tensor(list(present), device=labels.device))
+    return labels.where(sure, IGNORE_INDEX).to(torch.uint8)

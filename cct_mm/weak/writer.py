@@ -1,0 +1,151 @@
+"""Pseudo-labels on disk: as the dataset's own masks are, each whole or not there at all."""
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cct_mm.datasets.file_lists import write_atomically
+
+from .crf import IGNORE_INDEX
+
+
+class LabelFiles:
+    """What a dataset's label files look like: their values and their palette.
+
+    A label file holds the values of the dataset's own masks, not the indices of the classes in
+    use: read by the same dataset (``label_map``, ``reduce_zero_label``) it gives these.
+
+    Args:
+        dataset: An mmseg dataset.
+
+    Raises:
+        ValueError: If no value of a file stands for a class.
+    """
+
+    def __init__(self, dataset) -> None:
+        self.folder = dataset.data_prefix.get('img_path') or dataset.data_root or ''
+        self.image_suffixes = dataset.img_suffix
+        self.suffix = dataset.seg_map_suffix.removesuffix('.png')
+        classes = list(dataset.metainfo['classes'])
+        values = np.arange(IGNORE_INDEX + 1)
+        if dataset.reduce_zero_label:
+            values = values - 1
+            values[[0, IGNORE_INDEX]] = IGNORE_INDEX
+        reduced = values.copy()
+        for old, new in (dataset.label_map or {}).items():
+            values[reduced == old] = new
+        self.table = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
+        for index, name in enumerate(classes):
+            found = np.flatnonzero(values == index)
+            if not len(found):
+                raise ValueError(
+                    f'no value of a label file stands for class {index} ({name}), expected one; '
+                    'look at the label_map and reduce_zero_label of the dataset'
+                )
+            self.table[index] = found[0]
+        self.palette = np.zeros((256, 3), np.uint8)
+        self.palette[IGNORE_INDEX] = 224
+        own = dataset.METAINFO.get('palette')
+        if own and dataset.METAINFO.get('classes') and not dataset.reduce_zero_label:
+            self.palette[: len(own)] = own
+        self.palette[self.table[: len(classes)]] = dataset.metainfo['palette'][: len(classes)]
+
+    def name(self, image: str) -> str:
+        """Return the path of an image's label below the folder of labels, without ``.png``.
+
+        It is where the dataset looks for it once ``data_prefix['seg_map_path']`` is that folder.
+        """
+        path = Path(os.path.relpath(image, self.folder or '.')).as_posix()
+        if isinstance(self.image_suffixes, str) and path.endswith(self.image_suffixes):
+            stem = path.removesuffix(self.image_suffixes)
+        else:
+            stem = os.path.splitext(path)[0]
+        return stem + self.suffix
+
+    def encode(self, labels: np.ndarray) -> bytes:
+        """Return an indexed PNG.
+
+        Args:
+            labels: Class indices, 255 where there is none, [H, W].
+        """
+        picture = Image.fromarray(self.table[labels])
+        picture.putpalette(self.palette.flatten().tolist())
+        buffer = io.BytesIO()
+        picture.save(buffer, format='PNG')
+        return buffer.getvalue()
+
+
+class Folder:
+    """The folder that pseudo-labels are written to.
+
+    Half-written files are kept in a subfolder of each process's own, which is emptied at its next
+    start, until they are whole.
+
+    Args:
+        path: The folder.
+        settings: What the files depend on, ready for JSON; kept beside them, so that files of two
+            recipes do not mix.
+        rank: Of this process among several.
+
+    Raises:
+        ValueError: If the folder holds files of other settings, or files of unknown origin.
+    """
+
+    SETTINGS = 'pseudo_labels.json'
+
+    def __init__(self, path: str | os.PathLike, settings: str, rank: int = 0) -> None:
+        self.path = Path(path)
+        self.unfinished = self.path / f'.unfinished-{rank}'
+        there = self.path / self.SETTINGS
+        if there.is_file():
+            if (found := there.read_text(encoding='utf-8')) != settings:
+                raise ValueError(
+                    f'{self.path} holds pseudo-labels of other settings:\n'
+                    f'{_difference(found, settings)}\nexpected the same, two recipes would '
+                    'mix; choose another --out, or remove the folder'
+                )
+        elif self.path.is_dir() and any(self.path.glob('**/*.png')):
+            raise ValueError(
+                f'{self.path} holds PNG files, but no {self.SETTINGS}, expected an empty or new '
+                'folder: nothing of yours is overwritten; choose another --out'
+            )
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+        self.unfinished.mkdir(parents=True)
+        write_atomically(there, settings)
+
+    def file(self, name: str) -> Path:
+        """Return the path of the pseudo-label of an image, given without suffix."""
+        return self.path / f'{name}.png'
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all.
+
+        Raises:
+            OSError: If it cannot be written, such as on a full disk; the message says what to do.
+        """
+        target = self.file(name)
+        unfinished = self.unfinished / f'{os.getpid()}.png'
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_bytes(content)
+            os.replace(unfinished, target)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise OSError(
+                error.errno,
+                f'{target} could not be written ({error.strerror}); what is there is whole: make '
+                'room, and run the same command again to go on',
+            ) from None
+
+    def close(self) -> None:
+        """Remove what was kept for half-written files."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+
+
+def _difference(found: str, wanted: str) -> str:
+    lines = zip(found.splitlines(), wanted.splitlines(), strict=False)
+    return '\n'.join(f'  there {a.strip()}  now {b.strip()}' for a, b in lines if a != b)
