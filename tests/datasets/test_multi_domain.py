@@ -99,6 +99,22 @@ class TestTags:
             sample = dataset[Draw(i, 0, 0, 0)]['data_samples']
             assert ('gt_sem_seg' in sample) is expected
 
+    def test_weak_samples_bring_pseudo_labels_or_image_level_labels(self, root):
+        masks = source(root, 'night', 'labeled')
+        classes = masks['metainfo']['classes']
+        weak = source(root, 'night', 'labeled')
+        weak['pipeline'] = [
+            *LOAD,
+            dict(type='LoadCheckedAnnotations'),
+            dict(type='LoadImageLabels', classes=classes),
+            dict(type='PackSegInputs', meta_keys=('img_path', 'image_labels')),
+        ]
+        dataset = MultiDomainDataset({'night': {'labeled': masks, 'weak': weak}})
+        sample = dataset[Draw(1, 0, 0, 0)]['data_samples']
+        assert sample.metainfo['supervision'] == 'weak'
+        assert sample.metainfo['image_labels'] == (1,)
+        assert 'gt_sem_seg' in sample
+
     def test_of_validation_know_no_draw(self, root):
         sample = make_dataset(root)[0]['data_samples']
         assert sample.metainfo['domain'] == 'day'
@@ -293,7 +309,7 @@ class TestErrors:
     def test_unknown_kind_of_source(self, root):
         self.check(
             "MultiDomainDataset: domain day has a source 'weekly', expected one of labeled, "
-            'unlabeled',
+            'unlabeled, weak',
             {'day': {'weekly': source(root, 'day', 'labeled')}},
         )
 

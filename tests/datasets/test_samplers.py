@@ -68,6 +68,21 @@ class TestDraws:
         assert sampler.batch_size == 5
         assert [d.source for d in first(sampler, 10)] == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
 
+    def test_of_weak_sources_follow_and_fill_up_as_unlabeled_ones_do(self):
+        sizes = {
+            'day': {'labeled': 3, 'unlabeled': 7, 'weak': 5},
+            'night': {'labeled': 4, 'weak': 2},
+        }
+        sampler = make_sampler(
+            sizes, labeled=1, unlabeled=dict(day=2), weak_per_batch=dict(day=1, night=2)
+        )
+        assert sampler.batch_size == 4
+        assert [d.source for d in first(sampler, 8)] == [0, 1, 1, 2, 3, 3, 4, 4]
+
+    def test_may_be_weak_ones_alone(self):
+        sampler = make_sampler({'day': {'weak': 5}}, labeled=0, unlabeled=0, weak_per_batch=3)
+        assert sorted(d.index for d in first(sampler, 5)) == [0, 1, 2, 3, 4]
+
     def test_are_the_same_from_two_samplers_and_in_any_order_of_iterations(self):
         sampler, other = make_sampler(TWO), make_sampler(TWO)
         forwards = [sampler.iteration(t) for t in range(40)]
@@ -189,10 +204,20 @@ class TestErrors:
     def test_counts(self, labeled, unlabeled):
         self.check(
             f'AlternatingDomainSampler: labeled_per_batch={labeled}, unlabeled_per_batch='
-            f'{unlabeled}, expected numbers >= 0, not both 0',
+            f'{unlabeled}, weak_per_batch=0, expected numbers >= 0, not all 0',
             TWO,
             labeled,
             unlabeled,
+        )
+
+    def test_domain_without_a_weak_source(self):
+        self.check(
+            'AlternatingDomainSampler: weak_per_batch is 2, but domain day has no weak source; add '
+            'weak=dict(...) to train_dataloader.dataset.domains.day, or set '
+            'weak_per_batch=dict(day=0, ...)',
+            {'day': {'labeled': 3}, 'night': {'labeled': 3, 'weak': 2}},
+            unlabeled=0,
+            weak_per_batch=2,
         )
 
     def test_unknown_domain(self):

@@ -141,8 +141,7 @@ class MultiDomainSegmentor(EncoderDecoder):
                 f'{type(self).__name__}: norm is {norm!r}, expected one of {", ".join(NORMS)}'
             )
         self.norm = norm
-        # The statistics of a single domain are its own already.
-        if norm == 'per-domain' and len(self.domains) > 1:
+        if norm == 'per-domain':
             for part in (self.backbone, self.neck):
                 if part is not None:
                     use_domain_norms(part, self.domains)
@@ -263,8 +262,8 @@ class MultiDomainSegmentor(EncoderDecoder):
         if len(names) > 1:
             raise ValueError(
                 f'a batch holds images of domains {sorted(map(str, names))}, expected one domain: '
-                "train_dataloader's batch_size must be labeled_per_batch + unlabeled_per_batch of "
-                'its AlternatingDomainSampler'
+                "train_dataloader's batch_size must be the sum of the counts _per_batch of its "
+                'AlternatingDomainSampler'
             )
         return self.domain_named(names.pop())
 

@@ -262,6 +262,73 @@ def assert_same(found, expected, tolerance):
         )
 
 
+def weaken(data, labels):
+    """Make the last images of a batch weakly labeled ones with these pseudo-labels."""
+    for sample, own in zip(data['data_samples'][-len(labels) :], labels, strict=True):
+        sample.set_metainfo(dict(supervision='weak'))
+        sample.gt_sem_seg = PixelData(data=own[None])
+    return data
+
+
+class TestPseudoLabels:
+    """L_w (Eqs. 5, 6) on weakly labeled images, beside L_u on the same."""
+
+    LABELS = torch.randint(0, 3, (2, 32, 48), generator=torch.Generator().manual_seed(7))
+
+    def test_add_their_weighted_loss_and_leave_the_consistency(
+        self, make_model, make_data, losses_of
+    ):
+        model = make_model()
+        unlabeled = losses_of(model, make_data())
+        weak = losses_of(model, weaken(make_data(), self.LABELS))
+        value = weak.pop('day.weak')
+        assert value > 0
+        difference = weak.pop('day.loss_unsupervised') - unlabeled.pop('day.loss_unsupervised')
+        weight = RampUp(final=0.4)(model.progress)
+        torch.testing.assert_close(difference.detach(), weight * value, rtol=1e-3, atol=0)
+        assert_same(weak, unlabeled, 1e-6)
+
+    def test_that_are_nowhere_given_change_nothing(self, make_model, make_data, losses_of):
+        nothing = torch.full((2, 32, 48), 255)
+        model = make_model()
+        weak = losses_of(model, weaken(make_data(), nothing))
+        assert weak.pop('day.weak') == 0
+        assert_same(weak, losses_of(model, make_data()), 1e-6)
+
+    def test_train_auxiliary_decoders_and_encoder_but_no_main_head(self, make_model, make_data):
+        model = make_model(unsupervised_weight=dict(final=0.0))
+        model.train()
+        data = weaken(make_data(labeled=0), self.LABELS)
+        losses = model.loss(**model.data_preprocessor(data, training=True))
+        losses['day.loss_unsupervised'].backward()
+        moved = {name for name, grad in gradients_of(model).items() if grad.any()}
+        assert any(is_encoder(name) for name in moved)
+        assert any(is_auxiliary(name, 'day') for name in moved)
+        assert not any(is_main_head(name) for name in moved)
+
+    def test_of_some_images_are_averaged_over_these_alone(self, make_model, make_data, losses_of):
+        model = make_model()
+        data = weaken(make_data(), self.LABELS[:1])
+        also = weaken(make_data(), torch.stack([torch.full((32, 48), 255), self.LABELS[0]]))
+        assert_same(losses_of(model, data), losses_of(model, also), 1e-6)
+
+    def test_that_were_not_loaded_are_asked_for(self, make_model, make_data, losses_of):
+        data = make_data()
+        data['data_samples'][-1].set_metainfo(dict(supervision='weak'))
+        with pytest.raises(ValueError, match=r'day, weak source: 3\.png comes without pseudo-lab'):
+            losses_of(make_model(), data)
+
+    def test_agree_on_both_paths(self, make_model, make_data, losses_of):
+        found = []
+        for path in ('fused', 'reference'):
+            model = make_model(path=path)
+            losses = losses_of(model, weaken(make_data(), self.LABELS))
+            losses['day.loss_unsupervised'].backward()
+            found.append(({n: v.detach() for n, v in losses.items()}, gradients_of(model)))
+        for values, expected in zip(*found, strict=True):
+            assert_same(values, expected, 1e-4)
+
+
 class TestPaths:
     @pytest.fixture
     def both(self, make_model, losses_of):

@@ -1,0 +1,135 @@
+"""Label files: read by the dataset they are of, whole or not there, never mixed."""
+
+import errno
+import io
+
+import numpy as np
+import PIL.Image
+import pytest
+from mmengine.registry import DefaultScope
+from mmseg.datasets import CityscapesDataset, PascalVOCDataset
+
+from cct_mm.datasets.file_lists import ListDataset
+from cct_mm.datasets.transforms import LoadCheckedAnnotations
+from cct_mm.weak import writer
+from cct_mm.weak.writer import Folder, LabelFiles
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def dataset_of(kind, **kwargs):
+    config = dict(data_root='root', data_prefix=dict(img_path='images'), lazy_init=True)
+    return kind(pipeline=[], **{**config, **kwargs})
+
+
+class Sun(ListDataset):
+    """As SUN RGB-D: 0 is void, classes start at 1."""
+
+    METAINFO = dict(classes=('bed', 'books'), palette=[[1, 1, 1], [2, 2, 2]])
+
+    def __init__(self, **kwargs):
+        super().__init__(reduce_zero_label=True, **kwargs)
+
+
+NINE = ('background', 'cat', 'dog')
+DATASETS = {
+    'classes of a list': (
+        ListDataset,
+        dict(metainfo=dict(classes=NINE, palette=[[0, 0, 0], [9, 0, 0], [0, 9, 0]])),
+    ),
+    'some of the classes': (
+        PascalVOCDataset,
+        dict(metainfo=dict(classes=NINE, palette=[[0, 0, 0], [64, 0, 0], [64, 0, 128]])),
+    ),
+    'zero is void': (Sun, {}),
+}
+
+
+class TestLabelFiles:
+    @pytest.mark.parametrize('name', list(DATASETS))
+    def test_are_read_as_what_was_written(self, name, tmp_path):
+        kind, kwargs = DATASETS[name]
+        dataset = dataset_of(kind, **_lists(kind, tmp_path), **kwargs)
+        count = len(dataset.metainfo['classes'])
+        labels = np.array([[*range(count), 255]], np.uint8)
+        file = tmp_path / 'x.png'
+        file.write_bytes(LabelFiles(dataset).encode(labels))
+        results = dict(
+            seg_map_path=str(file),
+            label_map=dataset.label_map,
+            reduce_zero_label=dataset.reduce_zero_label,
+            num_classes=count,
+        )
+        assert (LoadCheckedAnnotations().transform(results)['gt_seg_map'] == labels).all()
+
+    def test_hold_the_values_and_colours_of_the_datasets_own(self, tmp_path):
+        kind, kwargs = DATASETS['some of the classes']
+        files = LabelFiles(dataset_of(kind, **_lists(kind, tmp_path), **kwargs))
+        with PIL.Image.open(io.BytesIO(files.encode(np.array([[0, 1, 2, 255]], np.uint8)))) as png:
+            assert png.mode == 'P'
+            assert np.asarray(png).tolist() == [[0, 8, 12, 255]]
+            colours = np.asarray(png.convert('RGB'))[0, :3].tolist()
+        assert colours == [[0, 0, 0], [64, 0, 0], [64, 0, 128]]
+
+    def test_lie_where_the_dataset_looks_for_them(self, tmp_path):
+        cityscapes = dataset_of(CityscapesDataset, img_suffix='_leftImg8bit.jpg')
+        name = LabelFiles(cityscapes).name('root/images/aachen/aachen_1_leftImg8bit.jpg')
+        assert name + '.png' == 'aachen/aachen_1_gtFine_labelTrainIds.png'
+        kind, kwargs = DATASETS['classes of a list']
+        files = LabelFiles(dataset_of(kind, **kwargs))
+        assert files.name('root/images/video/7.JPG') == 'video/7'
+
+
+def _lists(kind, tmp_path):
+    if kind is not PascalVOCDataset:
+        return {}
+    (tmp_path / 'train.txt').write_text('')
+    prefix = dict(img_path=str(tmp_path))
+    return dict(data_root=None, data_prefix=prefix, ann_file=str(tmp_path / 'train.txt'))
+
+
+class TestFolder:
+    def test_writes_below_it(self, tmp_path):
+        folder = Folder(tmp_path / 'out', 'a\n')
+        folder.write('video/7', b'abc')
+        folder.close()
+        assert (tmp_path / 'out/video/7.png').read_bytes() == b'abc'
+        assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == [
+            'pseudo_labels.json',
+            'video',
+        ]
+
+    def test_refuses_files_of_other_settings(self, tmp_path):
+        Folder(tmp_path, '{"foreground": 0.3}\n')
+        with pytest.raises(ValueError, match=r'(?s)0\.3.*0\.4.*choose another --out'):
+            Folder(tmp_path, '{"foreground": 0.4}\n')
+        Folder(tmp_path, '{"foreground": 0.3}\n')
+
+    def test_refuses_a_folder_of_somebody_elses_masks(self, tmp_path):
+        (tmp_path / 'mask.png').write_bytes(b'precious')
+        with pytest.raises(ValueError, match='nothing of yours is overwritten'):
+            Folder(tmp_path, 'a')
+        assert [p.name for p in tmp_path.iterdir()] == ['mask.png']
+
+    def test_clears_what_a_killed_process_left_half_written(self, tmp_path):
+        folder = Folder(tmp_path, 'a')
+        (folder.unfinished / '17.png').write_bytes(b'half')
+        again = Folder(tmp_path, 'a')
+        assert not list(again.unfinished.iterdir())
+
+    def test_full_disk_leaves_no_file_and_is_told(self, tmp_path, monkeypatch):
+        folder = Folder(tmp_path, 'a')
+
+        def full(*args):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        monkeypatch.setattr(writer.os, 'replace', full)
+        with pytest.raises(OSError, match=r'x\.png could not be written \(No space left') as error:
+            folder.write('x', b'abc')
+        assert error.value.errno == errno.ENOSPC
+        assert not folder.file('x').exists()
+        assert not list(folder.unfinished.iterdir())
