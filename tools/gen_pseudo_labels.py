@@ -12,7 +12,6 @@ torchrun --nproc_per_node 4 tools/gen_pseudo_labels.py CONFIG CHECKPOINT --out D
 
 import argparse
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -221,15 +220,15 @@ def segmentor_network(
     return network
 
 
-def describe(args: argparse.Namespace, domain: str, classes: Sequence[str], recipe: Recipe) -> str:
-    """Return what the files depend on, as JSON."""
+def describe(args: argparse.Namespace, domain: str, classes: Sequence[str], recipe: Recipe) -> dict:
+    """Return what the files depend on, ready for JSON."""
     digest = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
     settings = {'domain': domain, 'classes': list(classes), 'checkpoint': f'sha256 {digest}'}
     if args.from_segmentor:
         settings |= {'confidence': args.confidence, 'crf': recipe.describe()['crf']}
     else:
         settings |= {'scales': args.scales, 'flip': not args.no_flip, **recipe.describe()}
-    return json.dumps(settings, indent=2) + '\n'
+    return settings
 
 
 def draw_preview(images: Images, folder: Folder, count: int) -> Path:
@@ -297,10 +296,8 @@ def main() -> int:
                 'LoadImageLabels in its pipeline: activation maps are made for the classes that '
                 'an image shows'
             )
-        folder = Folder(args.out, describe(args, domain, classes, recipe), rank)
     except (ImportError, ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
-    finish = Finisher(recipe, files, folder, classes[0] == 'background')
 
     console = Console()
     with processes(args.workers) as pool:
@@ -309,6 +306,11 @@ def main() -> int:
             network = segmentor_network(model, cfg, domain, args.confidence)
         else:
             network = activation_network(model, domain, args.scales, not args.no_flip)
+        try:
+            folder = Folder(args.out, describe(args, domain, classes, recipe), rank)
+        except (ValueError, OSError) as error:
+            raise SystemExit(str(error)) from None
+        finish = Finisher(recipe, files, folder, classes[0] == 'background')
         columns = (
             TextColumn('pseudo-labels'),
             BarColumn(),

@@ -1,6 +1,7 @@
 """Pseudo-labels on disk: as the dataset's own masks are, each whole or not there at all."""
 
 import io
+import json
 import os
 import shutil
 from pathlib import Path
@@ -97,12 +98,12 @@ class Folder:
 
     SETTINGS = 'pseudo_labels.json'
 
-    def __init__(self, path: str | os.PathLike, settings: str, rank: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike, settings: dict, rank: int = 0) -> None:
         self.path = Path(path)
         self.unfinished = self.path / f'.unfinished-{rank}'
         there = self.path / self.SETTINGS
         if there.is_file():
-            if (found := there.read_text(encoding='utf-8')) != settings:
+            if (found := json.loads(there.read_text(encoding='utf-8'))) != settings:
                 raise ValueError(
                     f'{self.path} holds pseudo-labels of other settings:\n'
                     f'{_difference(found, settings)}\nexpected the same, two recipes would '
@@ -115,7 +116,7 @@ class Folder:
             )
         shutil.rmtree(self.unfinished, ignore_errors=True)
         self.unfinished.mkdir(parents=True)
-        write_atomically(there, settings)
+        write_atomically(there, json.dumps(settings, indent=2) + '\n')
 
     def file(self, name: str) -> Path:
         """Return the path of the pseudo-label of an image, given without suffix."""
@@ -146,6 +147,6 @@ class Folder:
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
 
-def _difference(found: str, wanted: str) -> str:
-    lines = zip(found.splitlines(), wanted.splitlines(), strict=False)
-    return '\n'.join(f'  there {a.strip()}  now {b.strip()}' for a, b in lines if a != b)
+def _difference(found: dict, wanted: dict) -> str:
+    keys = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
+    return '\n'.join(f'  {key}: {found.get(key)}, now {wanted.get(key)}' for key in keys)

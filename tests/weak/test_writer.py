@@ -94,7 +94,7 @@ def _lists(kind, tmp_path):
 
 class TestFolder:
     def test_writes_below_it(self, tmp_path):
-        folder = Folder(tmp_path / 'out', 'a\n')
+        folder = Folder(tmp_path / 'out', {})
         folder.write('video/7', b'abc')
         folder.close()
         assert (tmp_path / 'out/video/7.png').read_bytes() == b'abc'
@@ -104,25 +104,25 @@ class TestFolder:
         ]
 
     def test_refuses_files_of_other_settings(self, tmp_path):
-        Folder(tmp_path, '{"foreground": 0.3}\n')
-        with pytest.raises(ValueError, match=r'(?s)0\.3.*0\.4.*choose another --out'):
-            Folder(tmp_path, '{"foreground": 0.4}\n')
-        Folder(tmp_path, '{"foreground": 0.3}\n')
+        Folder(tmp_path, dict(foreground=0.3))
+        with pytest.raises(ValueError, match=r'(?s)foreground: 0\.3, now 0\.4\n.*another --out'):
+            Folder(tmp_path, dict(foreground=0.4))
+        Folder(tmp_path, dict(foreground=0.3))
 
     def test_refuses_a_folder_of_somebody_elses_masks(self, tmp_path):
         (tmp_path / 'mask.png').write_bytes(b'precious')
         with pytest.raises(ValueError, match='nothing of yours is overwritten'):
-            Folder(tmp_path, 'a')
+            Folder(tmp_path, {})
         assert [p.name for p in tmp_path.iterdir()] == ['mask.png']
 
     def test_clears_what_a_killed_process_left_half_written(self, tmp_path):
-        folder = Folder(tmp_path, 'a')
+        folder = Folder(tmp_path, {})
         (folder.unfinished / '17.png').write_bytes(b'half')
-        again = Folder(tmp_path, 'a')
+        again = Folder(tmp_path, {})
         assert not list(again.unfinished.iterdir())
 
     def test_full_disk_leaves_no_file_and_is_told(self, tmp_path, monkeypatch):
-        folder = Folder(tmp_path, 'a')
+        folder = Folder(tmp_path, {})
 
         def full(*args):
             raise OSError(errno.ENOSPC, 'No space left on device')

@@ -1,0 +1,201 @@
+"""The tool as a user calls it: a classifier, a segmentor, and what it refuses."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS, MODELS
+
+import cct_mm  # noqa: F401  registers everything
+
+ROOT = Path(__file__).parents[2]
+TOOL = 'tools/gen_pseudo_labels.py'
+CLASSES = ('background', 'leaf', 'stem')
+
+CONFIG = """
+default_scope = 'mmseg'
+classes = ('background', 'leaf', 'stem')
+source = dict(
+    type='ListDataset',
+    data_root={root!r},
+    data_prefix=dict(img_path='images'),
+    labeled=False,
+    metainfo=dict(classes=classes, palette=[[0, 0, 0], [0, 200, 0], [200, 0, 0]]),
+    pipeline=[
+        dict(type='LoadCheckedImage'),
+        dict(type='LoadImageLabels', classes=classes, path={root!r} + '/labels.json'),
+        dict(type='Resize', scale=(64, 48), keep_ratio=False),
+        dict(type='PackSegInputs', meta_keys=('img_path', 'img_shape', 'image_labels')),
+    ],
+)
+model = dict(
+    type={model!r},
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[127.0] * 3, std=[64.0] * 3, size_divisor=16,
+        test_cfg=dict(size_divisor=16),
+    ),
+    backbone=dict(
+        type='ResNetV1c', depth=18, stem_channels=8, base_channels=4, strides=(1, 2, 1, 1),
+        dilations=(1, 1, 2, 4),
+    ),
+    decode_head=dict(type={head!r}, in_channels=32),
+    domains=dict(plants=dict(classes=classes)),
+)
+train_dataloader = dict(
+    dataset=dict(type='MultiDomainDataset', domains=dict(plants=dict(weak=source))),
+)
+val_dataloader = dict(
+    dataset=dict(type='MultiDomainDataset', domains=dict(plants=dict(labeled=source))),
+)
+"""
+KINDS = {
+    'classifier': dict(model='ImageClassifier', head='ClassificationHead'),
+    'segmentor': dict(model='MultiDomainSegmentor', head='SubPixelHead'),
+}
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    """Four images with image-level labels, and two networks with their checkpoints."""
+    root = tmp_path_factory.mktemp('plants')
+    rng = np.random.default_rng(0)
+    (root / 'images').mkdir()
+    for i in range(4):
+        image = rng.integers(0, 256, (40 + 4 * i, 56, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / f'images/{i}.jpg'), image)
+    labels = {'0': ['leaf'], '1': ['leaf', 'stem'], '2': [], '3': ['stem']}
+    (root / 'labels.json').write_text(json.dumps(labels))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        for kind, names in KINDS.items():
+            (root / f'{kind}.py').write_text(CONFIG.format(root=str(root), **names))
+            torch.manual_seed(0)
+            model = MODELS.build(Config.fromfile(root / f'{kind}.py').model)
+            torch.save({'state_dict': model.state_dict()}, root / f'{kind}.pth')
+    return root
+
+
+@pytest.fixture
+def tool(root, monkeypatch, capfd):
+    """Call the tool in this process; what it prints, or the message with which it ends."""
+
+    def call(kind, out, *options):
+        argv = [TOOL, f'{root}/{kind}.py', f'{root}/{kind}.pth', '--out', f'{root}/{out}', *options]
+        monkeypatch.setattr(sys, 'argv', argv)
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            try:
+                runpy.run_path(str(ROOT / TOOL), run_name='__main__')
+            except SystemExit as end:
+                if end.code:
+                    return str(end.code)
+        return capfd.readouterr().out
+
+    return call
+
+
+def labels_of(folder):
+    files = {path.stem: path for path in folder.glob('?.png')}
+    return {name: np.asarray(PIL.Image.open(path)) for name, path in sorted(files.items())}
+
+
+class TestClassifier:
+    def test_labels_every_image_by_its_classes_and_draws_a_preview(self, root, tool):
+        output = tool('classifier', 'cam', '--no-crf', '--scales', '0.5', '1', '--preview', '3')
+        assert '4 written, 0 there before, 0 skipped, of 4' in output
+        labels = labels_of(root / 'cam')
+        assert [map.shape for map in labels.values()] == [(40, 56), (44, 56), (48, 56), (52, 56)]
+        allowed = ({0, 1, 255}, {0, 1, 2, 255}, {0}, {0, 2, 255})
+        for map, values in zip(labels.values(), allowed, strict=True):
+            assert set(np.unique(map)) <= values
+        assert cv2.imread(str(root / 'cam/preview.png')) is not None
+
+        again = tool('classifier', 'cam', '--no-crf', '--scales', '0.5', '1')
+        assert '0 written, 4 there before' in again
+
+    def test_labels_are_what_a_weak_source_loads(self, root, tool):
+        tool('classifier', 'loaded', '--no-crf', '--scales', '1')
+        cfg = Config.fromfile(root / 'classifier.py')
+        source = cfg.source | dict(
+            labeled=True,
+            data_root=None,
+            data_prefix=dict(img_path=f'{root}/images', seg_map_path=f'{root}/loaded'),
+            pipeline=[dict(type='LoadCheckedImage'), dict(type='LoadCheckedAnnotations')],
+        )
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            dataset = DATASETS.build(source)
+        for i, map in enumerate(labels_of(root / 'loaded').values()):
+            assert (dataset[i]['gt_seg_map'] == map).all()
+
+    def test_other_settings_do_not_mix_into_a_folder(self, tool):
+        tool('classifier', 'kept', '--no-crf', '--scales', '1')
+        message = tool('classifier', 'kept', '--no-crf', '--scales', '1', '--theta-fg', '0.4')
+        assert 'pseudo-labels of other settings' in message
+        assert '0.3' in message
+        assert '0.4' in message
+
+
+class TestSegmentor:
+    def test_labels_what_it_is_sure_of(self, root, tool):
+        for out, confidence in (('all', '0'), ('none', '1')):
+            options = ('--from-segmentor', '--no-crf', '--confidence', confidence)
+            assert '4 written' in tool('segmentor', out, *options)
+        assert all((map == 255).all() for map in labels_of(root / 'none').values())
+        allowed = ({0, 1, 255}, {0, 1, 2}, {0, 255}, {0, 2, 255})
+        for map, values in zip(labels_of(root / 'all').values(), allowed, strict=True):
+            assert set(np.unique(map)) <= values
+
+
+class TestRefuses:
+    @pytest.mark.parametrize(
+        ('kind', 'options', 'sentence'),
+        [
+            ('segmentor', (), 'the config is a MultiDomainSegmentor: run this with --from-segm'),
+            ('classifier', ('--from-segmentor',), 'run this without --from-segmentor'),
+            ('classifier', ('--domain', 'rocks'), '--domain rocks: .* has no such domain'),
+            ('classifier', ('--theta-bg', '0.5'), 'expected 0 <= theta_bg <= theta_fg <= 1'),
+            ('classifier', ('--scales', '0'), r'--scales \[0.0\]: expected numbers > 0'),
+        ],
+        ids=['segmentor', 'classifier', 'domain', 'thresholds', 'scales'],
+    )
+    def test_what_does_not_fit(self, tool, kind, options, sentence):
+        with pytest.raises(AssertionError, match=sentence):
+            raise AssertionError(tool(kind, 'refused', '--no-crf', *options))
+
+    def test_checkpoint_of_another_network(self, root, tool):
+        (root / 'segmentor.pth').rename(root / 'kept.pth')
+        torch.save(torch.load(root / 'classifier.pth'), root / 'segmentor.pth')
+        try:
+            message = tool('segmentor', 'refused', '--no-crf', '--from-segmentor')
+        finally:
+            (root / 'kept.pth').rename(root / 'segmentor.pth')
+        assert 'is no checkpoint of this config' in message
+
+
+def test_two_processes_share_the_work_and_make_the_same_files(root, tool):
+    tool('classifier', 'one', '--no-crf', '--scales', '1')
+    command = [sys.executable, TOOL, f'{root}/classifier.py', f'{root}/classifier.pth']
+    command += ['--out', f'{root}/two', '--no-crf', '--scales', '1']
+    ranks = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, 'RANK': str(rank), 'WORLD_SIZE': '2', 'OMP_NUM_THREADS': '1'},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate()[0] for process in ranks]
+    assert all('2 written, 0 there before' in output for output in outputs)
+    one, two = labels_of(root / 'one'), labels_of(root / 'two')
+    assert one.keys() == two.keys()
+    assert all((one[name] == two[name]).all() for name in one)

@@ -1,0 +1,220 @@
+"""Pseudo-labels for a dataset: interrupted, killed, on bad images, always the same files."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+from mmengine.registry import DefaultScope
+
+from cct_mm.datasets.file_lists import ListDataset
+from cct_mm.weak.generate import Finisher, Images, UnreadableImage, generate, processes
+from cct_mm.weak.pseudo_labels import Recipe, threshold
+from cct_mm.weak.writer import Folder, LabelFiles
+
+CLASSES = ('background', 'leaf', 'stem')
+COUNT = 12
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+@pytest.fixture
+def root(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / 'images').mkdir()
+    lines = []
+    for i in range(COUNT):
+        cv2.imwrite(
+            str(tmp_path / f'images/{i:02}.jpg'), rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        )
+        lines.append(f'{i:02}.jpg,{";".join(CLASSES[1 : 1 + i % 3])}\n')
+    (tmp_path / 'labels.csv').write_text('image,labels\n' + ''.join(lines))
+    return tmp_path
+
+
+def make_dataset(root):
+    return ListDataset(
+        data_root=str(root),
+        data_prefix=dict(img_path='images'),
+        labeled=False,
+        metainfo=dict(classes=CLASSES, palette=[[0, 0, 0], [0, 9, 0], [9, 0, 0]]),
+        serialize_data=False,
+        pipeline=[
+            dict(type='LoadCheckedImage'),
+            dict(type='LoadImageLabels', classes=CLASSES, path=str(root / 'labels.csv')),
+            dict(type='RandomFlip', prob=0.5),
+        ],
+    )
+
+
+def brightness(image):
+    """Stand for a network: the colour planes are the maps."""
+    maps = image.pixels[..., : len(image.present)].transpose(2, 0, 1).astype(np.float32)
+    return maps / 255
+
+
+def run(root, out, network=brightness, skip_problems=False, workers=1, progress=lambda s: None):
+    dataset = make_dataset(root)
+    files = LabelFiles(dataset)
+    folder = Folder(root / out, {})
+    finish = Finisher(Recipe(crf=None), files, folder, has_background=True)
+    with processes(workers) as pool:
+        summary = generate(
+            Images(dataset, range(len(dataset)), files),
+            network,
+            finish,
+            pool,
+            workers,
+            skip_problems,
+            progress,
+        )
+    folder.close()
+    return summary
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.glob('*.png')}
+
+
+class TestFiles:
+    def test_are_the_thresholded_maps_of_the_images_as_they_are(self, root):
+        summary = run(root, 'out')
+        assert (summary.written, summary.there, summary.problems) == (COUNT, 0, {})
+        for i in range(COUNT):
+            image = cv2.imread(str(root / f'images/{i:02}.jpg'))
+            with PIL.Image.open(root / f'out/{i:02}.png') as png:
+                labels = np.asarray(png)
+            present = tuple(range(1, 1 + i % 3))
+            maps = image[..., : len(present)].transpose(2, 0, 1) / np.float32(255)
+            assert (labels == threshold(maps, present, 0.05, 0.30)).all()
+        assert sum(summary.pixels.values()) == COUNT * 600
+        assert set(summary.pixels) == {0, 1, 2, 255}
+
+    def test_do_not_depend_on_the_number_of_processes(self, root):
+        run(root, 'one', workers=1)
+        run(root, 'three', workers=3)
+        assert contents(root / 'one') == contents(root / 'three')
+        assert len(contents(root / 'one')) == COUNT
+
+    def test_that_are_there_are_left_alone(self, root):
+        run(root, 'out')
+        (root / 'out/03.png').write_bytes(b'by hand')
+        (root / 'out/05.png').unlink()
+        seen = []
+        summary = run(root, 'out', lambda image: seen.append(image.name) or brightness(image))
+        assert seen == ['05']
+        assert (summary.written, summary.there) == (1, COUNT - 1)
+        assert (root / 'out/03.png').read_bytes() == b'by hand'
+
+
+class TestInterruption:
+    def test_leaves_whole_files_and_the_next_call_makes_the_rest(self, root):
+        run(root, 'undisturbed')
+
+        def stop(summary):
+            if summary.written == 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(root, 'out', progress=stop)
+        assert 4 <= len(contents(root / 'out')) < COUNT
+        run(root, 'out')
+        assert contents(root / 'out') == contents(root / 'undisturbed')
+        assert not [path for path in (root / 'out').iterdir() if path.name.startswith('.')]
+
+    def test_by_kill_leaves_no_process_and_the_same_files_after_a_second_call(self, root):
+        run(root, 'undisturbed')
+        script = textwrap.dedent(f"""
+            import sys, time
+            sys.path.insert(0, {os.path.dirname(__file__)!r})
+            from pathlib import Path
+            from mmengine.registry import DefaultScope
+            import test_generate
+
+            def slowly(image):
+                time.sleep(0.1)
+                return test_generate.brightness(image)
+
+            with DefaultScope.overwrite_default_scope('mmseg'):
+                test_generate.run(Path({str(root)!r}), 'out', slowly)
+        """)
+        process = subprocess.Popen([sys.executable, '-c', script], start_new_session=True)
+        deadline = time.monotonic() + 120
+        while len(contents(root / 'out')) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        assert 3 <= len(contents(root / 'out')) < COUNT
+        # Its processes follow it: the group is empty.
+        while time.monotonic() < deadline:
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                break
+            time.sleep(0.1)
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail('processes outlived the one that was killed')
+        run(root, 'out')
+        assert contents(root / 'out') == contents(root / 'undisturbed')
+
+
+class TestBadImages:
+    @pytest.fixture
+    def bad(self, root):
+        """A truncated JPEG, one without labels, and grey and RGBA images, which are fine."""
+        path = root / 'images/04.jpg'
+        path.write_bytes(path.read_bytes()[:-200])
+        labels = (root / 'labels.csv').read_text()
+        (root / 'labels.csv').write_text(labels.replace('07.jpg,leaf', '99.jpg,leaf'))
+        cv2.imwrite(str(root / 'images/08.jpg'), np.full((20, 30), 90, np.uint8))
+        (root / 'images/09.jpg').unlink()
+        cv2.imwrite(str(root / 'images/09.png'), np.full((20, 30, 4), 90, np.uint8))
+        return root
+
+    def test_are_named_counted_and_skipped_where_that_is_wished(self, bad):
+        summary = run(bad, 'out', skip_problems=True)
+        assert summary.written == COUNT - 2
+        truncated, unlabeled = (
+            summary.problems[str(bad / f'images/{i}.jpg')] for i in ('04', '07')
+        )
+        assert '04.jpg is truncated' in truncated
+        assert 'no image-level labels of' in unlabeled
+        names = {f'{i:02}.png' for i in range(COUNT)} - {'04.png', '07.png'}
+        assert set(contents(bad / 'out')) == names
+
+    def test_end_the_run_otherwise_and_the_message_says_how_to_skip(self, bad):
+        with pytest.raises(UnreadableImage, match=r'(?s)04\.jpg is truncated.*--on-error skip'):
+            run(bad, 'out')
+
+    def test_without_classes_are_background(self, root):
+        run(root, 'out')
+        # Every third image shows none.
+        labels = cv2.imread(str(root / 'out/00.png'), cv2.IMREAD_COLOR)
+        assert (labels == 0).all()
+
+
+def test_no_place_for_files_ends_the_run_and_says_how_to_go_on(root):
+    out = root / 'out'
+
+    def network(image):
+        if image.name == '03':
+            shutil.rmtree(out / '.unfinished-0')
+        return brightness(image)
+
+    with pytest.raises(OSError, match='could not be written .* run the same command again'):
+        run(root, 'out', network)
+    assert len(contents(out)) < COUNT
+    run(root, 'out')
+    assert len(contents(out)) == COUNT
