@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from torch.utils.data import DataLoader, Dataset
 
 from cct_mm.datasets.image_labels import LoadImageLabels
+from cct_mm.datasets.transforms import LoadCheckedAnnotations
 
 from .crf import IGNORE_INDEX
 from .pseudo_labels import Recipe
@@ -38,6 +40,7 @@ class Image:
         name: Of its label file, without suffix.
         pixels: BGR, [H, W, 3], uint8; None where it could not be read.
         present: Indices of the classes that it shows, without background; None where unknown.
+        truth: Its true label map, [H, W], where one was asked for.
         problem: Why it could not be read, or None.
         seconds: Time that reading took.
     """
@@ -46,6 +49,7 @@ class Image:
     name: str
     pixels: np.ndarray | None = None
     present: tuple[int, ...] | None = None
+    truth: np.ndarray | None = None
     problem: str | None = None
     seconds: float = 0.0
 
@@ -60,10 +64,17 @@ class Images(Dataset):
         dataset: The source's dataset.
         indices: Which of its images.
         files: What its label files are called.
+        truth: The same images with masks, where they are to be loaded too.
     """
 
-    def __init__(self, dataset: BaseSegDataset, indices: Sequence[int], files: LabelFiles) -> None:
-        self.dataset, self.indices, self.files = dataset, list(indices), files
+    def __init__(
+        self,
+        dataset: BaseSegDataset,
+        indices: Sequence[int],
+        files: LabelFiles,
+        truth: BaseSegDataset | None = None,
+    ) -> None:
+        self.dataset, self.indices, self.files, self.truth = dataset, list(indices), files, truth
         transforms = dataset.pipeline.transforms
         labels = [t for t in transforms if isinstance(t, LoadImageLabels)]
         # Without a file, image-level labels are counted in masks.
@@ -71,6 +82,14 @@ class Images(Dataset):
         needed += (LoadAnnotations,) if any(t.labels is None for t in labels) else ()
         self.transforms = [t for t in transforms if isinstance(t, needed)]
         self.has_image_labels = bool(labels)
+
+    def require_image_labels(self) -> None:
+        """Raise a ValueError if the source does not tell which classes an image shows."""
+        if not self.has_image_labels:
+            raise ValueError(
+                'the source tells no image-level labels, expected LoadImageLabels in its pipeline: '
+                'activation maps are made for the classes that an image shows'
+            )
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -85,6 +104,10 @@ class Images(Dataset):
             for transform in self.transforms:
                 results = transform(results)
             image.pixels, image.present = results['img'], results.get('image_labels')
+            if self.truth is not None:
+                masks = self.truth.get_data_info(self.indices[item])
+                masks.setdefault('num_classes', len(self.truth.metainfo['classes']))
+                image.truth = LoadCheckedAnnotations().transform(masks)['gt_seg_map']
         except (ValueError, OSError, KeyError) as error:
             image.problem = str(error.args[0] if isinstance(error, KeyError) else error)
         image.seconds = time.perf_counter() - start
@@ -195,49 +218,69 @@ def generate(
             missing.append(index)
     progress(summary)
     todo = Images(images.dataset, missing, images.files)
-    pending: set[Future] = set()
-
-    def collect(futures: set[Future]) -> None:
-        for future in futures:
-            try:
-                pixels, seconds = future.result()
-            except BrokenProcessPool:
-                raise RuntimeError(
-                    'a process that makes pseudo-labels has died, perhaps for want of memory; what '
-                    'is written is whole: run the same command with fewer --workers to go on'
-                ) from None
-            summary.pixels.update(pixels)
-            summary.seconds.update(seconds)
-            summary.written += 1
-            progress(summary)
-
-    loader = DataLoader(
-        todo, batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context='fork',
-        collate_fn=_as_it_is, worker_init_fn=_leave_interrupts,
-    )  # fmt: skip
-    for image in loader if missing else ():
-        summary.seconds['disk'] += image.seconds
-        if image.problem:
-            if not skip_problems:
-                raise UnreadableImage(
-                    f'{image.problem}\n(--on-error skip leaves such images out and counts them)'
-                )
-            summary.problems[image.path] = image.problem
-            progress(summary)
-            continue
-        started = time.perf_counter()
-        output = network(image)
-        summary.seconds['network'] += time.perf_counter() - started
-        pending.add(pool.submit(finish, image, output))
-        done, pending = wait(
-            pending,
-            timeout=None if len(pending) >= QUEUED_PER_WORKER * workers else 0,
-            return_when=FIRST_COMPLETED,
-        )
-        collect(done)
-    collect(pending)
+    for pixels, seconds in work(todo, network, finish, pool, workers, skip_problems, summary):
+        summary.pixels.update(pixels)
+        summary.seconds.update(seconds)
+        summary.written += 1
+        progress(summary)
     summary.elapsed = time.perf_counter() - start
     return summary
+
+
+def work(
+    images: Images,
+    network: Callable[[Image], np.ndarray],
+    finish: Callable[[Image, np.ndarray], Any],
+    pool: ProcessPoolExecutor,
+    workers: int,
+    skip_problems: bool,
+    summary: Summary,
+) -> Iterator[Any]:
+    """Read images, run the network here and ``finish`` in other processes, all beside each other.
+
+    Args:
+        images: Which images.
+        network: Gives what ``finish`` takes, for one image.
+        finish: What is left to do; its results are yielded as they come.
+        pool: From :func:`processes`.
+        workers: How many processes it has.
+        skip_problems: Skip an image that cannot be read, and count it, or end the run.
+        summary: Where problems and seconds are kept.
+
+    Raises:
+        UnreadableImage: At the first image that cannot be read, unless they are skipped.
+        RuntimeError: If a process dies.
+    """
+    pending: set[Future] = set()
+    loader = DataLoader(
+        images, batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context='fork',
+        collate_fn=_as_it_is, worker_init_fn=_leave_interrupts,
+    )  # fmt: skip
+    try:
+        for image in loader if len(images) else ():
+            summary.seconds['disk'] += image.seconds
+            if image.problem:
+                if not skip_problems:
+                    raise UnreadableImage(
+                        f'{image.problem}\n(--on-error skip leaves such images out and counts them)'
+                    )
+                summary.problems[image.path] = image.problem
+                continue
+            started = time.perf_counter()
+            output = network(image)
+            summary.seconds['network'] += time.perf_counter() - started
+            pending.add(pool.submit(finish, image, output))
+            timeout = None if len(pending) >= QUEUED_PER_WORKER * workers else 0
+            done, pending = wait(pending, timeout, FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+        for future in pending:
+            yield future.result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            'a process beside the network has died, perhaps for want of memory; what is written is '
+            'whole: run the same command with fewer --workers to go on'
+        ) from None
 
 
 def _leave_interrupts(worker: int) -> None:

@@ -88,12 +88,12 @@ def root(tmp_path_factory):
 def tool(root, monkeypatch, capfd):
     """Call the tool in this process; what it prints, or the message with which it ends."""
 
-    def call(kind, out, *options):
-        argv = [TOOL, f'{root}/{kind}.py', f'{root}/{kind}.pth', '--out', f'{root}/{out}', *options]
+    def call(kind, out, *options, path=TOOL):
+        argv = [path, f'{root}/{kind}.py', f'{root}/{kind}.pth', '--out', f'{root}/{out}', *options]
         monkeypatch.setattr(sys, 'argv', argv)
         with DefaultScope.overwrite_default_scope('mmseg'):
             try:
-                runpy.run_path(str(ROOT / TOOL), run_name='__main__')
+                runpy.run_path(str(ROOT / path), run_name='__main__')
             except SystemExit as end:
                 if end.code:
                     return str(end.code)
@@ -154,15 +154,28 @@ class TestSegmentor:
             assert set(np.unique(map)) <= values
 
 
+def test_report_of_the_labels_themselves_as_truth_is_perfect_at_their_thresholds(root, tool):
+    tool('classifier', 'truth', '--no-crf', '--scales', '1')
+    options = ('--no-crf', '--scales', '1', '--masks', f'{root}/truth')
+    output = tool('classifier', 'report', *options, path='tools/report_pseudo_labels.py')
+    # Where there is no label, there is no truth either.
+    assert '| paper, no CRF | 100.0 | 100.0 | 100.0 | 100.0 |' in output
+    assert (root / 'report/report.md').read_text() in output
+    assert cv2.imread(str(root / 'report/thresholds.png')) is not None
+    counts = json.loads((root / 'report/counts.json').read_text())['counts']
+    known = sum((map != 255).sum() for map in labels_of(root / 'truth').values())
+    assert np.sum(counts['paper, no CRF']) == known
+
+
 class TestRefuses:
     @pytest.mark.parametrize(
         ('kind', 'options', 'sentence'),
         [
-            ('segmentor', (), 'the config is a MultiDomainSegmentor: run this with --from-segm'),
-            ('classifier', ('--from-segmentor',), 'run this without --from-segmentor'),
+            ('segmentor', (), 'is of a MultiDomainSegmentor, expected that of an ImageClassifier'),
+            ('classifier', ('--from-segmentor',), 'of a ImageClassifier, expected that of a segm'),
             ('classifier', ('--domain', 'rocks'), '--domain rocks: .* has no such domain'),
             ('classifier', ('--theta-bg', '0.5'), 'expected 0 <= theta_bg <= theta_fg <= 1'),
-            ('classifier', ('--scales', '0'), r'--scales \[0.0\]: expected numbers > 0'),
+            ('classifier', ('--scales', '0'), r'scales are \[0.0\], expected numbers > 0'),
         ],
         ids=['segmentor', 'classifier', 'domain', 'thresholds', 'scales'],
     )

@@ -1,0 +1,176 @@
+"""The networks behind pseudo-labels, and the images that they look at."""
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+from mmseg.structures import SegDataSample
+from torch.nn import functional as F
+
+from cct_mm.models import ImageClassifier, MultiDomainSegmentor
+
+from .cam import class_activation_maps
+from .generate import Image
+from .pseudo_labels import confident
+
+
+def load_config(
+    path: str, checkpoint: str, domain: str | None, options: dict | None
+) -> tuple[Config, str]:
+    """Return the config of a network, and the name of the domain that is meant.
+
+    Args:
+        path: Of the config.
+        checkpoint: Of the network; only looked for.
+        domain: Its name; None means the only one.
+        options: Entries to override, or None.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: For an unknown domain, or none where there are several.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(
+            f'checkpoint {checkpoint} does not exist, expected a .pth file that tools/train.py '
+            'wrote'
+        )
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    domains = list(cfg.model.domains)
+    if domain is None and len(domains) > 1:
+        raise ValueError(f'{path} has the domains {domains}: choose one with --domain')
+    domain = domain or domains[0]
+    if domain not in domains:
+        raise ValueError(f'--domain {domain}: {path} has no such domain, expected one of {domains}')
+    return cfg, domain
+
+
+def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegDataset:
+    """Return the images to label: those of the domain's weak, or else unlabeled, training source.
+
+    Args:
+        cfg: The network's config.
+        domain: The domain's name.
+        masks: Folder of true masks to go with the images, or None.
+
+    Raises:
+        ValueError: If the domain has no such source, or an image no mask.
+    """
+    sources = cfg.train_dataloader.dataset.domains.get(domain, {})
+    kind = next((kind for kind in ('weak', 'unlabeled') if kind in sources), None)
+    if kind is None:
+        raise ValueError(
+            f'domain {domain} has the sources {list(sources)} in train_dataloader, expected `weak` '
+            'or `unlabeled`, whose images get the pseudo-labels'
+        )
+    source = copy.deepcopy(sources[kind])
+    if masks is not None:
+        source.pop('labeled', None)
+        source.pipeline = []
+        source.setdefault('data_prefix', {})['seg_map_path'] = os.path.abspath(masks)
+    dataset = DATASETS.build(source)
+    if masks is not None and 'seg_map_path' not in dataset.get_data_info(0):
+        raise ValueError(
+            f'{dataset.get_data_info(0)["img_path"]} has no mask, expected one below {masks} for '
+            'each image of the source'
+        )
+    return dataset
+
+
+def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainSegmentor:
+    """Return a network with its weights, in evaluation mode, on this process's GPU if there is one.
+
+    Args:
+        cfg: Its config.
+        checkpoint: Its checkpoint.
+        classifier: Whether an ``ImageClassifier`` is expected, or a segmentor.
+
+    Raises:
+        ValueError: If it is the other, or the checkpoint is of another network.
+    """
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    if isinstance(model, ImageClassifier) is not classifier:
+        kinds = 'an ImageClassifier', 'a segmentor (--from-segmentor)'
+        raise ValueError(
+            f'the config is of a {type(model).__name__}, expected that of '
+            f'{kinds[0] if classifier else kinds[1]}'
+        )
+    try:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
+    except RuntimeError as error:
+        lines = str(error).splitlines()[:4]
+        raise ValueError(
+            f'{checkpoint} is no checkpoint of this config: ' + '\n'.join(lines)
+        ) from None
+    if torch.cuda.is_available():
+        model.cuda(int(os.environ.get('LOCAL_RANK', 0)))
+    return model.eval()
+
+
+def activation_network(
+    model: ImageClassifier, domain: str, scales: Sequence[float], flip: bool
+) -> Callable[[Image], np.ndarray]:
+    """Return the function from an image to the activation maps of its P classes, [P, H, W].
+
+    Args:
+        model: The classifier.
+        domain: The domain's name.
+        scales: Factors of the image's size at which it looks, > 0.
+        flip: Whether it looks at the mirrored image too.
+
+    Raises:
+        ValueError: For a scale that is not above 0.
+    """
+    if min(scales) <= 0:
+        raise ValueError(f'scales are {list(scales)}, expected numbers > 0, such as 0.5 1.0')
+
+    def network(image: Image) -> np.ndarray:
+        pixels = torch.from_numpy(image.pixels).permute(2, 0, 1)
+        maps = class_activation_maps(model, pixels, domain, image.present, scales, flip)
+        return maps.cpu().numpy()
+
+    return network
+
+
+def segmentor_network(
+    model: MultiDomainSegmentor, cfg: Config, domain: str, confidence: float
+) -> Callable[[Image], np.ndarray]:
+    """Return the function from an image to the labels that a segmentor is sure of, [H, W].
+
+    Args:
+        model: The segmentor.
+        cfg: Its config, whose validation pipeline says how it wants images resized.
+        domain: The domain's name.
+        confidence: Least probability of a label, in [0, 1].
+    """
+    evaluated = next(iter(cfg.val_dataloader.dataset.domains[domain].values()))
+    resizes = [TRANSFORMS.build(t) for t in evaluated.pipeline if t.type == 'Resize']
+    has_background = model.domains[domain].classes[0] == 'background'
+
+    @torch.no_grad()
+    def network(image: Image) -> np.ndarray:
+        results = {'img': image.pixels, 'img_shape': image.pixels.shape[:2]}
+        for resize in resizes:
+            results = resize(results)
+        height, width = results['img'].shape[:2]
+        pixels = torch.from_numpy(np.ascontiguousarray(results['img'])).permute(2, 0, 1)
+        batch = model.data_preprocessor({'inputs': [pixels], 'data_samples': [SegDataSample()]})
+        logits = model.encode_decode(batch['inputs'], [{'domain': domain}])
+        logits = F.interpolate(
+            logits[:, :, :height, :width], image.pixels.shape[:2], mode='bilinear'
+        )
+        present = image.present
+        if present is not None and has_background:
+            present = (0, *present)
+        return confident(logits[0].float().softmax(dim=0), confidence, present).cpu().numpy()
+
+    return network

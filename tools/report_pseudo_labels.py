@@ -1,0 +1,113 @@
+"""Compare pseudo-labels with true masks.
+
+python tools/report_pseudo_labels.py CONFIG CHECKPOINT --masks DIR --out DIR
+
+Takes a classifier and images with image-level labels, as gen_pseudo_labels.py does, and a folder of
+true masks. Writes mIoU, coverage, and precision, recall and IoU of each class, before and after the
+CRF, and a sweep over both thresholds, as table (report.md), plot (thresholds.png) and counts
+(counts.json). Choose thresholds on training images, never on those of the final evaluation.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmseg.utils import register_all_modules
+
+import cct_mm  # noqa: F401  registers everything
+from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.weak.crf import import_crf
+from cct_mm.weak.generate import Images, Summary, UnreadableImage, processes, work
+from cct_mm.weak.networks import activation_network, build_source, load_config, load_network
+from cct_mm.weak.progress_bar import progress_bar
+from cct_mm.weak.quality import Scorer, add, plot, recipes, report
+from cct_mm.weak.writer import LabelFiles
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of the classifier')
+    parser.add_argument('checkpoint', help='its checkpoint file')
+    parser.add_argument('--masks', required=True, help='folder of the true masks')
+    parser.add_argument('--out', required=True, help='folder for the report')
+    parser.add_argument('--domain', help='which domain, where the config has several')
+    parser.add_argument(
+        '--scales',
+        type=float,
+        nargs='+',
+        default=[0.5, 1.0, 1.5, 2.0],
+        help='sizes at which the classifier looks at an image [0.5 1.0 1.5 2.0]',
+    )
+    parser.add_argument('--no-flip', action='store_true', help='do not look at mirrored images')
+    parser.add_argument('--no-crf', action='store_true', help='leave the dense CRF out')
+    parser.add_argument('--limit', type=int, help='compare this many images, spread over all')
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=max(1, (os.cpu_count() or 1) // 2),
+        help='processes beside the network [half of the cores]',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+    )
+    args = parser.parse_args()
+    for name in ('limit', 'workers'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f'--{name} {value}: expected at least 1')
+    return args
+
+
+def main() -> int:
+    """Make the report."""
+    args = parse_args()
+    register_all_modules(init_default_scope=True)
+    totals: dict = {}
+    summary = Summary()
+    try:
+        if not args.no_crf:
+            import_crf()
+        cfg, domain = load_config(args.config, args.checkpoint, args.domain, args.cfg_options)
+        dataset = build_source(cfg, domain)
+        classes = dataset.metainfo['classes']
+        step = 1 if args.limit is None else max(1, len(dataset) // args.limit)
+        indices = range(0, len(dataset), step)[: args.limit]
+        truth = build_source(cfg, domain, masks=args.masks)
+        images = Images(dataset, indices, LabelFiles(dataset), truth)
+        images.require_image_labels()
+        score = Scorer(recipes(not args.no_crf), len(classes), classes[0] == 'background')
+        with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
+            model = load_network(cfg, args.checkpoint, classifier=True)
+            network = activation_network(model, domain, args.scales, not args.no_flip)
+            for done, counts in enumerate(
+                work(images, network, score, pool, args.workers, True, summary), start=1
+            ):
+                add(totals, counts)
+                update(done)
+        if not totals:
+            problem = next(iter(summary.problems.values()), 'the source is empty')
+            raise ValueError(f'no image could be compared: {problem}')
+    except (ImportError, ValueError, OSError, RuntimeError, UnreadableImage) as error:
+        raise SystemExit(str(error)) from None
+    for path, problem in summary.problems.items():
+        print(f'skipped {path}: {problem}')
+
+    out = Path(args.out)
+    text = report(totals, classes, done)
+    write_atomically(out / 'report.md', text)
+    counts = {str(key): value.tolist() for key, value in totals.items()}
+    write_atomically(out / 'counts.json', json.dumps(dict(classes=classes, counts=counts)) + '\n')
+    plot(totals, str(out / 'thresholds.png'))
+    print(text)
+    print(f'Report: {out / "report.md"}, plot: {out / "thresholds.png"}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
