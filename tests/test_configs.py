@@ -84,7 +84,7 @@ class TestParts:
 
     def test_batch_size_is_what_the_sampler_fills(self, path):
         loader = parse(path).train_dataloader
-        per_batch = loader.sampler.labeled_per_batch, loader.sampler.unlabeled_per_batch
+        per_batch = [n for key, n in loader.sampler.items() if key.endswith('_per_batch')]
         assert loader.batch_size == sum(per_batch)
 
     def test_labeled_and_unlabeled_images_are_resized_alike(self, path):
@@ -97,15 +97,19 @@ class TestParts:
 
     def test_unlabeled_sources_load_no_masks_and_evaluated_ones_do(self, path):
         cfg = parse(path)
+        classifier = cfg.model.type == 'ImageClassifier'
         for _, kind, dataset in sources(cfg, 'train'):
             types = [transform.type for transform in dataset.pipeline]
-            assert any('Annotations' in name for name in types) is (kind == 'labeled')
+            # A classifier learns from image-level labels, a segmentor from pseudo-labels.
+            masks = kind == 'labeled' or (kind == 'weak' and not classifier)
+            assert any('Annotations' in name for name in types) is masks
+            assert ('LoadImageLabels' in types) is classifier
             # mmseg's own datasets have no such argument: without a folder of masks they read none.
             labeled = 'seg_map_path' in dataset.get('data_prefix', {})
-            assert dataset.get('labeled', labeled) is (kind == 'labeled')
+            assert dataset.get('labeled', labeled) is masks
         for split in ('val', 'test'):
             for _, kind, dataset in sources(cfg, split):
-                assert kind == 'labeled'
+                assert kind == ('weak' if classifier else 'labeled')
                 assert dataset.test_mode
 
     def test_training_ends_where_the_learning_rate_does(self, path):
@@ -161,14 +165,15 @@ def datasets(cfg):
 
 def absent_part(dataset):
     """Return what a dataset's config needs that is not there, such as the full-size images."""
-    root = Path(dataset.data_root)
+    root = Path(dataset.get('data_root') or '')
     if dataset.get('ann_file') and not (root / dataset.ann_file).is_file():
         return root / dataset.ann_file
     folder = root / dataset.get('data_prefix', {}).get('img_path', '')
     suffix = dataset.get('img_suffix', '_leftImg8bit.png')
     if dataset.type == 'CityscapesDataset' and not any(folder.rglob(f'*{suffix}')):
         return folder / f'*{suffix}'
-    return None if folder.is_dir() else folder
+    masks = root / dataset.get('data_prefix', {}).get('seg_map_path', '')
+    return next((path for path in (folder, masks) if not path.is_dir()), None)
 
 
 _read = set()
@@ -199,7 +204,11 @@ def test_datasets_build_and_agree_with_the_model(path):
             )
             samples = [dataset[draw] for draw in sampler.iteration(0)]
             assert len(samples) == loader.batch_size
-            assert len({sample['inputs'].shape for sample in samples}) == 1
+            # Unless padding is meant.
+            if cfg.model.data_preprocessor.get('size') is None:
+                assert len({sample['inputs'].shape for sample in samples}) == 1
+        elif cfg.model.type == 'ImageClassifier':
+            assert 'image_labels' in dataset[0]['data_samples'].metainfo
         else:
             labels = dataset[0]['data_samples'].gt_sem_seg.data.unique()
             num_classes = len(dataset.sources[0].dataset.metainfo['classes'])

@@ -1,0 +1,30 @@
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/domains/voc_small.py',
+    '../_base_/models/efficientnet-lite0_jpu.py',
+    '../_base_/schedules/sgd_poly_400.py',
+]
+model = dict(
+    # Crops are smaller where the image is.
+    data_preprocessor=dict(size=(192, 192), size_divisor=None),
+    domains=dict(voc={{_base_.voc}}),
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='AlternatingDomainSampler', labeled_per_batch=4, unlabeled_per_batch=0),
+    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_n100}})),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_val}})),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_test}})),
+)
