@@ -333,6 +333,25 @@ def total(losses):
     return sum(value for name, value in losses.items() if 'loss' in name)
 
 
+@pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT'])
+def test_domain_learns_beside_an_idle_one_as_it_does_alone(make_model, make_data, losses_of, type):
+    unlabeled = 2 if type == 'CCT' else 0
+    runs, start = [], make_model(type, ['day']).state_dict()
+    for domains in (['day'], ['day', 'night']):
+        model = make_model(type, domains)
+        assert not model.load_state_dict(start, strict=False).unexpected_keys
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
+        values = []
+        for step in range(3):
+            losses = losses_of(model, make_data('day', unlabeled=unlabeled, seed=step))
+            optimizer.zero_grad()
+            total(losses).backward()
+            optimizer.step()
+            values.append(total(losses).item())
+        runs.append(values)
+    assert runs[0] == runs[1]
+
+
 class TestNorm:
     def statistics(self, model, part='backbone'):
         return {n: b.clone() for n, b in model.named_buffers() if n.startswith(part)}
