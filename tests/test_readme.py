@@ -60,7 +60,13 @@ def test_make_targets_exist(command):
     run([*shlex.split(command), '-n'], ROOT)
 
 
-@pytest.mark.parametrize('command', [c for c in COMMANDS if 'tools/train.py' in c])
+def is_weak(command):
+    return 'configs/weak/' in command
+
+
+@pytest.mark.parametrize(
+    'command', [c for c in COMMANDS if 'tools/train.py' in c and not is_weak(c)]
+)
 def test_training_commands(command, tmp_path):
     data = needs_camvid()
     arguments = [sys.executable, *shlex.split(command)[1:], '--work-dir', str(tmp_path)]
@@ -95,6 +101,48 @@ def test_evaluation_commands(command, tmp_path):
         CCT_MM_DATA=str(data),
     )
     assert '"mIoU"' in (tmp_path / 'metrics.json').read_text()
+
+
+def test_image_level_commands_in_their_order(tmp_path):
+    root = REAL_DATA.resolve() / 'VOCdevkit/VOC2012'
+    if not (root / 'JPEGImages').is_dir():
+        pytest.skip(f'no VOC in {REAL_DATA}: set CCT_MM_DATA to the folder that holds it')
+    lists = ROOT / 'configs/_base_/domains/splits/voc'
+    few = tmp_path / 'few.txt'
+    few.write_text('\n'.join((lists / 'n100_unlabeled.txt').read_text().split()[:6]))
+    train, val = 'train_dataloader.dataset.domains.voc', 'val_dataloader.dataset.domains.voc'
+    classifier, labels = tmp_path / 'classifier', tmp_path / 'labels'
+    images = [f'{train}.weak.ann_file={few}']
+    tools = []
+    for command in filter(is_weak, COMMANDS):
+        _, tool, config, *options = shlex.split(command)
+        tools.append(tool)
+        if tool == 'tools/train.py':
+            weak = 'cct-weak' in config
+            kind, work_dir = ('labeled', tmp_path / 'cct') if weak else ('weak', classifier)
+            changes = [*TINY, *images, f'{val}.{kind}.indices=3', 'param_scheduler.0.end=2']
+            if weak:
+                changes += [f'{train}.weak.data_prefix.seg_map_path={labels}']
+                changes += [f'load_from={classifier}/iter_2.pth']
+            options = ['--work-dir', str(work_dir), '--cfg-options', *changes]
+        else:
+            options[0] = f'{classifier}/iter_2.pth'
+            options[options.index('--out') + 1] = str(labels)
+            if '--masks' in options:
+                options[options.index('--out') + 1] = str(tmp_path / 'report')
+                options[options.index('--masks') + 1] = str(root / 'SegmentationClass')
+            options += ['--no-crf', '--cfg-options', *images]
+        run([sys.executable, tool, config, *options], ROOT, OMP_NUM_THREADS='1')
+    assert tools == [
+        'tools/train.py',
+        'tools/gen_pseudo_labels.py',
+        'tools/train.py',
+        'tools/report_pseudo_labels.py',
+    ]
+    assert len(list(labels.glob('2*.png'))) == 6
+    assert (labels / 'preview.png').is_file()
+    assert (tmp_path / 'report/report.md').is_file()
+    assert (tmp_path / 'cct/iter_2.pth').is_file()
 
 
 @pytest.mark.parametrize('command', [c for c in COMMANDS if c.startswith('tools/dist_')])
@@ -147,6 +195,8 @@ def test_every_command_is_covered():
     known = ('make ', 'tools/dist_', 'pip install -c constraints.txt')
     tools = ('train', 'test', 'run_experiments', 'make_splits', 'benchmark')
     for command in COMMANDS:
+        if is_weak(command):
+            continue
         covered = command.startswith(known) or any(f'tools/{tool}.py' in command for tool in tools)
         assert covered or command == 'python cct_mm/environment.py', command
 
