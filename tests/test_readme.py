@@ -140,7 +140,7 @@ def test_image_level_commands_in_their_order(tmp_path):
         'tools/report_pseudo_labels.py',
     ]
     assert len(list(labels.glob('2*.png'))) == 6
-    assert (labels / 'preview.png').is_file()
+    assert (labels / 'preview.jpg').is_file()
     assert (tmp_path / 'report/report.md').is_file()
     assert (tmp_path / 'cct/iter_2.pth').is_file()
 

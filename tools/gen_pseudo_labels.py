@@ -32,7 +32,6 @@ from cct_mm.weak.generate import (
     Finisher,
     Images,
     Summary,
-    UnreadableImage,
     coverage,
     generate,
     processes,
@@ -133,7 +132,8 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path:
         rows.append([fit(pixels), fit(overlay(pixels, colours))])
         if len(rows) == count:
             break
-    path = folder.path / 'preview.png'
+    # A JPEG: whatever an image is called, its label is a PNG.
+    path = folder.path / 'preview.jpg'
     if rows:
         cv2.imwrite(str(path), sheet(rows, ['image', 'pseudo-label'], scale=1)[..., ::-1])
     return path
@@ -183,6 +183,8 @@ def main() -> int:
     except (ImportError, ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
 
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - args.workers))
     with processes(args.workers) as pool:
         try:
             model = load_network(cfg, args.checkpoint, classifier=not args.from_segmentor)
@@ -203,7 +205,7 @@ def main() -> int:
                 summary = generate(
                     images, network, finish, pool, args.workers, args.on_error == 'skip', progress
                 )
-            except (UnreadableImage, OSError, RuntimeError) as error:
+            except (ValueError, OSError, RuntimeError) as error:
                 raise SystemExit(f'stopped: {error}') from None
             except KeyboardInterrupt:
                 raise SystemExit('interrupted; run the same command again to go on') from None

@@ -91,6 +91,24 @@ class Images(Dataset):
                 'activation maps are made for the classes that an image shows'
             )
 
+    def names(self) -> list[str]:
+        """Return the names of the label files of all images of the dataset, in its order.
+
+        Raises:
+            ValueError: If two images share one.
+        """
+        images: dict[str, str] = {}
+        for index in range(len(self.dataset)):
+            path = self.dataset.get_data_info(index)['img_path']
+            name = self.files.name(path)
+            if name in images:
+                raise ValueError(
+                    f'{images[name]} and {path} would have one label file, {name}.png, expected '
+                    'one for each image; rename one of them, or take it off the list'
+                )
+            images[name] = path
+        return list(images)
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.indices)
@@ -205,17 +223,13 @@ def generate(
 
     Raises:
         UnreadableImage: At the first image that cannot be read, unless they are skipped.
+        ValueError: If two images have one label file.
         OSError: If a file cannot be written.
     """
     start = time.perf_counter()
-    summary = Summary()
-    missing = []
-    for index in images.indices:
-        name = images.files.name(images.dataset.get_data_info(index)['img_path'])
-        if finish.folder.file(name).is_file():
-            summary.there += 1
-        else:
-            missing.append(index)
+    names = images.names()
+    missing = [i for i in images.indices if not finish.folder.file(names[i]).is_file()]
+    summary = Summary(there=len(images) - len(missing))
     progress(summary)
     todo = Images(images.dataset, missing, images.files)
     for pixels, seconds in work(todo, network, finish, pool, workers, skip_problems, summary):

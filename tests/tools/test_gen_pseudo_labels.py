@@ -116,7 +116,7 @@ class TestClassifier:
         allowed = ({0, 1, 255}, {0, 1, 2, 255}, {0}, {0, 2, 255})
         for map, values in zip(labels.values(), allowed, strict=True):
             assert set(np.unique(map)) <= values
-        assert cv2.imread(str(root / 'cam/preview.png')) is not None
+        assert cv2.imread(str(root / 'cam/preview.jpg')) is not None
 
         again = tool('classifier', 'cam', '--no-crf', '--scales', '0.5', '1')
         assert '0 written, 4 there before' in again

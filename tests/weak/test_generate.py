@@ -198,6 +198,12 @@ class TestBadImages:
         with pytest.raises(UnreadableImage, match=r'(?s)04\.jpg is truncated.*--on-error skip'):
             run(bad, 'out')
 
+    def test_two_with_one_label_file_are_refused_before_anything_is_written(self, root):
+        shutil.copy(root / 'images/03.jpg', root / 'images/03.png')
+        with pytest.raises(ValueError, match=r'03\.jpg and .*03\.png would have one label file'):
+            run(root, 'out')
+        assert not contents(root / 'out')
+
     def test_without_classes_are_background(self, root):
         run(root, 'out')
         # Every third image shows none.

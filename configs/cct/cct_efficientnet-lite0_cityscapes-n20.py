@@ -1,0 +1,2 @@
+_base_ = './cct_efficientnet-lite0_cityscapes-n50.py'
+train_dataloader = dict(dataset=dict(domains=dict(cityscapes={{_base_.cityscapes_n20}})))

@@ -1,0 +1,9 @@
+_base_ = './cct-adv_efficientnet-lite0_cityscapes-camvid-n50.py'
+train_dataloader = dict(
+    dataset=dict(
+        domains=dict(
+            cityscapes={{_base_.cityscapes_n20}},
+            camvid={{_base_.camvid_n20}},
+        )
+    )
+)
