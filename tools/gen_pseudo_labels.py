@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from cct_mm.weak.generate import (
 )
 from cct_mm.weak.networks import (
     activation_network,
+    build_resize,
     build_source,
     load_config,
     load_network,
@@ -77,7 +77,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         nargs='+',
         default=[0.5, 1.0, 1.5, 2.0],
-        help='sizes at which a classifier looks at an image [0.5 1.0 1.5 2.0]',
+        help='at which a classifier looks at an image, of its validation size [0.5 1.0 1.5 2.0]',
     )
     parser.add_argument('--no-flip', action='store_true', help='do not look at mirrored images')
     parser.add_argument('--no-crf', action='store_true', help='leave the dense CRF out')
@@ -100,6 +100,14 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )
     args = parser.parse_args()
+    if args.from_segmentor:
+        of_classifiers = ('preset', 'theta_bg', 'theta_fg', 'scales', 'no_flip')
+        given = [name for name in of_classifiers if getattr(args, name) != parser.get_default(name)]
+        if given:
+            options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
+            parser.error(f'{options}: only for classifiers; leave it out with --from-segmentor')
+    elif args.confidence != parser.get_default('confidence'):
+        parser.error('--confidence: only with --from-segmentor; a classifier has --theta-fg')
     if not 0 <= args.confidence <= 1:
         parser.error(f'--confidence {args.confidence}: expected a probability in [0, 1]')
     if args.workers < 1:
@@ -107,10 +115,19 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def describe(args: argparse.Namespace, domain: str, classes: Sequence[str], recipe: Recipe) -> dict:
-    """Return what the files depend on, ready for JSON."""
-    digest = hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest()
-    settings = {'domain': domain, 'classes': list(classes), 'checkpoint': f'sha256 {digest}'}
+def describe(args: argparse.Namespace, domain: str, images: Images, recipe: Recipe) -> dict:
+    """Return what the files depend on beside the images themselves, ready for JSON."""
+
+    def digest(path: str) -> str:
+        return f'sha256 {hashlib.sha256(Path(path).read_bytes()).hexdigest()}'
+
+    settings = {
+        'domain': domain,
+        'classes': list(images.dataset.metainfo['classes']),
+        'checkpoint': digest(args.checkpoint),
+        'image-level labels': [digest(path) for path in images.label_files],
+        'options': args.cfg_options or {},
+    }
     if args.from_segmentor:
         settings |= {'confidence': args.confidence, 'crf': recipe.describe()['crf']}
     else:
@@ -175,7 +192,12 @@ def main() -> int:
             import_crf()
         cfg, domain = load_config(args.config, args.checkpoint, args.domain, args.cfg_options)
         dataset = build_source(cfg, domain)
-        classes = dataset.metainfo['classes']
+        has_background = dataset.metainfo['classes'][0] == 'background'
+        if recipe.per_threshold and not has_background:
+            raise ValueError(
+                f'--preset released: domain {domain} has no background class, expected one: its '
+                'two thresholds tell background from foreground; take --preset paper'
+            )
         files = LabelFiles(dataset)
         images = Images(dataset, range(rank, len(dataset), world_size), files)
         if not args.from_segmentor:
@@ -184,18 +206,20 @@ def main() -> int:
         raise SystemExit(str(error)) from None
 
     if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - args.workers))
+        cores = (os.cpu_count() or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+        torch.set_num_threads(max(1, cores - args.workers))
     with processes(args.workers) as pool:
         try:
             model = load_network(cfg, args.checkpoint, classifier=not args.from_segmentor)
+            resize = build_resize(cfg, domain)
             if args.from_segmentor:
-                network = segmentor_network(model, cfg, domain, args.confidence)
+                network = segmentor_network(model, domain, resize, args.confidence)
             else:
-                network = activation_network(model, domain, args.scales, not args.no_flip)
-            folder = Folder(args.out, describe(args, domain, classes, recipe), rank)
+                network = activation_network(model, domain, resize, args.scales, not args.no_flip)
+            folder = Folder(args.out, describe(args, domain, images, recipe), rank)
         except (ValueError, OSError) as error:
             raise SystemExit(str(error)) from None
-        finish = Finisher(recipe, files, folder, classes[0] == 'background')
+        finish = Finisher(recipe, files, folder, has_background)
         with progress_bar('pseudo-labels', len(images)) as update:
 
             def progress(summary: Summary) -> None:

@@ -21,7 +21,13 @@ import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.weak.crf import import_crf
 from cct_mm.weak.generate import Images, Summary, UnreadableImage, processes, work
-from cct_mm.weak.networks import activation_network, build_source, load_config, load_network
+from cct_mm.weak.networks import (
+    activation_network,
+    build_resize,
+    build_source,
+    load_config,
+    load_network,
+)
 from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.quality import Scorer, add, plot, recipes, report
 from cct_mm.weak.writer import LabelFiles
@@ -42,7 +48,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         nargs='+',
         default=[0.5, 1.0, 1.5, 2.0],
-        help='sizes at which the classifier looks at an image [0.5 1.0 1.5 2.0]',
+        help='at which it looks at an image, of its validation size [0.5 1.0 1.5 2.0]',
     )
     parser.add_argument('--no-flip', action='store_true', help='do not look at mirrored images')
     parser.add_argument('--no-crf', action='store_true', help='leave the dense CRF out')
@@ -84,7 +90,8 @@ def main() -> int:
         score = Scorer(recipes(not args.no_crf), len(classes), classes[0] == 'background')
         with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
             model = load_network(cfg, args.checkpoint, classifier=True)
-            network = activation_network(model, domain, args.scales, not args.no_flip)
+            resize = build_resize(cfg, domain)
+            network = activation_network(model, domain, resize, args.scales, not args.no_flip)
             for done, counts in enumerate(
                 work(images, network, score, pool, args.workers, True, summary), start=1
             ):

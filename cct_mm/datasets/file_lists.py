@@ -224,7 +224,8 @@ class ListDataset(BaseSegDataset):
     With ``ann_file`` the samples are the lines of a list, see :func:`read_file_list`; its paths
     are relative to ``data_prefix`` (``data_root`` where that is not given). Without it they are
     the images below ``data_prefix['img_path']``, with masks of the same relative path and stem
-    below ``data_prefix['seg_map_path']``, or without masks where that is not given.
+    below ``data_prefix['seg_map_path']``, or without masks where that is not given. So it is with
+    a list of images alone, too.
 
     Every file is looked up once, when the dataset is built. An image that is missing but is there
     with another usual suffix (``.png`` for ``.jpg``) is taken in its place.
@@ -333,7 +334,15 @@ class ListDataset(BaseSegDataset):
 
     def _read_entries(self) -> list[Entry]:
         if self.ann_file:
-            return read_file_list(self.ann_file, self.labeled)
+            # A list of images alone and a folder of labels, such as pseudo-labels: labels lie there
+            # as the images do in theirs.
+            beside = self.labeled is not False and bool(self.data_prefix.get('seg_map_path'))
+            entries = read_file_list(self.ann_file, None if beside else self.labeled)
+            if beside and entries[0][1] is None:
+                entries = [
+                    (image, osp.splitext(image)[0] + self.seg_map_suffix) for image, _ in entries
+                ]
+            return entries
         images = list_image_folder(self._prefix('img_path'), self.img_suffix)
         if self.labeled is False or 'seg_map_path' not in self.data_prefix:
             if self.labeled:

@@ -45,11 +45,18 @@ class ImageLabels(Mapping[str, tuple[int, ...]]):
     Args:
         labels: Image, without suffix and with forward slashes -> sorted class indices.
         source: The file, for errors.
+        incomplete: The images that show further classes, which are none of the domain's.
     """
 
-    def __init__(self, labels: Mapping[str, tuple[int, ...]], source: str) -> None:
+    def __init__(
+        self,
+        labels: Mapping[str, tuple[int, ...]],
+        source: str,
+        incomplete: Iterable[str] = (),
+    ) -> None:
         self.labels = dict(labels)
         self.source = source
+        self.incomplete = set(incomplete)
 
     def __getitem__(self, image: str | os.PathLike) -> tuple[int, ...]:
         """Return the labels of an image.
@@ -64,12 +71,23 @@ class ImageLabels(Mapping[str, tuple[int, ...]]):
         Raises:
             KeyError: The file has no labels of the image.
         """
+        return self.labels[self._key(image)]
+
+    def complete(self, image: str | os.PathLike) -> bool:
+        """Tell whether an image shows none but the domain's classes.
+
+        Raises:
+            KeyError: The file has no labels of the image.
+        """
+        return self._key(image) not in self.incomplete
+
+    def _key(self, image: str | os.PathLike) -> str:
         # Only the suffix of a file that was found is sure to be one.
         parts = _normalize(posixpath.splitext(Path(image).as_posix())[0]).split('/')
         for start in range(len(parts)):
             key = '/'.join(parts[start:])
             if key in self.labels:
-                return self.labels[key]
+                return key
         raise KeyError(
             f'{self.source}: no image-level labels of {image}, expected an entry {parts[-1]} or a '
             f'longer end of this path (there are {len(self)}, such as {next(iter(self))}); add '
@@ -97,7 +115,8 @@ def read_image_labels(
             has no entry in a vector, whether it stands here or not. Default: ``classes``.
 
     Returns:
-        Image -> sorted indices of its classes, without background.
+        Image -> sorted indices of its classes, without background; and which images show classes
+        that are none of the domain's.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -134,7 +153,8 @@ def read_image_labels(
         image: tuple(i for i, name in enumerate(classes) if name in names and name != BACKGROUND)
         for image, names in found.items()
     }
-    return ImageLabels(labels, path)
+    known = {*classes, BACKGROUND}
+    return ImageLabels(labels, path, (image for image, names in found.items() if names - known))
 
 
 _Rows = Iterator[tuple[str, set[str]]]
@@ -250,7 +270,9 @@ class LoadImageLabels(BaseTransform):
     ``meta_keys``.
 
     Required Keys: ``img_path`` with ``path``, else ``gt_seg_map``. Added Keys: ``image_labels``,
-    a sorted tuple of class indices without background.
+    a sorted tuple of class indices without background, and ``image_labels_complete``, whether the
+    image shows no further classes: where it does, what is no object of the domain need not be
+    background.
 
     Args:
         classes: The domain's classes.
@@ -299,8 +321,10 @@ class LoadImageLabels(BaseTransform):
         """
         if self.labels is None:
             results['image_labels'] = self._from_mask(results)
+            results['image_labels_complete'] = True
         else:
             results['image_labels'] = self.labels[results['img_path']]
+            results['image_labels_complete'] = self.labels.complete(results['img_path'])
         return results
 
     def _from_mask(self, results: dict) -> tuple[int, ...]:

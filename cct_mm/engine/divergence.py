@@ -7,12 +7,13 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class DivergenceHook(Hook):
-    """Stop where a loss is nan or infinite, instead of training on for hours.
+    """Stop where a loss or a weight is nan or infinite, instead of training on for hours.
 
-    It looks before the checkpoint of the same iteration is written, so that checkpoints stay good.
+    It looks at losses every so often, and at the weights of each checkpoint before it is written:
+    a checkpoint of a run that has diverged never takes the place of a good one.
 
     Args:
-        interval: Iterations between two looks; each waits for the GPU.
+        interval: Iterations between two looks at the losses; each waits for the GPU.
     """
 
     def __init__(self, interval: int = 50) -> None:
@@ -31,10 +32,23 @@ class DivergenceHook(Hook):
         losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
         wrong = [name for name, value in losses.items() if not torch.isfinite(value).all()]
         if wrong:
-            raise FloatingPointError(
-                f'iteration {runner.iter + 1}: {", ".join(wrong)} not finite, expected numbers: '
-                f'the run has diverged. Checkpoints in {runner.work_dir} are from before. Look at '
-                'which loss grew first, and lower its weight, the learning rate '
-                '(optim_wrapper.optimizer.lr), or that of one part alone '
-                '(paramwise_cfg.custom_keys)'
-            )
+            raise FloatingPointError(self._message(runner, f'{", ".join(wrong)} not finite'))
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Look at the weights.
+
+        Raises:
+            FloatingPointError: If one is not finite.
+        """
+        for name, value in checkpoint['state_dict'].items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise FloatingPointError(self._message(runner, f'{name} holds nan or infinity'))
+
+    @staticmethod
+    def _message(runner, found: str) -> str:
+        return (
+            f'iteration {runner.iter + 1}: {found}, expected numbers: the run has diverged. '
+            f'Checkpoints in {runner.work_dir} are from before. Look at which loss grew first, and '
+            'lower its weight, the learning rate (optim_wrapper.optimizer.lr), or that of one part '
+            'alone (paramwise_cfg.custom_keys)'
+        )

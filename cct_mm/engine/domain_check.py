@@ -19,8 +19,19 @@ class DomainCheckHook(Hook):
         self._untrained: list[str] = []
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Say which of the checkpoint's domains the model lacks, and the other way round."""
+        """Say which of the checkpoint's domains the model lacks, and the other way round.
+
+        Raises:
+            ValueError: If its batch norms have statistics by domain, and the model's have not.
+        """
         model = self._model(runner)
+        by_domain = any('.statistics.' in key for key in checkpoint.get('state_dict', {}))
+        if by_domain and model.norm != 'per-domain':
+            raise ValueError(
+                f'the checkpoint has batch norms by domain, but the model has norm={model.norm!r}, '
+                "expected 'per-domain': none of them would be loaded; set model.norm, or train a "
+                'checkpoint with this norm'
+            )
         in_checkpoint = {
             key.split('.')[1]
             for key in (k.removeprefix('module.') for k in checkpoint.get('state_dict', {}))

@@ -65,17 +65,16 @@ def _spread(module: DomainNorm, state_dict: dict, prefix: str, *_) -> None:
 
     Ordinary batch norms have one set for all; of several domains' it is their mean.
     """
-    keys = [k for k in state_dict if k.startswith(prefix) and '.' not in k[len(prefix) :]]
-    buffers = dict(module.statistics[module.active].named_buffers())
-    for key in keys:
-        name = key[len(prefix) :]
-        value = state_dict.pop(key)
-        target = 'statistics.any' if name in buffers else 'norm'
-        state_dict[f'{prefix}{target}.{name}'] = value
     start = f'{prefix}statistics.'
-    for name in buffers:
-        there = [v for k, v in state_dict.items() if k.startswith(start) and k.endswith(f'.{name}')]
-        state_dict.pop(f'{start}any.{name}', None)
+    for name in dict(module.norm.named_parameters()):
+        if prefix + name in state_dict:
+            state_dict[f'{prefix}norm.{name}'] = state_dict.pop(prefix + name)
+    for name in dict(module.statistics[module.active].named_buffers()):
+        if prefix + name in state_dict:
+            there = [state_dict.pop(prefix + name)]
+        else:
+            of_domains = (k for k in state_dict if k.startswith(start) and k.endswith(f'.{name}'))
+            there = [state_dict[key] for key in of_domains]
         if there:
             mean = torch.stack(there).double().mean(dim=0).to(there[0].dtype)
             for domain in module.statistics:

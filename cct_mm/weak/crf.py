@@ -1,10 +1,11 @@
 """Dense CRF: pixels that lie near each other and look alike take the same label ([28])."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-IGNORE_INDEX = 255
+from cct_mm.datasets.transforms import IGNORE_INDEX
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,24 @@ class CRF:
     colour_std: float = 5
     appearance_weight: float = 10
 
-    def refine(self, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the most likely label of each pixel among those that occur.
+    def refine(
+        self, image: np.ndarray, labels: np.ndarray, among: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Return the most likely label of each pixel.
 
         A pixel without a label (255) starts with all of them equally likely, and gets one.
 
         Args:
             image: Pixels 0-255.
             labels: Labels, 255 where there is none.
+            among: The labels that a pixel may get; None means those that occur.
 
         Shape:
             - image: [H, W, 3], uint8
             - labels and output: [H, W], uint8
         """
-        present = np.unique(labels[labels != IGNORE_INDEX])
+        occurring = np.unique(labels[labels != IGNORE_INDEX])
+        present = occurring if among is None else np.asarray(sorted(among), np.uint8)
         if len(present) < 2:
             return np.full_like(labels, present[0]) if len(present) else labels.copy()
         densecrf = import_crf()
@@ -75,7 +80,7 @@ def import_crf():
         import pydensecrf.densecrf
     except ImportError:
         raise ImportError(
-            'the dense CRF needs pydensecrf2, which is not installed: pip install '
-            "'cct_mm[crf]' (it is compiled, in a minute or two), or do without: --no-crf"
+            'the dense CRF needs pydensecrf2, which is not installed: pip install -e .[crf] (it is '
+            'compiled, in a minute or two), or do without: --no-crf'
         ) from None
     return pydensecrf.densecrf

@@ -21,9 +21,8 @@ from mmseg.datasets.transforms import LoadAnnotations
 from torch.utils.data import DataLoader, Dataset
 
 from cct_mm.datasets.image_labels import LoadImageLabels
-from cct_mm.datasets.transforms import LoadCheckedAnnotations
+from cct_mm.datasets.transforms import IGNORE_INDEX, LoadCheckedAnnotations
 
-from .crf import IGNORE_INDEX
 from .pseudo_labels import Recipe
 from .writer import Folder, LabelFiles
 
@@ -40,6 +39,7 @@ class Image:
         name: Of its label file, without suffix.
         pixels: BGR, [H, W, 3], uint8; None where it could not be read.
         present: Indices of the classes that it shows, without background; None where unknown.
+        complete: Whether it shows no other classes.
         truth: Its true label map, [H, W], where one was asked for.
         problem: Why it could not be read, or None.
         seconds: Time that reading took.
@@ -49,6 +49,7 @@ class Image:
     name: str
     pixels: np.ndarray | None = None
     present: tuple[int, ...] | None = None
+    complete: bool = True
     truth: np.ndarray | None = None
     problem: str | None = None
     seconds: float = 0.0
@@ -82,6 +83,7 @@ class Images(Dataset):
         needed += (LoadAnnotations,) if any(t.labels is None for t in labels) else ()
         self.transforms = [t for t in transforms if isinstance(t, needed)]
         self.has_image_labels = bool(labels)
+        self.label_files = [t.labels.source for t in labels if t.labels is not None]
 
     def require_image_labels(self) -> None:
         """Raise a ValueError if the source does not tell which classes an image shows."""
@@ -122,12 +124,15 @@ class Images(Dataset):
             for transform in self.transforms:
                 results = transform(results)
             image.pixels, image.present = results['img'], results.get('image_labels')
+            image.complete = results.get('image_labels_complete', True)
             if self.truth is not None:
                 masks = self.truth.get_data_info(self.indices[item])
                 masks.setdefault('num_classes', len(self.truth.metainfo['classes']))
+                masks['ori_shape'] = results['ori_shape']
                 image.truth = LoadCheckedAnnotations().transform(masks)['gt_seg_map']
-        except (ValueError, OSError, KeyError) as error:
-            image.problem = str(error.args[0] if isinstance(error, KeyError) else error)
+        except Exception as error:  # loaders fail as they like
+            text = error.args[0] if isinstance(error, KeyError) else error
+            image.problem = f'{image.path}: {text}' if image.path not in str(text) else str(text)
         image.seconds = time.perf_counter() - start
         return image
 
@@ -179,7 +184,9 @@ class Finisher:
         rgb = image.pixels[..., ::-1]
         if output.ndim == 2:
             return self.recipe.refined(rgb, output)
-        return self.recipe.labels(rgb, output, image.present, self.has_background)
+        # What belongs to no class of the domain may be one of the others.
+        has_background = self.has_background and image.complete
+        return self.recipe.labels(rgb, output, image.present, has_background)
 
     def __call__(self, image: Image, output: np.ndarray) -> tuple[Counter, Counter]:
         """Write the pseudo-labels of an image; return its pixels by label, and the seconds."""
@@ -209,8 +216,8 @@ def generate(
     """Write the pseudo-labels of all images that have none yet.
 
     The network runs in this process, one image after another; reading and, by ``pool``, labels,
-    CRF and writing run beside it. A file depends on its image alone, so a run that was killed and
-    called again leaves the same files as one that was not.
+    CRF and writing run beside it. A file depends on its image alone, so a command that was killed
+    and called again leaves the same files as one that was not.
 
     Args:
         images: Which images.

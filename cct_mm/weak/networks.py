@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmcv.transforms import Resize
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.datasets import BaseSegDataset
@@ -116,15 +117,48 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
     return model.eval()
 
 
+def build_resize(cfg: Config, domain: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what brings an image to the size that a network is validated at.
+
+    Args:
+        cfg: The network's config, of whose validation pipeline the resizing is taken.
+        domain: The domain's name.
+
+    Raises:
+        ValueError: If the domain is not validated.
+    """
+    sources = cfg.val_dataloader.dataset.domains.get(domain)
+    if not sources:
+        raise ValueError(
+            f'val_dataloader has no domain {domain}, expected it, for its pipeline says at which '
+            'size the network looks at an image'
+        )
+    pipeline = [TRANSFORMS.build(t) for t in next(iter(sources.values())).pipeline]
+    resizes = [t for t in pipeline if isinstance(t, Resize)]
+
+    def resize(image: np.ndarray) -> np.ndarray:
+        results = {'img': image, 'img_shape': image.shape[:2]}
+        for transform in resizes:
+            results = transform(results)
+        return np.ascontiguousarray(results['img'])
+
+    return resize
+
+
 def activation_network(
-    model: ImageClassifier, domain: str, scales: Sequence[float], flip: bool
+    model: ImageClassifier,
+    domain: str,
+    resize: Callable[[np.ndarray], np.ndarray],
+    scales: Sequence[float],
+    flip: bool,
 ) -> Callable[[Image], np.ndarray]:
     """Return the function from an image to the activation maps of its P classes, [P, H, W].
 
     Args:
         model: The classifier.
         domain: The domain's name.
-        scales: Factors of the image's size at which it looks, > 0.
+        resize: From :func:`build_resize`.
+        scales: Factors of the resized image's size at which the classifier looks, > 0.
         flip: Whether it looks at the mirrored image too.
 
     Raises:
@@ -134,40 +168,49 @@ def activation_network(
         raise ValueError(f'scales are {list(scales)}, expected numbers > 0, such as 0.5 1.0')
 
     def network(image: Image) -> np.ndarray:
-        pixels = torch.from_numpy(image.pixels).permute(2, 0, 1)
+        pixels = torch.from_numpy(resize(image.pixels)).permute(2, 0, 1)
         maps = class_activation_maps(model, pixels, domain, image.present, scales, flip)
+        if len(maps):
+            maps = F.interpolate(maps[None], image.pixels.shape[:2], mode='bilinear')[0]
+        else:
+            maps = maps.new_zeros(0, *image.pixels.shape[:2])
         return maps.cpu().numpy()
 
     return network
 
 
 def segmentor_network(
-    model: MultiDomainSegmentor, cfg: Config, domain: str, confidence: float
+    model: MultiDomainSegmentor,
+    domain: str,
+    resize: Callable[[np.ndarray], np.ndarray],
+    confidence: float,
 ) -> Callable[[Image], np.ndarray]:
     """Return the function from an image to the labels that a segmentor is sure of, [H, W].
 
     Args:
         model: The segmentor.
-        cfg: Its config, whose validation pipeline says how it wants images resized.
         domain: The domain's name.
+        resize: From :func:`build_resize`.
         confidence: Least probability of a label, in [0, 1].
+
+    Raises:
+        ValueError: If the segmentor predicts by a sliding window.
     """
-    evaluated = next(iter(cfg.val_dataloader.dataset.domains[domain].values()))
-    resizes = [TRANSFORMS.build(t) for t in evaluated.pipeline if t.type == 'Resize']
+    if model.test_cfg.get('mode', 'whole') != 'whole':
+        raise ValueError(
+            f'test_cfg.mode is {model.test_cfg.mode!r}, expected whole: pseudo-labels are made of '
+            'whole images'
+        )
     has_background = model.domains[domain].classes[0] == 'background'
 
     @torch.no_grad()
     def network(image: Image) -> np.ndarray:
-        results = {'img': image.pixels, 'img_shape': image.pixels.shape[:2]}
-        for resize in resizes:
-            results = resize(results)
-        height, width = results['img'].shape[:2]
-        pixels = torch.from_numpy(np.ascontiguousarray(results['img'])).permute(2, 0, 1)
+        pixels = torch.from_numpy(resize(image.pixels)).permute(2, 0, 1)
+        height, width = pixels.shape[1:]
         batch = model.data_preprocessor({'inputs': [pixels], 'data_samples': [SegDataSample()]})
         logits = model.encode_decode(batch['inputs'], [{'domain': domain}])
-        logits = F.interpolate(
-            logits[:, :, :height, :width], image.pixels.shape[:2], mode='bilinear'
-        )
+        logits = logits[:, :, :height, :width]
+        logits = F.interpolate(logits, image.pixels.shape[:2], mode='bilinear')
         present = image.present
         if present is not None and has_background:
             present = (0, *present)

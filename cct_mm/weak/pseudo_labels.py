@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .crf import CRF, IGNORE_INDEX
+from cct_mm.datasets.transforms import IGNORE_INDEX
+
+from .crf import CRF
 
 
 def threshold(
@@ -92,8 +94,15 @@ class Recipe:
         background = self.background if has_background else None
         return self.refined(image, threshold(maps, present, background, self.foreground))
 
-    def refined(self, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def refined(
+        self, image: np.ndarray, labels: np.ndarray, among: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Let the CRF move the borders of labels; a pixel without a label stays without.
+
+        Args:
+            image: Pixels 0-255.
+            labels: Labels, 255 where there is none.
+            among: As for :meth:`CRF.refine`.
 
         Shape:
             - image: [H, W, 3], uint8
@@ -101,14 +110,17 @@ class Recipe:
         """
         if self.crf is None:
             return labels
-        return np.where(labels == IGNORE_INDEX, labels, self.crf.refine(image, labels))
+        refined = self.crf.refine(image, labels, among)
+        return np.where(labels == IGNORE_INDEX, labels, refined)
 
     def _per_threshold(
         self, image: np.ndarray, maps: np.ndarray, present: Sequence[int]
     ) -> np.ndarray:
         foreground = np.asarray(present, np.uint8)[maps.argmax(axis=0)]
         sure, possible = (
-            self.refined(image, np.where(maps.max(axis=0) > theta, foreground, np.uint8(0)))
+            self.refined(
+                image, np.where(maps.max(axis=0) > theta, foreground, np.uint8(0)), (0, *present)
+            )
             for theta in (self.foreground, self.background)
         )
         labels = np.where(sure > 0, sure, np.uint8(IGNORE_INDEX))

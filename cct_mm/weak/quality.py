@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .crf import IGNORE_INDEX
+from cct_mm.datasets.transforms import IGNORE_INDEX
+
 from .generate import Image
 from .pseudo_labels import PRESETS, Recipe
 
@@ -88,7 +89,7 @@ def recipes(crf: bool) -> dict[str, Recipe]:
         found[f'{name}, no CRF'] = replace(recipe, crf=None)
         if crf:
             found[f'{name}, CRF'] = recipe
-    # Without a CRF the two thresholds do not know of each other: the presets agree.
+    # Without a CRF the two thresholds do not know of each other: the presets are the same.
     found.pop('released, no CRF')
     return found
 
@@ -123,7 +124,8 @@ class Scorer:
         rgb = image.pixels[..., ::-1]
         found = {}
         for key, recipe in {**self.recipes, **self.swept}.items():
-            labels = recipe.labels(rgb, maps, image.present, self.has_background)
+            has_background = self.has_background and image.complete
+            labels = recipe.labels(rgb, maps, image.present, has_background)
             found[key] = count(image.truth, labels, self.num_classes)
         return found
 

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cct_mm.datasets.file_lists import write_atomically
-
-from .crf import IGNORE_INDEX
+from cct_mm.datasets.transforms import IGNORE_INDEX
 
 
 class LabelFiles:
@@ -30,6 +29,11 @@ class LabelFiles:
     def __init__(self, dataset) -> None:
         self.folder = dataset.data_prefix.get('img_path') or dataset.data_root or ''
         self.image_suffixes = dataset.img_suffix
+        if not dataset.seg_map_suffix.endswith('.png'):
+            raise ValueError(
+                f'the dataset has seg_map_suffix={dataset.seg_map_suffix!r}, expected one that '
+                'ends in .png: pseudo-labels are indexed PNGs; set it for their source'
+            )
         self.suffix = dataset.seg_map_suffix.removesuffix('.png')
         classes = list(dataset.metainfo['classes'])
         values = np.arange(IGNORE_INDEX + 1)
@@ -58,9 +62,18 @@ class LabelFiles:
     def name(self, image: str) -> str:
         """Return the path of an image's label below the folder of labels, without ``.png``.
 
-        It is where the dataset looks for it once ``data_prefix['seg_map_path']`` is that folder.
+        It is where the dataset looks for it once ``data_prefix['seg_map_path']`` is that folder
+        (a ``ListDataset``: with a list of images alone).
+
+        Raises:
+            ValueError: If the image is not below the dataset's folder of images.
         """
         path = Path(os.path.relpath(image, self.folder or '.')).as_posix()
+        if path.startswith('../'):
+            raise ValueError(
+                f'{image} is not below {self.folder}, expected it there, for its label file goes '
+                'to the same place below the folder of labels; set data_prefix["img_path"]'
+            )
         if isinstance(self.image_suffixes, str) and path.endswith(self.image_suffixes):
             stem = path.removesuffix(self.image_suffixes)
         else:

@@ -4,8 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.hooks import CheckpointHook
-from mmengine.runner import get_priority
 
 from cct_mm.engine import DivergenceHook
 
@@ -36,5 +34,10 @@ def test_it_looks_every_so_often(runner):
     DivergenceHook(interval=50).after_train_iter(runner, 0, outputs=outputs(loss=float('nan')))
 
 
-def test_it_looks_before_the_checkpoint_is_written():
-    assert get_priority(DivergenceHook.priority) < get_priority(CheckpointHook.priority)
+def test_weights_that_are_no_numbers_are_not_saved(runner):
+    hook = DivergenceHook()
+    good = dict(weight=torch.ones(2), count=torch.tensor(3))
+    hook.before_save_checkpoint(runner, dict(state_dict=good))
+    with pytest.raises(FloatingPointError, match='^iteration 100: bias holds nan or infinity'):
+        bad = dict(good, bias=torch.tensor([0.0, float('nan')]))
+        hook.before_save_checkpoint(runner, dict(state_dict=bad))

@@ -132,6 +132,13 @@ class TestCheckpoint:
         _, said = load()
         assert said == []
 
+    def test_with_norms_by_domain_is_refused_by_a_model_without(self, runner):
+        checkpoint = {'state_dict': {'backbone.bn1.statistics.day.running_mean': None}}
+        DomainCheckHook().after_load_checkpoint(runner, checkpoint)
+        runner.model.norm = 'shared'
+        with pytest.raises(ValueError, match="has norm='shared', expected 'per-domain'"):
+            DomainCheckHook().after_load_checkpoint(runner, checkpoint)
+
     def test_without_a_domains_head_does_not_test_it(self, load, runner):
         hook, _ = load('day')
         runner.test_dataloader = loader({'day': GOOD['day']})

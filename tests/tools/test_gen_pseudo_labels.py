@@ -96,7 +96,7 @@ def tool(root, monkeypatch, capfd):
                 runpy.run_path(str(ROOT / path), run_name='__main__')
             except SystemExit as end:
                 if end.code:
-                    return str(end.code)
+                    return f'{end.code} {capfd.readouterr().err}'
         return capfd.readouterr().out
 
     return call
@@ -143,6 +143,18 @@ class TestClassifier:
         assert '0.4' in message
 
 
+@pytest.mark.parametrize('preset', ['paper', 'released'])
+def test_dense_crf_refines_by_either_preset(root, tool, preset):
+    pytest.importorskip('pydensecrf', reason='the extra crf is not installed')
+    options = ('--scales', '1', '--preset', preset)
+    assert '4 written' in tool('classifier', f'crf-{preset}', *options)
+    tool('classifier', f'no-crf-{preset}', *options, '--no-crf')
+    with_crf, without = (labels_of(root / f'{kind}-{preset}') for kind in ('crf', 'no-crf'))
+    assert any((with_crf[name] != without[name]).any() for name in without)
+    for name, allowed in zip(with_crf, ({0, 1}, {0, 1, 2}, {0}, {0, 2}), strict=True):
+        assert set(np.unique(with_crf[name])) <= allowed | {255}
+
+
 class TestSegmentor:
     def test_labels_what_it_is_sure_of(self, root, tool):
         for out, confidence in (('all', '0'), ('none', '1')):
@@ -174,10 +186,12 @@ class TestRefuses:
             ('segmentor', (), 'is of a MultiDomainSegmentor, expected that of an ImageClassifier'),
             ('classifier', ('--from-segmentor',), 'of a ImageClassifier, expected that of a segm'),
             ('classifier', ('--domain', 'rocks'), '--domain rocks: .* has no such domain'),
+            ('segmentor', ('--from-segmentor', '--scales', '1'), '--scales: only for classifiers'),
+            ('classifier', ('--confidence', '0.5'), '--confidence: only with --from-segmentor'),
             ('classifier', ('--theta-bg', '0.5'), 'expected 0 <= theta_bg <= theta_fg <= 1'),
             ('classifier', ('--scales', '0'), r'scales are \[0.0\], expected numbers > 0'),
         ],
-        ids=['segmentor', 'classifier', 'domain', 'thresholds', 'scales'],
+        ids=['segmentor', 'classifier', 'domain', 'ignored', 'idle', 'thresholds', 'scales'],
     )
     def test_what_does_not_fit(self, tool, kind, options, sentence):
         with pytest.raises(AssertionError, match=sentence):

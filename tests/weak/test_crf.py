@@ -35,6 +35,13 @@ class TestRefine:
         assert set(np.unique(refined)) == {0, 5}
         assert (refined == np.where(image[..., 0] > 0, 5, 0)).all()
 
+    def test_may_be_told_of_labels_that_do_not_occur(self, halves):
+        image, labels = halves
+        # A third label takes its share of the doubt about every pixel.
+        refined = CRF().refine(image, labels, among=(0, 3, 5))
+        assert set(np.unique(refined)) <= {0, 3, 5}
+        assert (refined == np.where(image[..., 0] > 0, 5, 0)).all()
+
     def test_does_not_depend_on_which_labels_they_are(self, halves):
         image, labels = halves
         other = CRF().refine(image, np.where(labels == 5, 17, 3).astype(np.uint8))
@@ -52,5 +59,5 @@ def test_one_label_fills_the_image_and_none_stays_none(halves):
 def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pydensecrf', None)
     monkeypatch.setitem(sys.modules, 'pydensecrf.densecrf', None)
-    with pytest.raises(ImportError, match=r"pip install 'cct_mm\[crf\]'.*--no-crf"):
+    with pytest.raises(ImportError, match=r'pip install -e \.\[crf\].*--no-crf'):
         import_crf()

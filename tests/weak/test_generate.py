@@ -43,7 +43,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def make_dataset(root):
+def make_dataset(root, **labels):
     return ListDataset(
         data_root=str(root),
         data_prefix=dict(img_path='images'),
@@ -52,7 +52,7 @@ def make_dataset(root):
         serialize_data=False,
         pipeline=[
             dict(type='LoadCheckedImage'),
-            dict(type='LoadImageLabels', classes=CLASSES, path=str(root / 'labels.csv')),
+            dict(type='LoadImageLabels', classes=CLASSES, path=str(root / 'labels.csv'), **labels),
             dict(type='RandomFlip', prob=0.5),
         ],
     )
@@ -168,6 +168,20 @@ class TestInterruption:
             pytest.fail('processes outlived the one that was killed')
         run(root, 'out')
         assert contents(root / 'out') == contents(root / 'undisturbed')
+
+
+def test_objects_of_other_classes_are_no_background(root):
+    """An image shows something that the domain has no class for: nobody knows where."""
+    (root / 'labels.csv').write_text(
+        'image,labels\n' + ''.join(f'{i:02}.jpg,leaf;rock\n' for i in range(COUNT))
+    )
+    dataset = make_dataset(root, file_classes=('background', 'rock', 'leaf', 'stem'))
+    image = Images(dataset, range(COUNT), LabelFiles(dataset))[0]
+    assert image.present == (1,)
+    assert not image.complete
+    files, folder = LabelFiles(dataset), Folder(root / 'out', {})
+    labels = Finisher(Recipe(crf=None), files, folder, True).labels(image, brightness(image))
+    assert set(np.unique(labels)) == {1, 255}
 
 
 class TestBadImages:

@@ -36,7 +36,7 @@ class TestRecipe:
 
     def test_paper_keeps_pixels_without_label_and_moves_borders(self):
         class Shift(CRF):
-            def refine(self, image, labels):
+            def refine(self, image, labels, among=None):
                 return np.full_like(labels, 7)
 
         labels = Recipe(crf=Shift()).labels(IMAGE, MAPS, (3, 7), has_background=True)
@@ -46,7 +46,8 @@ class TestRecipe:
         class Flood(CRF):
             """Foreground floods all where it has more than half of the pixels."""
 
-            def refine(self, image, labels):
+            def refine(self, image, labels, among=None):
+                assert among == (0, 3, 7)
                 return np.full_like(labels, 7) if (labels > 0).mean() > 0.5 else labels
 
         recipe = Recipe(per_threshold=True, crf=Flood())

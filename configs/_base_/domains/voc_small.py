@@ -6,7 +6,7 @@
 data_root = '{{$CCT_MM_DATA:data}}/VOCdevkit/VOC2012'
 splits = '{{ fileDirname }}/splits/voc'
 # Folder of the pseudo-labels, from the working directory.
-pseudo_labels = 'work_dirs/pseudo_labels/voc'
+pseudo_labels = 'work_dirs/pseudo_labels/voc_small'
 
 # Class 0 is the background, so that all others are the foreground.
 voc = dict(
