@@ -84,11 +84,14 @@ def _spread(module: DomainNorm, state_dict: dict, prefix: str, *_) -> None:
 def use_domain_norms(module: nn.Module, domains: Iterable[str]) -> None:
     """Replace each batch norm below ``module`` by a :class:`DomainNorm`."""
     domains = list(domains)
-    for name, child in module.named_children():
-        if isinstance(child, _BatchNorm):
-            setattr(module, name, DomainNorm(child, domains))
-        else:
-            use_domain_norms(child, domains)
+    # A norm may be there under several names, and stays one.
+    made: dict[_BatchNorm, DomainNorm] = {}
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, _BatchNorm):
+                if child not in made:
+                    made[child] = DomainNorm(child, domains)
+                parent._modules[name] = made[child]
 
 
 def activate(module: nn.Module, domain: str) -> None:

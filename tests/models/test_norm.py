@@ -114,6 +114,28 @@ def test_every_kind_of_batch_norm_is_replaced(norm):
     assert isinstance(network[1], nn.GroupNorm)
 
 
+def test_norm_under_two_names_stays_one(images):
+    norm = nn.BatchNorm2d(3)
+    network = nn.ModuleList([norm, nn.Sequential(norm)])
+    use_domain_norms(network, ['day', 'night'])
+    assert network[0] is network[1][0]
+    assert isinstance(network[0], DomainNorm)
+
+
+def test_conversion_to_synchronised_norms_keeps_statistics_by_domain(by_domain, images):
+    for name, x in images.items():
+        activate(by_domain, name)
+        by_domain(x)
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(by_domain))
+    assert isinstance(synced[1][0].norm, nn.SyncBatchNorm)
+    state = by_domain.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in synced.state_dict().items())
+    for module in (synced, by_domain):
+        module.eval()
+        activate(module, 'night')
+    assert torch.equal(synced(images['night']), by_domain(images['night']))
+
+
 def test_frozen_statistics_stay_while_weights_learn(network, images):
     freeze_statistics(network.train())
     before = statistics(network)

@@ -3,13 +3,16 @@
 import errno
 import io
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
 from mmengine.registry import DefaultScope
 from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
+from cct_mm.datasets.camvid import CamVidDataset
 from cct_mm.datasets.file_lists import ListDataset
+from cct_mm.datasets.sunrgbd import SUNRGBDDataset
 from cct_mm.datasets.transforms import LoadCheckedAnnotations
 from cct_mm.weak import writer
 from cct_mm.weak.writer import Folder, LabelFiles
@@ -82,6 +85,35 @@ class TestLabelFiles:
         kind, kwargs = DATASETS['classes of a list']
         files = LabelFiles(dataset_of(kind, **kwargs))
         assert files.name('root/images/video/7.JPG') == 'video/7'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'image', 'entry'),
+    [
+        (CamVidDataset, 'train/x.png', 'train/x.png'),
+        (SUNRGBDDataset, 'image/train/x.jpg', 'image/train/x.jpg'),
+        (CityscapesDataset, 'ulm/x_leftImg8bit.png', 'ulm/x'),
+        (PascalVOCDataset, 'x.jpg', 'x'),
+    ],
+)
+def test_dataset_reads_its_pseudo_labels_by_its_own_list(tmp_path, kind, image, entry):
+    path = tmp_path / 'images' / image
+    path.parent.mkdir(parents=True)
+    cv2.imwrite(str(path), np.zeros((2, 12, 3), np.uint8))
+    (tmp_path / 'list.txt').write_text(entry + '\n')
+
+    def build(**prefix):
+        config = dict(ann_file=str(tmp_path / 'list.txt'), serialize_data=False)
+        prefix = dict(img_path=str(tmp_path / 'images'), **prefix)
+        load = [dict(type='LoadCheckedImage'), dict(type='LoadCheckedAnnotations', num_classes=99)]
+        return kind(**config, data_prefix=prefix, pipeline=load)
+
+    dataset = build()
+    files, folder = LabelFiles(dataset), Folder(tmp_path / 'out', {})
+    labels = np.full((2, 12), 255, np.uint8)
+    labels[0, :11] = range(11)
+    folder.write(files.name(dataset.get_data_info(0)['img_path']), files.encode(labels))
+    assert (build(seg_map_path=str(tmp_path / 'out'))[0]['gt_seg_map'] == labels).all()
 
 
 def _lists(kind, tmp_path):
