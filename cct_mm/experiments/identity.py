@@ -110,8 +110,8 @@ def data_parts(cfg: Config) -> dict[str, str]:
 
     A list file is any value under a key ``ann_file``, found as ``ListDataset`` finds it. Its hash
     covers its contents and, of each file that it lists, name and size (``os.stat``). An image
-    folder (``data_prefix`` without ``ann_file``) counts with the names and sizes of all its files.
-    No image is read: one replaced by another of exactly the same size goes unnoticed.
+    folder (``data_prefix`` without ``ann_file``) counts with the names and sizes of all its files,
+    the checkpoint that training starts from (``load_from``) with its contents. No image is read: one replaced by another of exactly the same size goes unnoticed.
     """
     parts = {}
     for source in _sources(cfg.to_dict()):
@@ -119,6 +119,9 @@ def data_parts(cfg: Config) -> dict[str, str]:
             parts[source.name] = _list_file_hash(source.list_file, source.folders)
         else:
             parts[source.name] = _folder_hash(source.folders)
+    start = cfg.get('load_from')
+    if start and os.path.isfile(start):
+        parts[start] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
     return dict(sorted(parts.items()))
 
 

@@ -89,6 +89,14 @@ def test_an_image_folder_without_a_list_counts(lab):
     assert differences(before.hashes, before.parts, identity()) == ['data (data/toy/images)']
 
 
+def test_the_contents_of_the_checkpoint_that_training_starts_from_count(lab):
+    lab.change('configs/cct.py', 'quality', "load_from = 'start.pth'\nquality")
+    lab.write('start.pth', 'weights')
+    before = identity()
+    lab.write('start.pth', 'WEIGHTS')
+    assert differences(before.hashes, before.parts, identity()) == ['data (start.pth)']
+
+
 def test_only_lists_that_a_dataloader_reads_have_to_exist(lab):
     lab.change('configs/cct.py', 'quality', "base = dict(ann_file='overridden.txt')\nquality")
     run = Run('cct', 'configs/cct.py', {}, 0)
