@@ -111,7 +111,8 @@ def data_parts(cfg: Config) -> dict[str, str]:
     A list file is any value under a key ``ann_file``, found as ``ListDataset`` finds it. Its hash
     covers its contents and, of each file that it lists, name and size (``os.stat``). An image
     folder (``data_prefix`` without ``ann_file``) counts with the names and sizes of all its files,
-    the checkpoint that training starts from (``load_from``) with its contents. No image is read: one replaced by another of exactly the same size goes unnoticed.
+    the checkpoint that training starts from (``load_from``) with its contents. No image is read:
+    one replaced by another of exactly the same size goes unnoticed.
     """
     parts = {}
     for source in _sources(cfg.to_dict()):
