@@ -1,9 +1,11 @@
 """Pictures of label maps, for people to look at."""
 
+import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
 
 def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -19,6 +21,20 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     return colours[labels.astype(np.uint8)]
+
+
+def indexed_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+    """Return a label map as a PNG that holds the labels and shows their colours.
+
+    Args:
+        labels: [H, W], uint8.
+        palette: R, G, B of each label, [256, 3], uint8.
+    """
+    picture = Image.fromarray(labels)
+    picture.putpalette(palette.tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, format='PNG')
+    return buffer.getvalue()
 
 
 def overlay(image: np.ndarray, colours: np.ndarray, opacity: float = 0.6) -> np.ndarray:

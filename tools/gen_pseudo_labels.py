@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import os
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -129,9 +129,9 @@ def describe(args: argparse.Namespace, domain: str, images: Images, recipe: Reci
         'options': args.cfg_options or {},
     }
     if args.from_segmentor:
-        settings |= {'confidence': args.confidence, 'crf': recipe.describe()['crf']}
+        settings |= {'confidence': args.confidence, 'crf': asdict(recipe)['crf']}
     else:
-        settings |= {'scales': args.scales, 'flip': not args.no_flip, **recipe.describe()}
+        settings |= {'scales': args.scales, 'flip': not args.no_flip, **asdict(recipe)}
     return settings
 
 
@@ -156,7 +156,7 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path:
     return path
 
 
-def show(summary: Summary, total: int, elapsed: float, machine: str) -> None:
+def show(summary: Summary, total: int, machine: str) -> None:
     """Say what was done, and how long each part took."""
     print(
         f'{summary.written} written, {summary.there} there before, '
@@ -168,8 +168,9 @@ def show(summary: Summary, total: int, elapsed: float, machine: str) -> None:
             for name in ('network', 'CRF', 'disk')
         )
         print(
-            f'{summary.written / elapsed:.2f} images/s on {machine}; seconds an image, beside '
-            f'each other: {share}; {100 * coverage(summary.pixels):.1f}% of the pixels have a label'
+            f'{summary.written / summary.elapsed:.2f} images/s on {machine}; seconds an image, '
+            f'beside each other: {share}; '
+            f'{100 * coverage(summary.pixels):.1f}% of the pixels have a label'
         )
     for path, problem in summary.problems.items():
         print(f'skipped {path}: {problem}')
@@ -235,7 +236,7 @@ def main() -> int:
                 raise SystemExit('interrupted; run the same command again to go on') from None
     folder.close()
     machine = f'{torch.get_num_threads()} threads + {args.workers} processes'
-    show(summary, len(images), summary.elapsed, machine)
+    show(summary, len(images), machine)
     if args.preview and rank == 0:
         print(f'Preview: {draw_preview(images, folder, args.preview)}')
     print(f'Pseudo-labels: {folder.path}')

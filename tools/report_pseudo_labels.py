@@ -20,7 +20,7 @@ from mmseg.utils import register_all_modules
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.weak.crf import import_crf
-from cct_mm.weak.generate import Images, Summary, UnreadableImage, processes, work
+from cct_mm.weak.generate import Images, Summary, processes, work
 from cct_mm.weak.networks import (
     activation_network,
     build_resize,
@@ -100,7 +100,7 @@ def main() -> int:
         if not totals:
             problem = next(iter(summary.problems.values()), 'the source is empty')
             raise ValueError(f'no image could be compared: {problem}')
-    except (ImportError, ValueError, OSError, RuntimeError, UnreadableImage) as error:
+    except (ImportError, ValueError, OSError, RuntimeError) as error:
         raise SystemExit(str(error)) from None
     for path, problem in summary.problems.items():
         print(f'skipped {path}: {problem}')

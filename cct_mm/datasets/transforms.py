@@ -192,14 +192,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 f'{_name(results)}: the number of classes is unknown, expected metainfo with '
                 f'classes, or LoadCheckedAnnotations(num_classes=...) in the pipeline'
             )
-        label_map = results.get('label_map') or {}
-        table = np.arange(256)
-        if results.get('reduce_zero_label'):
-            table -= 1
-            table[[0, IGNORE_INDEX]] = IGNORE_INDEX
-        reduced = table.copy()
-        for old, new in label_map.items():
-            table[reduced == old] = new
+        table = label_table(results.get('label_map'), results.get('reduce_zero_label', False))
         valid = (table < num_classes) | (table == IGNORE_INDEX)
 
         wrong = ~valid[labels.astype(np.uint8)]
@@ -213,6 +206,26 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 f'{_expected(table, valid)}{_hint(results)}'
             )
         return table.astype(np.uint8)[labels.astype(np.uint8)]
+
+
+def label_table(label_map: dict[int, int] | None, reduce_zero_label: bool) -> np.ndarray:
+    """Return which class each value of a label file stands for, 255 for none.
+
+    Args:
+        label_map: The dataset's, applied after ``reduce_zero_label``, or None.
+        reduce_zero_label: Whether 0 is void and all other values are one too large.
+
+    Returns:
+        np.ndarray: [256], int64; a value that is no class keeps its number.
+    """
+    table = np.arange(IGNORE_INDEX + 1)
+    if reduce_zero_label:
+        table -= 1
+        table[[0, IGNORE_INDEX]] = IGNORE_INDEX
+    reduced = table.copy()
+    for old, new in (label_map or {}).items():
+        table[reduced == old] = new
+    return table
 
 
 def _expected(table: np.ndarray, valid: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 """Pseudo-labels y_p from class activation maps or probabilities (paper, Section 3.3)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -126,10 +126,6 @@ class Recipe:
         labels = np.where(sure > 0, sure, np.uint8(IGNORE_INDEX))
         labels[(sure == 0) & (possible == 0)] = 0
         return labels
-
-    def describe(self) -> dict:
-        """Return all settings, ready for JSON."""
-        return asdict(self)
 
 
 PRESETS = {'paper': Recipe(), 'released': Recipe(per_threshold=True)}

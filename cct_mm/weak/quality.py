@@ -96,35 +96,32 @@ def recipes(crf: bool) -> dict[str, Recipe]:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Compares the pseudo-labels of one image by several recipes with its true mask.
+    """Compares one image's pseudo-labels, by several recipes and over thresholds, with its mask.
 
     Args:
         recipes: By name.
         num_classes: C.
         has_background: Whether label 0 is background.
-        sweep: Whether to go through thresholds too, without a CRF.
     """
 
     recipes: dict[str, Recipe]
     num_classes: int
     has_background: bool
-    sweep: bool = True
     swept: dict[tuple[float, float], Recipe] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.sweep:
-            for background in SWEPT_BACKGROUND if self.has_background else (0.0,):
-                for foreground in SWEPT_FOREGROUND:
-                    if background <= foreground:
-                        key = (background, foreground)
-                        self.swept[key] = Recipe(background, foreground, crf=None)
+        for background in SWEPT_BACKGROUND if self.has_background else (0.0,):
+            for foreground in SWEPT_FOREGROUND:
+                if background <= foreground:
+                    recipe = Recipe(background, foreground, crf=None)
+                    self.swept[background, foreground] = recipe
 
     def __call__(self, image: Image, maps: np.ndarray) -> dict[str | tuple, np.ndarray]:
         """Return the counts of each recipe, by its name or its thresholds."""
         rgb = image.pixels[..., ::-1]
+        has_background = self.has_background and image.complete
         found = {}
         for key, recipe in {**self.recipes, **self.swept}.items():
-            has_background = self.has_background and image.complete
             labels = recipe.labels(rgb, maps, image.present, has_background)
             found[key] = count(image.truth, labels, self.num_classes)
         return found

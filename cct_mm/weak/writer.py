@@ -1,16 +1,15 @@
 """Pseudo-labels on disk: as the dataset's own masks are, each whole or not there at all."""
 
-import io
 import json
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cct_mm.datasets.file_lists import write_atomically
-from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.datasets.transforms import IGNORE_INDEX, label_table
+from cct_mm.visualization import indexed_png
 
 
 class LabelFiles:
@@ -36,13 +35,7 @@ class LabelFiles:
             )
         self.suffix = dataset.seg_map_suffix.removesuffix('.png')
         classes = list(dataset.metainfo['classes'])
-        values = np.arange(IGNORE_INDEX + 1)
-        if dataset.reduce_zero_label:
-            values = values - 1
-            values[[0, IGNORE_INDEX]] = IGNORE_INDEX
-        reduced = values.copy()
-        for old, new in (dataset.label_map or {}).items():
-            values[reduced == old] = new
+        values = label_table(dataset.label_map, dataset.reduce_zero_label)
         self.table = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
         for index, name in enumerate(classes):
             found = np.flatnonzero(values == index)
@@ -86,11 +79,7 @@ class LabelFiles:
         Args:
             labels: Class indices, 255 where there is none, [H, W].
         """
-        picture = Image.fromarray(self.table[labels])
-        picture.putpalette(self.palette.flatten().tolist())
-        buffer = io.BytesIO()
-        picture.save(buffer, format='PNG')
-        return buffer.getvalue()
+        return indexed_png(self.table[labels], self.palette)
 
 
 class Folder:

@@ -11,6 +11,8 @@ from mmseg.datasets import PascalVOCDataset
 from PIL import Image
 from scipy.io import savemat
 
+from cct_mm.visualization import indexed_png
+
 PATH = Path(__file__).parents[2] / 'tools/dataset_converters/sbd.py'
 
 
@@ -63,7 +65,7 @@ def data(tmp_path):
         Image.new('RGB', (7, 3)).save(tmp_path / f'voc/JPEGImages/{name}.jpg')
     for name in TRAIN + VAL:
         path = tmp_path / f'voc/SegmentationClass/{name}.png'
-        path.write_bytes(tool.encode(voc_labels(name)))
+        path.write_bytes(indexed_png(voc_labels(name), tool.PALETTE))
     for split, ids in (('train', TRAIN), ('val', VAL)):
         path = tmp_path / f'voc/ImageSets/Segmentation/{split}.txt'
         path.write_text('\n'.join(ids) + '\n')

@@ -16,7 +16,6 @@ Example:
 """
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,9 +31,10 @@ from rich.progress import track
 from scipy.io import loadmat
 
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.visualization import indexed_png
 
 NUM_CLASSES = len(PascalVOCDataset.METAINFO['classes'])
-IGNORE_INDEX = 255
 
 PALETTE = np.zeros((256, 3), dtype=np.uint8)
 """Colours of the labels in VOC's masks, ``[256, 3]`` RGB."""
@@ -151,7 +151,7 @@ def convert(job: Job) -> None:
                 return
     if job.source.suffix == '.mat':
         labels = read_sbd(job.source)
-        content = encode(labels)
+        content = indexed_png(labels, PALETTE)
     else:
         labels = read_voc(job.source)
         content = job.source.read_bytes()
@@ -215,22 +215,6 @@ def read_voc(path: Path) -> np.ndarray:
         # Pillow calls a broken PNG a SyntaxError.
         except (OSError, SyntaxError) as error:
             raise ValueError(f'{path} is truncated ({error}); unpack the archive again') from None
-
-
-def encode(labels: np.ndarray) -> bytes:
-    """The file of a mask: an indexed PNG with VOC's palette.
-
-    Args:
-        labels: ``[H, W]`` uint8.
-
-    Returns:
-        The bytes of the PNG.
-    """
-    mask = Image.fromarray(labels)
-    mask.putpalette(PALETTE.tobytes())
-    buffer = io.BytesIO()
-    mask.save(buffer, format='PNG')
-    return buffer.getvalue()
 
 
 def _open(path: Path) -> Image.Image:
