@@ -14,6 +14,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from cct_mm.datasets.multi_domain import SUPERVISIONS
+from cct_mm.models.dilated_depthwise import use_dilated_depthwise
 from cct_mm.models.domain import Domain
 from cct_mm.models.losses.weak import IGNORE_INDEX
 from cct_mm.models.norm import NORMS, activate, freeze_statistics, use_domain_norms
@@ -135,6 +136,9 @@ class MultiDomainSegmentor(EncoderDecoder):
                 for name, domain in domains.items()
             }
         )
+        for part in (self.backbone, self.neck):
+            if part is not None:
+                use_dilated_depthwise(part)
         self.joint_encoding = joint_encoding
         if norm not in NORMS:
             raise ValueError(
