@@ -45,8 +45,8 @@ model = dict(
         test_cfg=dict(size_divisor=16),
     ),
     backbone=dict(
-        type='ResNetV1c', depth=18, stem_channels=8, base_channels=4, strides=(1, 2, 1, 1),
-        dilations=(1, 1, 2, 4),
+        type='ResNetV1c', depth=18, stem_channels=8, base_channels=8, num_stages=3,
+        strides=(1, 2, 1), dilations=(1, 1, 2), out_indices=(0, 1, 2),
     ),
     decode_head=dict(type={head!r}, in_channels=32),
     domains=dict(plants=dict(classes=classes)),

@@ -402,7 +402,7 @@ class TestMainHeadOfMmseg:
         head = dict(
             type='FCNHead',
             in_channels=32,
-            in_index=3,
+            in_index=2,
             channels=8,
             num_convs=1,
             concat_input=False,
