@@ -6,7 +6,7 @@ import os.path as osp
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from cct_mm.engine.launch import prepare_processes
 from cct_mm.environment import problems
@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the last checkpoint in the work dir, if any',
+        help='go on from the last checkpoint in the work dir; where there is none, start anew',
     )
     parser.add_argument(
         '--amp',
@@ -75,6 +75,12 @@ def main() -> None:
     if args.amp:
         enable_amp(cfg, args.amp)
     cfg.resume = args.resume or cfg.get('resume', False)
+    if cfg.resume and cfg.get('load_from'):
+        # mmengine would resume from load_from: another training's iteration and optimizer.
+        if find_latest_checkpoint(cfg.work_dir):
+            cfg.load_from = None
+        else:
+            cfg.resume = False
     runner = Runner.from_cfg(cfg)
     runner.train()
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')

@@ -226,6 +226,31 @@ class TestTrain:
         for index, state in optimizer.items():
             assert torch.equal(state['momentum_buffer'], expected[index]['momentum_buffer'])
 
+    def test_resume_goes_on_with_itself_and_not_with_the_weights_it_once_started_from(
+        self, tools, straight
+    ):
+        options = {'load_from': straight.work_dir / 'iter_6.pth', 'train_cfg__max_iters': 3}
+        started = tools.train('pretrained', **options)
+        # With --resume from the beginning, as by run_experiments.py, where there is nothing yet.
+        run = tools.train('pretrained-2', '--resume', **options)
+        assert run.losses == started.losses
+        assert sorted(run.losses) == [1, 2, 3]
+        assert run.losses[1] != straight.losses[1]
+
+        options['train_cfg__max_iters'] = 6
+        tools.train('pretrained-2', '--resume', **options)
+        whole = tools.train('pretrained-3', **options)
+        weights, expected = (
+            torch.load(tools.root / name / 'iter_6.pth', weights_only=False)['state_dict']
+            for name in ('pretrained-2', 'pretrained-3')
+        )
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
+        assert any(
+            not torch.equal(weights[name], value)
+            for name, value in straight.checkpoint()['state_dict'].items()
+        )
+        assert whole.losses[1] == started.losses[1]
+
 
 class TestMixedPrecision:
     def test_bfloat16_on_a_cpu_is_close_to_float32_and_keeps_float32_weights(self, tools, straight):

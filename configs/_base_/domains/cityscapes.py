@@ -43,7 +43,8 @@ unlabeled = dict(
     data_prefix=dict(img_path='leftImg8bit/train'),
     pipeline=[dict(type='LoadCheckedImage'), resize, dict(type='PackSegInputs')],
 )
-# Evaluated against the labels at their own size, to which the logits are resized.
+# Evaluated against the labels at their own size, 1024x2048, to which the logits are resized: as
+# mmseg does, so that scores of other input sizes compare. (The paper evaluates at 512x1024.)
 evaluated = dict(
     type='CityscapesDataset',
     data_root=data_root,

@@ -1,6 +1,8 @@
 # The paper's network: ResNet-50 with dilated last stages (stride 8), PSP module, sub-pixel decoder
 # of width C (Section 4.1, Table 11).
 norm_cfg = dict(type='BN', requires_grad=True)
+# On several GPUs batch norm sees the images of all; on one it changes nothing.
+sync_bn = 'torch'
 model = dict(
     type='MultiDomainSegmentor',
     data_preprocessor=dict(

@@ -1,7 +1,8 @@
 # SGD with momentum, learning rate 1e-2 and the poly schedule to 0 (Table 12): 50 epochs of
 # Cityscapes + CamVid. The paper gives neither a batch size nor what an epoch of two domains is.
-# Chosen: 4 + 4 images, and an epoch is over when the largest unlabeled source, 2925 images of
-# Cityscapes, has been gone through, every second iteration being the other domain's.
+# Chosen: 4 + 4 images, and an epoch is over when the largest unlabeled source, the 2925 images of
+# Cityscapes that are not among n50's, would have been gone through, every second iteration being
+# the other domain's. (The config draws from all 2975, for whatever n.)
 iterations = 73100
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=7310)
 optim_wrapper = dict(
