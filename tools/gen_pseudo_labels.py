@@ -12,6 +12,7 @@ torchrun --nproc_per_node 4 tools/gen_pseudo_labels.py CONFIG CHECKPOINT --out D
 
 import argparse
 import hashlib
+import json
 import os
 import sys
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
@@ -42,15 +43,21 @@ from cct_mm.weak.networks import (
     load_config,
     load_network,
     segmentor_network,
+    source_config,
+    validation_resizes,
 )
 from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.pseudo_labels import PRESETS, Recipe
 from cct_mm.weak.writer import Folder, LabelFiles
 
 
+def share_of_cores() -> int:
+    """Return how many of the machine's cores are for this process, one of several on it."""
+    return (os.cpu_count() or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+
+
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    cores = os.cpu_count() or 1
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,8 +91,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--workers',
         type=int,
-        default=max(1, cores // 2),
-        help='processes for CRF and files beside the network [half of the cores]',
+        default=max(1, share_of_cores() // 2),
+        help='processes for CRF and files beside each network [half of the cores]',
     )
     parser.add_argument(
         '--on-error',
@@ -115,17 +122,33 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def describe(args: argparse.Namespace, domain: str, images: Images, recipe: Recipe) -> dict:
-    """Return what the files depend on beside the images themselves, ready for JSON."""
+def describe(
+    args: argparse.Namespace, cfg: Config, domain: str, images: Images, recipe: Recipe
+) -> dict:
+    """Return what the files depend on beside the images themselves.
 
-    def digest(path: str) -> str:
-        return f'sha256 {hashlib.sha256(Path(path).read_bytes()).hexdigest()}'
+    Of the config this is what decides about labels, not how the network was trained. Files of
+    image-level labels count by their content: data may move.
+    """
 
+    def digest(content: bytes) -> str:
+        return f'sha256 {hashlib.sha256(content).hexdigest()}'
+
+    classes = list(images.dataset.metainfo['classes'])
+    transforms = images.dataset.pipeline.transforms
+    pipeline = zip(source_config(cfg, domain).pipeline, transforms, strict=True)
+    loading = [config for config, transform in pipeline if transform in images.transforms]
+    network = {key: value for key, value in cfg.model.items() if key != 'data_preprocessor'}
     settings = {
         'domain': domain,
-        'classes': list(images.dataset.metainfo['classes']),
-        'checkpoint': digest(args.checkpoint),
-        'image-level labels': [digest(path) for path in images.label_files],
+        'classes': classes,
+        'values of the classes': images.files.table[: len(classes)].tolist(),
+        'checkpoint': digest(Path(args.checkpoint).read_bytes()),
+        'network': digest(json.dumps(network, sort_keys=True, default=str).encode()),
+        'data_preprocessor': cfg.model.get('data_preprocessor'),
+        'validation resize': validation_resizes(cfg, domain),
+        'loading': [{k: v for k, v in config.items() if k != 'path'} for config in loading],
+        'image-level labels': [digest(Path(path).read_bytes()) for path in images.label_files],
         'options': args.cfg_options or {},
     }
     if args.from_segmentor:
@@ -207,17 +230,17 @@ def main() -> int:
         raise SystemExit(str(error)) from None
 
     if not torch.cuda.is_available():
-        cores = (os.cpu_count() or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-        torch.set_num_threads(max(1, cores - args.workers))
+        torch.set_num_threads(max(1, share_of_cores() - args.workers))
     with processes(args.workers) as pool:
         try:
             model = load_network(cfg, args.checkpoint, classifier=not args.from_segmentor)
-            resize = build_resize(cfg, domain)
+            resize = build_resize(validation_resizes(cfg, domain))
             if args.from_segmentor:
                 network = segmentor_network(model, domain, resize, args.confidence)
             else:
                 network = activation_network(model, domain, resize, args.scales, not args.no_flip)
-            folder = Folder(args.out, describe(args, domain, images, recipe), rank)
+            settings = describe(args, cfg, domain, images, recipe)
+            folder = Folder(args.out, settings, rank, world_size)
         except (ValueError, OSError) as error:
             raise SystemExit(str(error)) from None
         finish = Finisher(recipe, files, folder, has_background)

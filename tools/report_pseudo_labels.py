@@ -27,6 +27,7 @@ from cct_mm.weak.networks import (
     build_source,
     load_config,
     load_network,
+    validation_resizes,
 )
 from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.quality import Scorer, add, plot, recipes, report
@@ -90,7 +91,7 @@ def main() -> int:
         score = Scorer(recipes(not args.no_crf), len(classes), classes[0] == 'background')
         with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
             model = load_network(cfg, args.checkpoint, classifier=True)
-            resize = build_resize(cfg, domain)
+            resize = build_resize(validation_resizes(cfg, domain))
             network = activation_network(model, domain, resize, args.scales, not args.no_flip)
             for done, counts in enumerate(
                 work(images, network, score, pool, args.workers, True, summary), start=1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import mmengine.fileio as fileio
 from mmcv.transforms import Pad
 from mmengine.dataset import BaseDataset
 from mmseg.datasets.transforms import LoadAnnotations
@@ -10,6 +11,8 @@ from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
+
+from .image_labels import LoadImageLabels
 
 SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
 """Kinds of supervision.
@@ -61,7 +64,9 @@ class MultiDomainDataset(Dataset):
 
     Raises:
         ValueError: For an empty source, an unknown kind of source, sources of one domain with
-            differing classes, or an unlabeled source whose pipeline loads annotations.
+            differing classes, an unlabeled source whose pipeline loads annotations, a weak source
+            with an image that has no pseudo-labels, or an image without image-level labels where
+            they are read from a file.
     """
 
     def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
@@ -116,6 +121,40 @@ class MultiDomainDataset(Dataset):
                 f'source, {first.dataset.metainfo["classes"]}; all sources of a domain share its '
                 'label space'
             )
+        self._check_labels(name, source)
+
+    def _check_labels(self, name: str, source: Source) -> None:
+        """Find labels that are missing now: mmseg's own datasets look only when one is loaded."""
+        transforms = source.dataset.pipeline.transforms
+        masks = [t for t in transforms if isinstance(t, LoadAnnotations)]
+        masks = masks if source.supervision == 'weak' else []
+        files = [t for t in transforms if isinstance(t, LoadImageLabels) and t.labels is not None]
+        if not masks and not files:
+            return
+        infos = [source.dataset.get_data_info(i) for i in range(len(source.dataset))]
+        for loader in masks:
+            missing = [
+                info
+                for info in infos
+                if not info.get('seg_map_path')
+                or not fileio.isfile(info['seg_map_path'], backend_args=loader.backend_args)
+            ]
+            if missing:
+                raise ValueError(
+                    f'{name}: {len(missing)} of {len(infos)} images have no label file, expected '
+                    f'one for each; the first is {missing[0]["img_path"]} (seg_map_path: '
+                    f'{missing[0].get("seg_map_path")}); make pseudo-labels with '
+                    'tools/gen_pseudo_labels.py, or take images that it skipped off the list'
+                )
+        for loader in files:
+            unnamed = [i['img_path'] for i in infos if i['img_path'] not in loader.labels]
+            if unnamed:
+                try:
+                    loader.labels[unnamed[0]]
+                except KeyError as error:
+                    raise ValueError(
+                        f'{name}: {error.args[0]} ({len(unnamed)} of {len(infos)} images have none)'
+                    ) from None
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -54,8 +54,28 @@ def load_config(
     return cfg, domain
 
 
+def source_config(cfg: Config, domain: str) -> dict:
+    """Return the config of the images to label: the domain's weak, or else unlabeled, source.
+
+    Args:
+        cfg: The network's config.
+        domain: The domain's name.
+
+    Raises:
+        ValueError: If the domain has no such source in training.
+    """
+    sources = cfg.train_dataloader.dataset.domains.get(domain, {})
+    kind = next((kind for kind in ('weak', 'unlabeled') if kind in sources), None)
+    if kind is None:
+        raise ValueError(
+            f'domain {domain} has the sources {list(sources)} in train_dataloader, expected `weak` '
+            'or `unlabeled`, whose images get the pseudo-labels'
+        )
+    return sources[kind]
+
+
 def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegDataset:
-    """Return the images to label: those of the domain's weak, or else unlabeled, training source.
+    """Return the images to label, see :func:`source_config`.
 
     Args:
         cfg: The network's config.
@@ -65,14 +85,7 @@ def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegD
     Raises:
         ValueError: If the domain has no such source, or an image no mask.
     """
-    sources = cfg.train_dataloader.dataset.domains.get(domain, {})
-    kind = next((kind for kind in ('weak', 'unlabeled') if kind in sources), None)
-    if kind is None:
-        raise ValueError(
-            f'domain {domain} has the sources {list(sources)} in train_dataloader, expected `weak` '
-            'or `unlabeled`, whose images get the pseudo-labels'
-        )
-    source = copy.deepcopy(sources[kind])
+    source = copy.deepcopy(source_config(cfg, domain))
     if masks is not None:
         source.pop('labeled', None)
         source.pipeline = []
@@ -117,8 +130,8 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
     return model.eval()
 
 
-def build_resize(cfg: Config, domain: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what brings an image to the size that a network is validated at.
+def validation_resizes(cfg: Config, domain: str) -> list[dict]:
+    """Return the configs of what brings an image to the size that a network is validated at.
 
     Args:
         cfg: The network's config, of whose validation pipeline the resizing is taken.
@@ -133,12 +146,21 @@ def build_resize(cfg: Config, domain: str) -> Callable[[np.ndarray], np.ndarray]
             f'val_dataloader has no domain {domain}, expected it, for its pipeline says at which '
             'size the network looks at an image'
         )
-    pipeline = [TRANSFORMS.build(t) for t in next(iter(sources.values())).pipeline]
-    resizes = [t for t in pipeline if isinstance(t, Resize)]
+    pipeline = next(iter(sources.values())).pipeline
+    return [config for config in pipeline if isinstance(TRANSFORMS.build(config), Resize)]
+
+
+def build_resize(configs: Sequence[dict]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that resizes an image.
+
+    Args:
+        configs: From :func:`validation_resizes`.
+    """
+    transforms = [TRANSFORMS.build(config) for config in configs]
 
     def resize(image: np.ndarray) -> np.ndarray:
         results = {'img': image, 'img_shape': image.shape[:2]}
-        for transform in resizes:
+        for transform in transforms:
             results = transform(results)
         return np.ascontiguousarray(results['img'])
 

@@ -85,14 +85,15 @@ class LabelFiles:
 class Folder:
     """The folder that pseudo-labels are written to.
 
-    Half-written files are kept in a subfolder of each process's own, which is emptied at its next
-    start, until they are whole.
+    Half-written files are kept in a subfolder of each process's own until they are whole. It is
+    emptied at its next start, and removed where a later start has fewer processes.
 
     Args:
         path: The folder.
-        settings: What the files depend on, ready for JSON; kept beside them, so that files of two
-            recipes do not mix.
+        settings: What the files depend on; kept beside them as JSON, so that files of two recipes
+            do not mix.
         rank: Of this process among several.
+        world_size: How many these are.
 
     Raises:
         ValueError: If the folder holds files of other settings, or files of unknown origin.
@@ -100,10 +101,14 @@ class Folder:
 
     SETTINGS = 'pseudo_labels.json'
 
-    def __init__(self, path: str | os.PathLike, settings: dict, rank: int = 0) -> None:
+    def __init__(
+        self, path: str | os.PathLike, settings: dict, rank: int = 0, world_size: int = 1
+    ) -> None:
         self.path = Path(path)
         self.unfinished = self.path / f'.unfinished-{rank}'
         there = self.path / self.SETTINGS
+        # As they come back from the file: JSON knows no tuples.
+        settings = json.loads(json.dumps(settings, default=str))
         if there.is_file():
             if (found := json.loads(there.read_text(encoding='utf-8'))) != settings:
                 raise ValueError(
@@ -116,7 +121,11 @@ class Folder:
                 f'{self.path} holds PNG files, but no {self.SETTINGS}, expected an empty or new '
                 'folder: nothing of yours is overwritten; choose another --out'
             )
-        shutil.rmtree(self.unfinished, ignore_errors=True)
+        for left in self.path.glob('.unfinished-*'):
+            number = left.name.removeprefix('.unfinished-')
+            # Those of the other ranks are in use.
+            if number == str(rank) or (number.isdecimal() and int(number) >= world_size):
+                shutil.rmtree(left, ignore_errors=True)
         self.unfinished.mkdir(parents=True)
         write_atomically(there, json.dumps(settings, indent=2) + '\n')
 

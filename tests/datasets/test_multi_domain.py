@@ -345,6 +345,51 @@ class TestErrors:
             {'day': {'labeled': source(root, 'day', 'labeled'), 'unlabeled': other}},
         )
 
+    def weak(self, root, *loading, **kwargs):
+        """A source that, as VOC's, never looks whether a mask exists; three images, one mask."""
+        (root / 'pseudo').mkdir(exist_ok=True)
+        shutil.copy(root / 'day/labeledannot/0.png', root / 'pseudo/0.png')
+        return dict(
+            type='BaseSegDataset',
+            data_prefix=dict(img_path=f'{root}/day/labeled', seg_map_path=f'{root}/pseudo'),
+            img_suffix='.png',
+            metainfo=dict(classes=CLASSES['day'], palette=PALETTES['day']),
+            pipeline=[*LOAD, *loading, *PACK],
+            serialize_data=False,
+            **kwargs,
+        )
+
+    def test_weak_source_without_its_pseudo_labels(self, root):
+        masks = dict(type='LoadCheckedAnnotations', num_classes=3)
+        self.check(
+            f'day, weak source: 2 of 3 images have no label file, expected one for each; the first '
+            f'is {root}/day/labeled/1.png (seg_map_path: {root}/pseudo/1.png); make pseudo-labels '
+            'with tools/gen_pseudo_labels.py, or take images that it skipped off the list',
+            {'day': {'weak': self.weak(root, masks)}},
+        )
+        # Of images that are not used, and by a pipeline that loads none, no labels are missed.
+        for config in (self.weak(root, masks, indices=1), self.weak(root)):
+            MultiDomainDataset({'day': {'weak': config}})
+
+    def test_weak_source_that_says_nowhere_where_its_pseudo_labels_are(self, root):
+        config = self.weak(root, dict(type='LoadAnnotations'))
+        del config['data_prefix']['seg_map_path']
+        with pytest.raises(ValueError, match=r'3 of 3 images have no .* \(seg_map_path: None\)'):
+            MultiDomainDataset({'day': {'weak': config}})
+
+    @pytest.mark.parametrize('kind', ['labeled', 'weak'])
+    def test_image_that_a_file_of_image_level_labels_does_not_name(self, root, kind):
+        (root / 'labels.csv').write_text('0.png,car\n')
+        path = str(root / 'labels.csv')
+        labels = dict(type='LoadImageLabels', classes=CLASSES['day'], path=path)
+        self.check(
+            f'day, {kind} source: {path}: no image-level labels of {root}/day/labeled/1.png, '
+            'expected an entry 1 or a longer end of this path (there are 1, such as 0); add its '
+            'labels, or take the image off the list (2 of 3 images have none)',
+            {'day': {kind: self.weak(root, labels)}},
+        )
+        MultiDomainDataset({'day': {kind: self.weak(root, labels, indices=1)}})
+
     def test_classes_may_differ_between_domains(self, root):
         assert make_dataset(root).domains == ['day', 'night']
 

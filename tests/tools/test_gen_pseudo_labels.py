@@ -109,7 +109,10 @@ def labels_of(folder):
 
 class TestClassifier:
     def test_labels_every_image_by_its_classes_and_draws_a_preview(self, root, tool):
-        output = tool('classifier', 'cam', '--no-crf', '--scales', '0.5', '1', '--preview', '3')
+        # A tuple, which JSON does not know.
+        scale = 'val_dataloader.dataset.domains.plants.labeled.pipeline.2.scale=(60, 44)'
+        options = ('--no-crf', '--scales', '0.5', '1', '--cfg-options', scale)
+        output = tool('classifier', 'cam', '--preview', '3', *options)
         assert '4 written, 0 there before, 0 skipped, of 4' in output
         labels = labels_of(root / 'cam')
         assert [map.shape for map in labels.values()] == [(40, 56), (44, 56), (48, 56), (52, 56)]
@@ -118,8 +121,7 @@ class TestClassifier:
             assert set(np.unique(map)) <= values
         assert cv2.imread(str(root / 'cam/preview.jpg')) is not None
 
-        again = tool('classifier', 'cam', '--no-crf', '--scales', '0.5', '1')
-        assert '0 written, 4 there before' in again
+        assert '0 written, 4 there before' in tool('classifier', 'cam', *options)
 
     def test_labels_are_what_a_weak_source_loads(self, root, tool):
         tool('classifier', 'loaded', '--no-crf', '--scales', '1')
@@ -141,6 +143,31 @@ class TestClassifier:
         assert 'pseudo-labels of other settings' in message
         assert '0.3' in message
         assert '0.4' in message
+
+    def test_go_on_only_with_a_config_that_gives_the_same(self, root, tool):
+        tool('classifier', 'config', '--no-crf', '--scales', '1')
+        (root / 'changed.pth').symlink_to(root / 'classifier.pth')
+        config = (root / 'classifier.py').read_text()
+
+        def with_changed(old, new):
+            assert old in config
+            (root / 'changed.py').write_text(config.replace(old, new))
+            return tool('changed', 'config', '--no-crf', '--scales', '1')
+
+        resize = "dict(type='Resize', scale=(64, 48), keep_ratio=False),"
+        flip = "dict(type='RandomFlip', prob=0.5),"
+        assert '0 written, 4 there before' in with_changed(resize, resize + flip)
+        changes = {
+            'validation resize': ('scale=(64, 48)', 'scale=(32, 24)'),
+            'data_preprocessor': ('mean=[127.0] * 3', 'mean=[99.0] * 3'),
+            'loading': ("'LoadCheckedImage'", "'LoadCheckedImage', imdecode_backend='pillow'"),
+            'values of the classes': ('labeled=False', 'labeled=False, reduce_zero_label=True'),
+            'network': ('dilations=(1, 1, 2)', 'dilations=(1, 1, 1)'),
+        }
+        for key, change in changes.items():
+            message = with_changed(*change)
+            assert 'pseudo-labels of other settings' in message
+            assert [line.split(':')[0] for line in message.splitlines()[1:-1]] == [f'  {key}']
 
 
 @pytest.mark.parametrize('preset', ['paper', 'released'])
@@ -207,7 +234,17 @@ class TestRefuses:
         assert 'is no checkpoint of this config' in message
 
 
+def test_processes_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr(os, 'cpu_count', lambda: 32)
+    monkeypatch.setattr(sys, 'argv', [TOOL, 'config', 'checkpoint', '--out', 'out'])
+    parse_args = runpy.run_path(str(ROOT / TOOL))['parse_args']
+    assert parse_args().workers == 16
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert parse_args().workers == 4
+
+
 def test_two_processes_share_the_work_and_make_the_same_files(root, tool):
+    (root / 'two/.unfinished-3').mkdir(parents=True)
     tool('classifier', 'one', '--no-crf', '--scales', '1')
     command = [sys.executable, TOOL, f'{root}/classifier.py', f'{root}/classifier.pth']
     command += ['--out', f'{root}/two', '--no-crf', '--scales', '1']
@@ -223,6 +260,7 @@ def test_two_processes_share_the_work_and_make_the_same_files(root, tool):
     ]
     outputs = [process.communicate()[0] for process in ranks]
     assert all('2 written, 0 there before' in output for output in outputs)
+    assert not list((root / 'two').glob('.*'))
     one, two = labels_of(root / 'one'), labels_of(root / 'two')
     assert one.keys() == two.keys()
     assert all((one[name] == two[name]).all() for name in one)

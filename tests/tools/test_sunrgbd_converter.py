@@ -176,6 +176,63 @@ class TestListsOnly:
         assert 'expected --kind nyuv2' in capsys.readouterr().err
 
 
+class TestNumbers:
+    """NYUv2 as it is published: images and labels have different names, and the same number."""
+
+    @pytest.fixture
+    def source(self, source):
+        # 9 comes before 10 as a number, not as a name.
+        for split, old, number in (('train', 3, 9), ('train', 4, 10), ('test', 1, 1)):
+            for path, new in (
+                (f'image/{split}/NYU{old:04}.jpg', f'nyu_rgb_{number}.jpg'),
+                (f'label13/{split}/NYU{old:04}.png', f'new_nyu_class13_{number:04}.png'),
+            ):
+                path = source / 'nyuv2' / path
+                path.rename(path.with_name(new))
+        return source
+
+    def test_make_pairs_in_their_order(self, run, source):
+        out = run('nyuv2')
+        assert (out / 'train.txt').read_text().splitlines() == [
+            'image/train/nyu_rgb_9.jpg label13/train/nyu_rgb_9.png',
+            'image/train/nyu_rgb_10.jpg label13/train/nyu_rgb_10.png',
+        ]
+        for number in (9, 10):
+            mask = source / f'nyuv2/label13/train/new_nyu_class13_{number:04}.png'
+            np.testing.assert_array_equal(
+                read(out / f'label13/train/nyu_rgb_{number}.png'), read(mask)
+            )
+
+    def test_make_lists_of_the_files_as_they_are(self, run):
+        assert (run('nyuv2', '--lists-only') / 'train.txt').read_text().splitlines() == [
+            'image/train/nyu_rgb_9.jpg label13/train/new_nyu_class13_0009.png',
+            'image/train/nyu_rgb_10.jpg label13/train/new_nyu_class13_0010.png',
+        ]
+
+    @pytest.mark.parametrize(
+        ('name', 'message'),
+        [
+            (
+                'image/train/depth_9.jpg',
+                r'depth_9\.jpg and .*rgb_9\.jpg both end with the number 9',
+            ),
+            ('label13/train/new_9.png', r'new_9\.png and .*_0009\.png both end with the number 9'),
+            ('image/train/cover.jpg', r'cover\.jpg has no number at the end of its name'),
+            ('image/train/nyu_rgb_7.jpg', r'nyu_rgb_7\.png of .* not found \(1 of 3 of train'),
+        ],
+    )
+    def test_that_leave_a_doubt_are_refused(self, run, source, name, message):
+        write(source / 'nyuv2' / name, np.zeros((2, 19, 3), np.uint8))
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            run('nyuv2')
+
+    def test_are_not_looked_at_where_names_are_the_same(self, run, source):
+        write(source / 'nyuv2/image/train/a_9.jpg', np.zeros((2, 19, 3), np.uint8))
+        write(source / 'nyuv2/label13/train/a_9.png', np.zeros((2, 19), np.uint8))
+        with pytest.raises(FileNotFoundError, match=r'rgb_10\.png of .*\(2 of 3 of train missing'):
+            run('nyuv2')
+
+
 class TestErrors:
     def test_missing_mask_is_named_with_the_number(self, run, source):
         (source / 'sunrgbd/sunrgbd_train_test_labels/img-005052.png').unlink()

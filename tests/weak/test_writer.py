@@ -141,6 +141,10 @@ class TestFolder:
             Folder(tmp_path, dict(foreground=0.4))
         Folder(tmp_path, dict(foreground=0.3))
 
+    def test_takes_its_own_settings_for_the_same_although_json_knows_no_tuples(self, tmp_path):
+        for _ in range(2):
+            Folder(tmp_path, dict(options={'scale': (320, 320)}))
+
     def test_refuses_a_folder_of_somebody_elses_masks(self, tmp_path):
         (tmp_path / 'mask.png').write_bytes(b'precious')
         with pytest.raises(ValueError, match='nothing of yours is overwritten'):
@@ -152,6 +156,15 @@ class TestFolder:
         (folder.unfinished / '17.png').write_bytes(b'half')
         again = Folder(tmp_path, {})
         assert not list(again.unfinished.iterdir())
+
+    def test_clears_what_ranks_left_that_are_no_more_but_nothing_of_its_siblings(self, tmp_path):
+        for rank in range(4):
+            (Folder(tmp_path, {}, rank, 4).unfinished / '17.png').write_bytes(b'half')
+        Folder(tmp_path, {}, 1, 2)
+        assert sorted(path.name for path in tmp_path.glob('.*/*')) == ['17.png']
+        assert (tmp_path / '.unfinished-0/17.png').is_file()
+        Folder(tmp_path, {}).close()
+        assert [path.name for path in tmp_path.iterdir()] == ['pseudo_labels.json']
 
     def test_full_disk_leaves_no_file_and_is_told(self, tmp_path, monkeypatch):
         folder = Folder(tmp_path, {})

@@ -4,7 +4,9 @@ r"""Convert SUN RGB-D, 37 classes, to 13 classes; or take NYUv2, which has these
 beside each other: ``SUNRGBD-train_images`` (img-000001.jpg to img-005285.jpg),
 ``SUNRGBD-test_images`` (img-000001.jpg to img-005050.jpg) and ``sunrgbd_train_test_labels``, whose
 files img-000001.png to img-005050.png are those of test and the rest those of train.
-``--kind nyuv2`` reads ``image/`` and ``label13/`` with ``train/`` and ``test/`` below each.
+``--kind nyuv2`` reads ``image/`` and ``label13/`` with ``train/`` and ``test/`` below each. An
+image and its label have the same name; where no two have, they have the same number at the end, as
+in https://github.com/ankurhanda/nyuv2-meta-data (nyu_rgb_0001.png, new_nyu_class13_0001.png).
 
 Writes ``image/train/x.jpg label13/train/x.png``, the same for test, and lists "image label". Images
 are copied as they are. A run that was interrupted goes on where it stopped. With ``--lists-only``
@@ -37,6 +39,7 @@ Example:
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,6 +167,32 @@ def mask_of(name: str, split: str, kind: str) -> str:
     return f'sunrgbd_train_test_labels/img-{index:06d}.png'
 
 
+def by_number(folder: Path) -> dict[int, str]:
+    """The images of a folder by the number at the end of their names, ascending.
+
+    Args:
+        folder: Where to look.
+
+    Raises:
+        ValueError: A name has no number at its end, or two have the same.
+    """
+    found: dict[int, str] = {}
+    for name in list_image_folder(folder):
+        digits = re.search('[0-9]*$', Path(name).stem).group()
+        if not digits:
+            raise ValueError(
+                f'{folder / name} has no number at the end of its name, expected one, for no image '
+                f'has the name of its label; take other files out of this folder'
+            )
+        if (other := found.setdefault(int(digits), name)) != name:
+            raise ValueError(
+                f'{folder / other} and {folder / name} both end with the number {int(digits)}, '
+                f'expected one file for each, for no image has the name of its label; take other '
+                f'files out of this folder'
+            )
+    return dict(sorted(found.items()))
+
+
 def find_pairs(split: str, args: argparse.Namespace) -> list[Pair]:
     """All images of one split with their masks.
 
@@ -172,11 +201,12 @@ def find_pairs(split: str, args: argparse.Namespace) -> list[Pair]:
         args: The command line, see :func:`parse_args`.
 
     Returns:
-        The pairs, in the order of the images' names.
+        The pairs, in the order of the images' names, or numbers where these make them pairs.
 
     Raises:
         FileNotFoundError: The folder of the images or a mask is missing.
-        ValueError: There is no image, or one with another name than those of the source.
+        ValueError: There is no image, one with another name than those of the source, or numbers
+            are ambiguous.
     """
     folder = args.source / ('image/' + split if args.kind == 'nyuv2' else f'SUNRGBD-{split}_images')
     if not folder.is_dir():
@@ -184,11 +214,23 @@ def find_pairs(split: str, args: argparse.Namespace) -> list[Pair]:
             f'image folder {folder} does not exist; check --source and --kind {args.kind}, and '
             f'unpack the archives there'
         )
+    masks = {name: mask_of(name, split, args.kind) for name in list_image_folder(folder)}
+    labels = args.source / 'label13' / split
+    if (
+        args.kind == 'nyuv2'
+        and labels.is_dir()
+        and not any((args.source / mask).is_file() for mask in masks.values())
+    ):
+        numbers = by_number(labels)
+        masks = {
+            name: f'label13/{split}/{numbers[number]}' if number in numbers else masks[name]
+            for number, name in by_number(folder).items()
+        }
     pairs = []
-    for name in list_image_folder(folder):
-        mask = args.source / mask_of(name, split, args.kind)
-        entry = (f'image/{split}/{name}', mask_of(name, split, 'nyuv2'))
-        pairs.append(Pair(folder / name, mask, entry))
+    for name, mask in masks.items():
+        # Lists alone name the files as they are.
+        label = mask if args.lists_only else mask_of(name, split, 'nyuv2')
+        pairs.append(Pair(folder / name, args.source / mask, (f'image/{split}/{name}', label)))
     missing = [pair for pair in pairs if not pair.mask.is_file()]
     if missing:
         raise FileNotFoundError(
