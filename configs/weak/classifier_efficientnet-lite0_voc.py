@@ -6,12 +6,18 @@ _base_ = [
     '../_base_/models/efficientnet-lite0_jpu.py',
     '../_base_/schedules/sgd_poly_400.py',
 ]
+# The branch looks at the last map of the pretrained encoder, which knows these classes from
+# ImageNet, and trains it gently: with the neck and the full learning rate it learns the meadow, not
+# the sheep (mAP 59 instead of 75 on validation).
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(size=(192, 192), size_divisor=None),
-    decode_head=dict(_delete_=True, type='ClassificationHead', in_channels=256),
+    neck=None,
+    norm='frozen',
+    decode_head=dict(_delete_=True, type='ClassificationHead', in_channels=320, in_index=2),
     domains=dict(voc=dict(classes={{_base_.voc.classes}})),
 )
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.02))))
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
