@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.engine.config_file import check_repeated_keys
 from cct_mm.engine.launch import prepare_processes
 
 
@@ -46,6 +47,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
+    check_repeated_keys(args.config)
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     prepare_processes(cfg)

@@ -1,10 +1,14 @@
-"""Check before training that model, data and sampler speak of the same domains."""
+"""Check that model, data, sampler and checkpoint speak of the same domains."""
+
+from itertools import zip_longest
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
+from torch import Tensor
 
 from cct_mm.datasets import AlternatingDomainSampler
+from cct_mm.models.domain import Domain
 
 
 @HOOKS.register_module()
@@ -12,48 +16,71 @@ class DomainCheckHook(Hook):
     """Compare domains and classes of the model with those of each dataloader, before they are used.
 
     A class count that disagrees would otherwise show as an index error inside a CUDA kernel, or not
-    at all. A checkpoint's domains are compared too: what matches is loaded, what does not is named.
+    at all. A checkpoint is compared too, for mmengine loads what fits and leaves the rest as it is:
+    a training that starts from one is told what does not match, a test or a resumed run refused.
     """
 
     def __init__(self) -> None:
-        self._untrained: list[str] = []
+        # Of the checkpoint, if any: domains whose head it brings, and why it does not for others.
+        self._matched: set[str] = set()
+        self._unmatched: dict[str, str] = {}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Say which of the checkpoint's domains the model lacks, and the other way round.
+        """Say which of the checkpoint's domains the model lacks, has otherwise, or has alone.
 
         Raises:
             ValueError: If its batch norms have statistics by domain, and the model's have not.
         """
         model = self._model(runner)
-        by_domain = any('.statistics.' in key for key in checkpoint.get('state_dict', {}))
-        if by_domain and model.norm != 'per-domain':
+        # A bare state dict is a checkpoint too.
+        weights = checkpoint.get('state_dict', checkpoint)
+        weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+        if model.norm != 'per-domain' and any('.statistics.' in key for key in weights):
             raise ValueError(
                 f'the checkpoint has batch norms by domain, but the model has norm={model.norm!r}, '
                 "expected 'per-domain': none of them would be loaded; set model.norm, or train a "
                 'checkpoint with this norm'
             )
-        in_checkpoint = {
-            key.split('.')[1]
-            for key in (k.removeprefix('module.') for k in checkpoint.get('state_dict', {}))
-            if key.startswith('domains.')
-        }
-        self._untrained = [name for name in model.domains if name not in in_checkpoint]
+        in_checkpoint = {key.split('.')[1] for key in weights if key.startswith('domains.')}
+        trained = checkpoint.get('meta', {}).get('dataset_meta', {}).get('domains', {})
+        self._unmatched = {}
+        for name, domain in model.domains.items():
+            if name not in in_checkpoint:
+                self._unmatched[name] = f'the checkpoint has no head for domain {name}'
+                continue
+            difference = _other_classes(domain, trained.get(name)) or _other_head(domain, weights)
+            if difference:
+                self._unmatched[name] = difference
+        self._matched = set(model.domains) - set(self._unmatched)
         if not in_checkpoint:
             return
-        if self._untrained:
+        if absent := [name for name in model.domains if name not in in_checkpoint]:
             runner.logger.warning(
                 f'the checkpoint has the domains {sorted(in_checkpoint)}, not '
-                f'{self._untrained}, whose heads stay as they are'
+                f'{absent}, whose heads stay as they are'
             )
+        for name, reason in self._unmatched.items():
+            if name in in_checkpoint:
+                runner.logger.warning(
+                    f'{reason}; weights of domain {name} whose names and shapes match are loaded, '
+                    'the others stay as they are'
+                )
         if aside := sorted(in_checkpoint - set(model.domains)):
             runner.logger.warning(
                 f"the checkpoint's domains {aside} are not in the model: left out"
             )
 
     def before_train(self, runner) -> None:
-        """Check the training data, and that the batch size is what the sampler fills."""
+        """Check what a resumed run resumes, the training data, and what the sampler fills."""
+        if runner.iter > 0 and self._unmatched:
+            raise ValueError(
+                f'{next(iter(self._unmatched.values()))}, so the run would not go on as it was; '
+                'resume it with the model that it was started with, or start a new run from the '
+                'checkpoint by load_from, without resume'
+            )
         loader = runner.train_dataloader
         self._check_domains(runner, loader.dataset, 'train_dataloader')
+        self._check_training(runner, loader)
         sampler = loader.sampler
         if (
             isinstance(sampler, AlternatingDomainSampler)
@@ -76,11 +103,32 @@ class DomainCheckHook(Hook):
         dataset = runner.test_dataloader.dataset
         self._check_domains(runner, dataset, 'test_dataloader')
         self._check_batch(runner.test_dataloader, 'test_dataloader')
-        if missing := [name for name in self._untrained if name in dataset.metainfo['domains']]:
-            raise ValueError(
-                f'test_dataloader: the checkpoint has no head for {missing}, so their predictions '
-                'would be noise; test a checkpoint that was trained on them, or choose the domain '
-                'with --domain'
+        for name in dataset.metainfo['domains']:
+            if name in self._unmatched:
+                raise ValueError(
+                    f'test_dataloader: {self._unmatched[name]}, so its predictions would be noise; '
+                    'test a checkpoint that was trained with this model, or choose another domain '
+                    'with --domain'
+                )
+
+    def _check_training(self, runner, loader) -> None:
+        """Check that each domain's head is trained, or at least comes from a checkpoint."""
+        sampler = loader.sampler
+        alternating = isinstance(sampler, AlternatingDomainSampler)
+        trained = sampler.order if alternating else loader.dataset.metainfo['domains']
+        for name in self._model(runner).domains:
+            if name in trained:
+                continue
+            if name not in self._matched:
+                raise ValueError(
+                    f'train_dataloader: it trains the domains {list(dict.fromkeys(trained))}, not '
+                    f'{name!r} of model.domains, whose head would stay random and count in mIoU; '
+                    'remove it from model.domains and val_dataloader, or add its data to '
+                    "train_dataloader.dataset.domains and its name to the sampler's order, if any"
+                )
+            runner.logger.warning(
+                f'train_dataloader does not train domain {name} of the model: its head stays that '
+                'of the checkpoint, while the encoder changes'
             )
 
     def _check_batch(self, loader, name: str) -> None:
@@ -116,3 +164,37 @@ class DomainCheckHook(Hook):
                     f'{list(meta["classes"])}, expected the {len(expected)} of '
                     f'model.domains.{domain}, {list(expected)}; give both the same'
                 )
+
+
+def _other_classes(domain: Domain, meta: dict | None) -> str | None:
+    """Say where the classes that a checkpoint was trained with differ from the model's.
+
+    Args:
+        domain: The model's domain.
+        meta: The domain's ``dict(classes=...)`` in the checkpoint; None where it does not tell.
+    """
+    if meta is None or tuple(meta['classes']) == domain.classes:
+        return None
+    found, expected = tuple(meta['classes']), domain.classes
+    label = next(i for i, pair in enumerate(zip_longest(found, expected)) if len(set(pair)) > 1)
+    at_label = [repr(c[label]) if label < len(c) else 'none' for c in (found, expected)]
+    order = 'the order is another, ' if sorted(found) == sorted(expected) else ''
+    return (
+        f'the checkpoint has {len(found)} classes in domain {domain.name}, expected the '
+        f'{len(expected)} of model.domains.{domain.name}: {order}label {label} is '
+        f'{at_label[0]}, expected {at_label[1]}'
+    )
+
+
+def _other_head(domain: Domain, weights: dict[str, Tensor]) -> str | None:
+    """Say which weight of a domain's main head is not in a checkpoint, or has another shape."""
+    for name, expected in domain.decode_head.state_dict().items():
+        key = f'domains.{domain.name}.decode_head.{name}'
+        found = tuple(weights[key].shape) if key in weights else 'not there'
+        if found != tuple(expected.shape):
+            return (
+                f"the checkpoint has another head for domain {domain.name} than the model's "
+                f'{type(domain.decode_head).__name__}: {key} is {found}, expected '
+                f'{tuple(expected.shape)}'
+            )
+    return None

@@ -52,7 +52,9 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         in_channels: Channels D of z.
         channels: Of the 3x3 convolutions (Table 8).
         weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
-        queue_images: Images of each domain that are kept for the other domains' iterations.
+        queue_images: Images of each domain that a process keeps of its own batch for the other
+            domains' iterations, spread evenly over labeled and unlabeled ones: of two, the first
+            and the last. Checkpoints hold the first process's.
 
     Raises:
         ValueError: For fewer than two domains.
@@ -84,7 +86,6 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         for name in self.domains:
             self.register_buffer(f'queue_{name}', torch.zeros(0, in_channels, 1, 1))
             self.register_buffer(f'queue_valid_{name}', torch.zeros(0, 1, 1, 1))
-        self.register_load_state_dict_pre_hook(_make_room)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the logits of the domains.
@@ -107,7 +108,8 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
             - z: [B, D, h, w]
             - valid: [B, 1, H, W]
         """
-        valid = F.interpolate(valid.to(z.dtype), z.shape[2:], mode='nearest')
+        # Not in z's type: float16 counts no more than 65504 positions.
+        valid = F.interpolate(valid.float(), z.shape[2:], mode='nearest')
         shown = {domain: (reverse_gradient(z, self.weight(self.progress)), valid)}
         for name in self.domains:
             if name != domain and len(getattr(self, f'queue_{name}')):
@@ -116,8 +118,11 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
                     getattr(self, f'queue_valid_{name}'),
                 )
         losses, accuracies = zip(*(self._tell(name, *x) for name, x in shown.items()), strict=True)
-        setattr(self, f'queue_{domain}', z[: self.queue_images].detach().clone())
-        setattr(self, f'queue_valid_{domain}', valid[: self.queue_images].clone())
+        # Labeled images come first, unlabeled ones last.
+        count = min(self.queue_images, len(z))
+        kept = torch.linspace(0, len(z) - 1, count, device=z.device).round().long()
+        setattr(self, f'queue_{domain}', z.detach()[kept])
+        setattr(self, f'queue_valid_{domain}', valid[kept])
         return {
             'loss_adversarial': torch.stack(losses).mean(),
             'discriminator_accuracy': torch.stack(accuracies).mean(),
@@ -132,9 +137,10 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         right = logits.detach().argmax(dim=1) == index
         return loss, 100 * (right * weight).sum()
 
-
-def _make_room(module: DomainDiscriminator, state_dict: dict, prefix: str, *_) -> None:
-    """Give the queues the shapes they have in a checkpoint."""
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        if prefix + name in state_dict:
-            setattr(module, name, torch.empty_like(state_dict[prefix + name], device=buffer.device))
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Give the queues the shapes they have in a checkpoint."""
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            if prefix + name in state_dict:
+                room = torch.empty_like(state_dict[prefix + name], device=buffer.device)
+                setattr(self, name, room)
+        super()._load_from_state_dict(state_dict, prefix, *args)

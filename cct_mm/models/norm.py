@@ -31,7 +31,6 @@ class DomainNorm(nn.Module):
         self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in domains})
         self.active = next(iter(self.statistics))
         self._lend(False)
-        self.register_load_state_dict_pre_hook(_spread)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the statistics of the active domain's batch, or by its running ones."""
@@ -40,6 +39,30 @@ class DomainNorm(nn.Module):
             return self.norm(x)
         finally:
             self._lend(False)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Let domains without statistics in a checkpoint start from those that it has.
+
+        Ordinary batch norms have one set for all; of several domains' it is their mean.
+        """
+        start = f'{prefix}statistics.'
+        for name in dict(self.norm.named_parameters()):
+            if prefix + name in state_dict:
+                state_dict[f'{prefix}norm.{name}'] = state_dict.pop(prefix + name)
+        for name in dict(self.statistics[self.active].named_buffers()):
+            if prefix + name in state_dict:
+                there = [state_dict.pop(prefix + name)]
+            else:
+                there = [
+                    value
+                    for key, value in state_dict.items()
+                    if key.startswith(start) and key.endswith(f'.{name}')
+                ]
+            if there:
+                mean = torch.stack(there).double().mean(dim=0).to(there[0].dtype)
+                for domain in self.statistics:
+                    state_dict.setdefault(f'{start}{domain}.{name}', mean)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _lend(self, lend: bool) -> None:
         """Give the norm the active domain's statistics for a pass, or take them back.
@@ -58,27 +81,6 @@ class _Statistics(nn.Module):
         super().__init__()
         for key, value in norm.named_buffers():
             self.register_buffer(key, value.clone())
-
-
-def _spread(module: DomainNorm, state_dict: dict, prefix: str, *_) -> None:
-    """Let domains without statistics in a checkpoint start from those that it has.
-
-    Ordinary batch norms have one set for all; of several domains' it is their mean.
-    """
-    start = f'{prefix}statistics.'
-    for name in dict(module.norm.named_parameters()):
-        if prefix + name in state_dict:
-            state_dict[f'{prefix}norm.{name}'] = state_dict.pop(prefix + name)
-    for name in dict(module.statistics[module.active].named_buffers()):
-        if prefix + name in state_dict:
-            there = [state_dict.pop(prefix + name)]
-        else:
-            of_domains = (k for k in state_dict if k.startswith(start) and k.endswith(f'.{name}'))
-            there = [state_dict[key] for key in of_domains]
-        if there:
-            mean = torch.stack(there).double().mean(dim=0).to(there[0].dtype)
-            for domain in module.statistics:
-                state_dict.setdefault(f'{start}{domain}.{name}', mean)
 
 
 def use_domain_norms(module: nn.Module, domains: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """A small segmentor, a batch for it, and what a hook sees of a runner."""
 
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -90,4 +91,6 @@ def data():
 
 @pytest.fixture
 def runner(model):
-    return SimpleNamespace(model=model, iter=3, max_iters=40, seed=7, rank=0)
+    return SimpleNamespace(
+        model=model, iter=3, max_iters=40, seed=7, rank=0, logger=mock.MagicMock()
+    )

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+import torch
 from mmengine.registry import HOOKS
 from torch.nn import DataParallel
 from torch.utils.data import SequentialSampler
@@ -40,8 +41,8 @@ def exactly(sentence):
 
 @pytest.mark.parametrize('event', EVENTS)
 class TestDomains:
-    @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day'), ('night',)])
-    def test_that_agree_pass_also_a_part_of_the_models(self, runner, event, names):
+    @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day')])
+    def test_that_agree_pass(self, runner, event, names):
         check(runner, event, loader({name: GOOD[name] for name in names}))
 
     def test_of_a_wrapped_model_are_seen(self, runner, event):
@@ -69,6 +70,11 @@ class TestDomains:
             check(runner, event, loader({'night': ('lamp', 'sky')}))
 
 
+@pytest.mark.parametrize('event', ['val', 'test'])
+def test_evaluation_is_on_all_domains_of_the_model_or_some(runner, event):
+    check(runner, event, loader({'night': GOOD['night']}))
+
+
 class TestBatchSize:
     def test_that_the_sampler_does_not_fill_is_named(self, runner):
         with exactly(
@@ -79,6 +85,16 @@ class TestBatchSize:
 
     def test_without_unlabeled_images_is_that_of_the_labeled_ones(self, runner):
         check(runner, 'train', loader(GOOD, batch_size=4, labeled=4, unlabeled=0))
+
+    @pytest.mark.parametrize('event', ['val', 'test'])
+    def test_of_several_domains_in_evaluation_is_one(self, runner, event):
+        data = loader(GOOD, batch_size=4)
+        setattr(runner, f'{event}_dataloader', data)
+        with exactly(
+            f"{event}_dataloader: batch_size is 4 with the domains ['day', 'night'], expected 1: "
+            'their images have different sizes'
+        ):
+            getattr(DomainCheckHook(), f'before_{event}')(runner)
 
     def test_of_another_sampler_is_its_own_matter(self, runner):
         other = loader(GOOD, batch_size=5)
@@ -91,46 +107,100 @@ def test_plain_dataset_of_mmseg_is_refused(runner):
     with pytest.raises(ValueError, match='its dataset is a SimpleNamespace, expected a MultiDom'):
         check(runner, 'val', loader)
 
-    @pytest.mark.parametrize('event', ['val', 'test'])
-    def test_of_several_domains_in_evaluation_is_one(self, runner, event):
-        data = loader(GOOD, batch_size=4)
-        setattr(runner, f'{event}_dataloader', data)
-        with exactly(
-            f"{event}_dataloader: batch_size is 4 with the domains ['day', 'night'], expected 1: "
-            'their images have different sizes'
-        ):
-            getattr(DomainCheckHook(), f'before_{event}')(runner)
+
+@pytest.fixture
+def said(runner):
+    """Return what the hook has warned of."""
+    return lambda: [call.args[0] for call in runner.logger.warning.call_args_list]
+
+
+@pytest.fixture
+def load(runner, model):
+    """Load a checkpoint of the model after a change of its weights or classes; return the hook."""
+
+    def load(change=lambda weights: None, classes=None):
+        weights = {f'module.{name}': value for name, value in model.state_dict().items()}
+        change(weights)
+        checkpoint = {'state_dict': weights}
+        if classes is not None:
+            domains = {name: dict(classes=names) for name, names in classes.items()}
+            checkpoint['meta'] = dict(dataset_meta=dict(domains=domains))
+        hook = DomainCheckHook()
+        hook.after_load_checkpoint(runner, checkpoint)
+        return hook
+
+    return load
+
+
+def without(domain):
+    """A change of a checkpoint: to that of a model without this domain."""
+
+    def change(weights):
+        for name in [name for name in weights if f'.domains.{domain}.' in name]:
+            del weights[name]
+
+    return change
+
+
+def renamed(domain, name):
+    """A change of a checkpoint: the domain has another name."""
+
+    def change(weights):
+        for key in [key for key in weights if f'.domains.{domain}.' in key]:
+            weights[key.replace(domain, name)] = weights.pop(key)
+
+    return change
+
+
+def of_a_classifier(weights):
+    """A change of a checkpoint: the head of each domain is another."""
+    for key in [key for key in weights if '.decode_head.' in key]:
+        del weights[key]
+    for domain in GOOD:
+        weights[f'module.domains.{domain}.decode_head.conv_seg.weight'] = torch.zeros(3, 32, 1, 1)
+
+
+def with_a_wide_head(weights):
+    """A change of a checkpoint: the head of ``night`` has a shape of its own."""
+    weights['module.domains.night.decode_head.weights.0'] = torch.zeros(5, 32)
 
 
 class TestCheckpoint:
-    @pytest.fixture
-    def load(self, runner):
-        """Load a checkpoint with some domains; return the hook and what it said."""
-        runner.logger = mock.MagicMock()
+    def test_with_the_models_domains_passes_in_silence(self, load, said, runner):
+        hook = load(classes={'day': list(GOOD['day']), 'night': GOOD['night']})
+        runner.train_dataloader = loader(GOOD)
+        hook.before_train(runner)
+        runner.test_dataloader = loader(GOOD, batch_size=1)
+        hook.before_test(runner)
+        assert said() == []
 
-        def load(*domains):
-            hook = DomainCheckHook()
-            keys = [f'module.domains.{name}.decode_head.weights.0' for name in domains]
-            hook.after_load_checkpoint(runner, {'state_dict': dict.fromkeys([*keys, 'backbone.x'])})
-            return hook, [call.args[0] for call in runner.logger.warning.call_args_list]
+    @pytest.mark.parametrize(
+        'meta', [{}, dict(meta={}), dict(meta=dict(dataset_meta=dict(classes=('sky',))))]
+    )
+    @pytest.mark.parametrize('bare', [True, False])
+    def test_that_does_not_tell_its_classes_is_loaded(self, runner, model, said, meta, bare):
+        hook = DomainCheckHook()
+        weights = model.state_dict()
+        hook.after_load_checkpoint(runner, weights if bare else {'state_dict': weights, **meta})
+        runner.test_dataloader = loader(GOOD, batch_size=1)
+        hook.before_test(runner)
+        assert said() == []
 
-        return load
-
-    def test_with_the_models_domains_passes_in_silence(self, load):
-        _, said = load('day', 'night')
-        assert said == []
-
-    def test_with_other_domains_says_what_matches_and_what_does_not(self, load):
-        _, said = load('day', 'dawn')
-        assert said == [
+    def test_with_other_domains_says_what_matches_and_what_does_not(self, load, said):
+        load(renamed('night', 'dawn'))
+        assert said() == [
             "the checkpoint has the domains ['dawn', 'day'], not ['night'], whose heads stay as "
             'they are',
             "the checkpoint's domains ['dawn'] are not in the model: left out",
         ]
 
-    def test_of_an_encoder_alone_is_no_matter_of_domains(self, load):
-        _, said = load()
-        assert said == []
+    def test_of_an_encoder_alone_is_no_matter_of_domains(self, load, said):
+        def encoder(weights):
+            without('day')(weights)
+            without('night')(weights)
+
+        load(encoder)
+        assert said() == []
 
     def test_with_norms_by_domain_is_refused_by_a_model_without(self, runner):
         checkpoint = {'state_dict': {'backbone.bn1.statistics.day.running_mean': None}}
@@ -140,9 +210,126 @@ class TestCheckpoint:
             DomainCheckHook().after_load_checkpoint(runner, checkpoint)
 
     def test_without_a_domains_head_does_not_test_it(self, load, runner):
-        hook, _ = load('day')
+        hook = load(without('night'))
         runner.test_dataloader = loader({'day': GOOD['day']})
         hook.before_test(runner)
         runner.test_dataloader = loader(GOOD, batch_size=1)
-        with pytest.raises(ValueError, match=r"the checkpoint has no head for \['night'\]"):
+        with exactly(
+            'test_dataloader: the checkpoint has no head for domain night, so its predictions '
+            'would be noise; test a checkpoint that was trained with this model, or choose another '
+            'domain with --domain'
+        ):
             hook.before_test(runner)
+
+
+MORE_CLASSES = (
+    'the checkpoint has 3 classes in domain night, expected the 2 of model.domains.night: label 2 '
+    "is 'cat', expected none"
+)
+OTHER_HEAD = (
+    "the checkpoint has another head for domain {} than the model's SubPixelHead: "
+    'domains.{}.decode_head.weights.0 is {}, expected ({classes}, 32)'
+)
+NOT_THERE = OTHER_HEAD.format('day', 'day', 'not there', classes=3)
+
+
+@pytest.mark.parametrize(
+    ('checkpoint', 'sentence'),
+    [
+        (dict(classes={**GOOD, 'night': ('sky', 'lamp', 'cat')}), MORE_CLASSES),
+        (
+            dict(classes={**GOOD, 'night': ['sky']}),
+            'the checkpoint has 1 classes in domain night, expected the 2 of model.domains.night: '
+            "label 1 is none, expected 'lamp'",
+        ),
+        (
+            dict(classes={**GOOD, 'night': ('lamp', 'sky')}),
+            'the checkpoint has 2 classes in domain night, expected the 2 of model.domains.night: '
+            "the order is another, label 0 is 'lamp', expected 'sky'",
+        ),
+        (dict(change=of_a_classifier), NOT_THERE),
+        (
+            dict(change=with_a_wide_head),
+            OTHER_HEAD.format('night', 'night', '(5, 32)', classes=2),
+        ),
+    ],
+    ids=['more', 'fewer', 'order', 'classifier', 'shape'],
+)
+class TestCheckpointThatHasADomainOtherwise:
+    def test_is_not_tested(self, load, runner, checkpoint, sentence):
+        hook = load(**checkpoint)
+        runner.test_dataloader = loader(GOOD, batch_size=1)
+        with exactly(
+            f'test_dataloader: {sentence}, so its predictions would be noise; test a checkpoint '
+            'that was trained with this model, or choose another domain with --domain'
+        ):
+            hook.before_test(runner)
+
+    def test_is_not_resumed(self, load, runner, checkpoint, sentence):
+        hook = load(**checkpoint)
+        runner.train_dataloader = loader(GOOD)
+        with exactly(
+            f'{sentence}, so the run would not go on as it was; resume it with the model that it '
+            'was started with, or start a new run from the checkpoint by load_from, without resume'
+        ):
+            hook.before_train(runner)
+
+    def test_starts_a_training_that_is_told(self, load, said, runner, checkpoint, sentence):
+        hook = load(**checkpoint)
+        runner.iter, runner.train_dataloader = 0, loader(GOOD)
+        hook.before_train(runner)
+        domain = 'day' if sentence == NOT_THERE else 'night'
+        assert said()[0] == (
+            f'{sentence}; weights of domain {domain} whose names and shapes match are loaded, the '
+            'others stay as they are'
+        )
+        assert len(said()) == (2 if sentence == NOT_THERE else 1)
+
+
+def test_checkpoint_with_one_domain_otherwise_is_tested_on_another(load, runner):
+    hook = load(classes={**GOOD, 'night': ('lamp', 'sky')})
+    runner.test_dataloader = loader({'day': GOOD['day']})
+    hook.before_test(runner)
+
+
+class TestDomainWithoutTraining:
+    @pytest.fixture(params=['data', 'order'])
+    def day_alone(self, request, runner):
+        """A training of ``day``: without data of ``night``, or with data that have no turn."""
+        data = loader(GOOD if request.param == 'order' else {'day': GOOD['day']})
+        data.sampler.order = ['day', 'day']
+        runner.iter, runner.train_dataloader = 0, data
+
+    def test_is_refused(self, day_alone, runner):
+        with exactly(
+            "train_dataloader: it trains the domains ['day'], not 'night' of model.domains, whose "
+            'head would stay random and count in mIoU; remove it from model.domains and '
+            'val_dataloader, or add its data to train_dataloader.dataset.domains and its name to '
+            "the sampler's order, if any"
+        ):
+            DomainCheckHook().before_train(runner)
+
+    def test_of_another_sampler_is_one_without_data(self, runner):
+        runner.iter, runner.train_dataloader = 0, loader({'night': GOOD['night']})
+        runner.train_dataloader.sampler = SequentialSampler(range(3))
+        with pytest.raises(ValueError, match=r"it trains the domains \['night'\], not 'day' of"):
+            DomainCheckHook().before_train(runner)
+
+    def test_whose_head_comes_from_a_checkpoint_is_named_in_the_log(
+        self, day_alone, load, said, runner
+    ):
+        load().before_train(runner)
+        assert said() == [
+            'train_dataloader does not train domain night of the model: its head stays that of the '
+            'checkpoint, while the encoder changes'
+        ]
+
+    @pytest.mark.parametrize(
+        'checkpoint',
+        [dict(change=without('night')), dict(classes={**GOOD, 'night': ('lamp', 'sky')})],
+        ids=['no head', 'other classes'],
+    )
+    def test_that_a_checkpoint_does_not_bring_is_refused(self, day_alone, load, runner, checkpoint):
+        hook = load(**checkpoint)
+        with pytest.raises(ValueError, match="not 'night' of model.domains"):
+            hook.before_train(runner)

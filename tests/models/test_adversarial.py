@@ -48,7 +48,7 @@ class TestLoss:
             module.loss(name, *shown[name])
         found = module.loss('dawn', *shown['dawn'])['loss_adversarial']
         # The queue keeps two images of each of the others.
-        kept = {name: z if name == 'dawn' else z[:2] for name, (z, _) in shown.items()}
+        kept = {name: z if name == 'dawn' else z[[0, 2]] for name, (z, _) in shown.items()}
         expected = [
             F.cross_entropy(module(z), torch.full((len(z), 4, 5), NAMES.index(name)))
             for name, z in kept.items()
@@ -70,6 +70,14 @@ class TestLoss:
         target = torch.zeros(3, 4, 5, dtype=torch.long)
         target[:, 2:] = 255
         torch.testing.assert_close(loss, F.cross_entropy(module(z), target, ignore_index=255))
+
+    def test_of_float16_counts_more_positions_than_float16_can(self, make):
+        module = make()
+        torch.nn.init.zeros_(module.layers[-1].weight)
+        torch.nn.init.zeros_(module.layers[-1].bias)
+        z = torch.zeros(1, 6, 260, 260, dtype=torch.float16)
+        loss = module.loss('day', z, torch.ones(1, 1, 260, 260, dtype=torch.bool))
+        assert loss['loss_adversarial'].item() == pytest.approx(math.log(3))
 
     def test_accuracy_is_the_share_of_positions_told_right(self, make):
         module = make()
@@ -124,7 +132,29 @@ def test_alternating_domains_are_learnt_where_one_at_a_time_is_not(make):
     assert found['discriminator_accuracy'] > 95
 
 
-def test_queue_survives_a_checkpoint(make):
+@pytest.mark.parametrize(
+    ('queue_images', 'batch', 'kept'),
+    [
+        (2, 8, [0, 7]),
+        (4, 8, [0, 2, 5, 7]),
+        (2, 4, [0, 3]),
+        (3, 3, [0, 1, 2]),
+        (9, 3, [0, 1, 2]),
+        (1, 8, [0]),
+        (0, 8, []),
+    ],
+)
+def test_queue_keeps_labeled_and_unlabeled_images_alike(make, queue_images, batch, kept):
+    module = make(queue_images=queue_images)
+    z, valid = features(batch=batch)
+    valid[-1, :, 16:] = False
+    module.loss('day', z, valid)
+    assert torch.equal(module.queue_day, z[kept])
+    assert torch.equal(module.queue_valid_day, valid[kept, :, ::8, ::8].float())
+
+
+def test_queue_survives_a_checkpoint_without_a_hook_that_torch_2_1_lacks(make, monkeypatch):
+    monkeypatch.delattr(torch.nn.Module, 'register_load_state_dict_pre_hook')
     module, other = make(), make()
     module.loss('day', *features(1))
     other.load_state_dict(module.state_dict())

@@ -91,6 +91,15 @@ class TestCheckpoint:
         mean = (own['day'].running_var + own['night'].running_var) / 2
         torch.testing.assert_close(loaded['rain'].running_var, mean)
 
+    def test_is_read_without_a_hook_that_torch_2_1_lacks(self, network, monkeypatch, images):
+        monkeypatch.delattr(nn.Module, 'register_load_state_dict_pre_hook')
+        other = copy.deepcopy(network)
+        use_domain_norms(other, ['day', 'night'])
+        network(images['day'])
+        other.load_state_dict(network.state_dict())
+        mean = other[1][0].statistics['night'].running_mean
+        assert torch.equal(mean, network[1][0].running_mean)
+
     def test_of_its_own_gives_the_same_outputs(self, by_domain, images):
         for name, x in images.items():
             activate(by_domain, name)

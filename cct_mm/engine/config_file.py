@@ -1,0 +1,55 @@
+"""Check of a config's text: what Python drops before mmengine can see it."""
+
+import ast
+from pathlib import Path
+
+
+def check_repeated_keys(path: str | Path) -> None:
+    """Check that no dict of a config file and its ``_base_`` files names a key twice.
+
+    Python keeps the last of them alone: of two domains with one name, the first would be gone
+    without a word. What cannot be read or parsed here is left for mmengine to report.
+
+    Args:
+        path: The config file.
+
+    Raises:
+        ValueError: If one does, as ``{'a': ..., 'a': ...}``; ``dict(a=..., a=...)`` is no Python.
+    """
+    path = Path(path)
+    if path.suffix != '.py' or not path.is_file():
+        return
+    try:
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            _check_dict(node, path)
+    for base in _base_files(tree):
+        check_repeated_keys(path.parent / base)
+
+
+def _check_dict(node: ast.Dict, path: Path) -> None:
+    lines = {}
+    for key in node.keys:
+        if not isinstance(key, ast.Constant):
+            continue
+        if key.value in lines:
+            raise ValueError(
+                f'{path}, line {key.lineno}: the key {key.value!r} is in this dict already, from '
+                f'line {lines[key.value]}, expected it once, for Python would keep the last alone; '
+                'rename or remove one'
+            )
+        lines[key.value] = key.lineno
+
+
+def _base_files(tree: ast.Module) -> list[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) == '_base_':
+            try:
+                files = ast.literal_eval(node.value)
+            except ValueError:
+                return []
+            return [files] if isinstance(files, str) else list(files)
+    return []

@@ -1,0 +1,84 @@
+"""A key that a dict of a config names twice is refused, for Python keeps the last alone."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from cct_mm.engine.config_file import check_repeated_keys
+
+ROOT = Path(__file__).parents[2]
+
+REPEATED = """
+model = dict(
+    domains={
+        'a-b': dict(classes=('x',)),
+        'c': dict(classes=('y',)),
+        'a-b': dict(classes=('z',)),
+    },
+)
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def refused(path):
+    sentence = (
+        f"{path}, line 6: the key 'a-b' is in this dict already, from line 4, expected it once, "
+        'for Python would keep the last alone; rename or remove one'
+    )
+    return pytest.raises(ValueError, match=f'^{re.escape(sentence)}$')
+
+
+def test_repeated_key_is_named_with_file_and_line(write):
+    path = write('config.py', REPEATED)
+    with refused(path):
+        check_repeated_keys(path)
+
+
+@pytest.mark.parametrize('base', ["'base/one.py'", "['two.py', 'base/one.py']"])
+def test_repeated_key_of_a_base_file_of_a_base_file_is_found(write, tmp_path, base):
+    write('base/deep.py', REPEATED)
+    write('base/one.py', "_base_ = './deep.py'")
+    write('two.py', 'x = 1')
+    path = write('config.py', f'_base_ = {base}')
+    with refused(tmp_path / 'base/deep.py'):
+        check_repeated_keys(path)
+
+
+def test_same_key_in_different_dicts_and_unpacked_passes(write):
+    path = write('config.py', "x = {'a': {'a': 1}, 'b': {'a': 2}}\ny = {**x, **x, 'a': 3}")
+    check_repeated_keys(path)
+
+
+def test_what_is_no_python_is_left_to_mmengine(write):
+    check_repeated_keys(write('config.py', 'x = {'))
+    check_repeated_keys(write('config.json', '{}'))
+    check_repeated_keys(write('config.py', "_base_ = ['gone.py', 'mmseg::gone.py']"))
+
+
+def test_every_config_of_this_repository_passes():
+    for path in (ROOT / 'configs').rglob('*.py'):
+        check_repeated_keys(path)
+
+
+@pytest.mark.parametrize('tool', ['test.py CONFIG CHECKPOINT', 'train.py CONFIG'])
+def test_tool_refuses_such_a_config(write, monkeypatch, tool):
+    config, checkpoint = write('config.py', REPEATED), write('some.pth', '')
+    name, *arguments = tool.split()
+    paths = {'CONFIG': str(config), 'CHECKPOINT': str(checkpoint)}
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setattr(sys, 'argv', [name, *(paths[argument] for argument in arguments)])
+    with refused(config):
+        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
