@@ -8,7 +8,7 @@ _base_ = [
 ]
 # The branch looks at the last map of the pretrained encoder, which knows these classes from
 # ImageNet, and trains it gently: with the neck and the full learning rate it learns the meadow, not
-# the sheep (mAP 59 instead of 75 on validation).
+# the sheep (mAP 59.3 instead of 68.7 on validation, seed 0).
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(size=(192, 192), size_divisor=None),
