@@ -6,12 +6,12 @@ import math
 import os
 import os.path as osp
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from cct_mm.datasets.file_lists import write_atomically
-from cct_mm.engine.config_file import check_repeated_keys
+from cct_mm.engine.config_file import read_config
 from cct_mm.engine.launch import prepare_processes
 
 
@@ -47,8 +47,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
-    check_repeated_keys(args.config)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
     prepare_processes(cfg)
     if args.cfg_options:

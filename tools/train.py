@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from cct_mm.engine.config_file import check_repeated_keys
+from cct_mm.engine.config_file import read_config
 from cct_mm.engine.launch import prepare_processes
 from cct_mm.environment import problems
 
@@ -65,8 +65,7 @@ def main() -> None:
     args = parse_args()
     if found := problems():
         raise SystemExit('\n'.join(found))
-    check_repeated_keys(args.config)
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
     prepare_processes(cfg)
     if args.cfg_options:

@@ -1,7 +1,42 @@
-"""Check of a config's text: what Python drops before mmengine can see it."""
+"""Config files as the tools read them: checked for repeated keys, and formatted once."""
 
 import ast
 from pathlib import Path
+
+from mmengine.config import Config
+
+
+class FormattedOnce(Config):
+    """A config whose text is formatted once.
+
+    mmengine formats it for the log, for each of its writers and for each checkpoint, which takes a
+    formatter seconds each time.
+    """
+
+    _texts: dict[str, str] = {}
+
+    @property
+    def pretty_text(self) -> str:
+        """The config as Python code."""
+        content = repr(self.to_dict())
+        if content not in self._texts:
+            self._texts[content] = super().pretty_text
+        return self._texts[content]
+
+
+def read_config(path: str | Path) -> Config:
+    """Read a config file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If a dict in it names a key twice, see :func:`check_repeated_keys`.
+    """
+    check_repeated_keys(path)
+    config = FormattedOnce.__new__(FormattedOnce)
+    config.__setstate__(Config.fromfile(path).__getstate__())
+    return config
 
 
 def check_repeated_keys(path: str | Path) -> None:

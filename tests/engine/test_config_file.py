@@ -1,13 +1,16 @@
 """A key that a dict of a config names twice is refused, for Python keeps the last alone."""
 
+import copy
 import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+from yapf.yapflib import yapf_api
 
-from cct_mm.engine.config_file import check_repeated_keys
+from cct_mm.engine.config_file import check_repeated_keys, read_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,3 +85,33 @@ def test_tool_refuses_such_a_config(write, monkeypatch, tool):
     monkeypatch.setattr(sys, 'argv', [name, *(paths[argument] for argument in arguments)])
     with refused(config):
         runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+
+
+class TestText:
+    @pytest.fixture
+    def formatted(self, monkeypatch):
+        """Count what is formatted."""
+        texts, format_code = [], yapf_api.FormatCode
+
+        def count(text, **style):
+            texts.append(text)
+            return format_code(text, **style)
+
+        monkeypatch.setattr(yapf_api, 'FormatCode', count)
+        return texts
+
+    def test_is_mmengines_and_formatted_once(self, write, formatted):
+        path = write('config.py', "a = dict(b=[1, 2], c='once')\nd = 3\n")
+        expected = Config.fromfile(path).pretty_text
+        formatted.clear()
+        config = read_config(path)
+        texts = [config.pretty_text, copy.deepcopy(config).pretty_text, config.dump()]
+        assert texts == [expected] * 3
+        assert len(formatted) == 1
+
+    def test_follows_changes(self, write):
+        config = read_config(write('config.py', 'a = dict(b=1)\n'))
+        before = config.pretty_text
+        config.merge_from_dict({'a.b': 2})
+        config.c = 3
+        assert config.pretty_text == before.replace('b=1', 'b=2') + 'c = 3\n'
