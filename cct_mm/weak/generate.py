@@ -322,21 +322,25 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     Args:
         workers: How many, >= 1.
     """
+    # OpenCV's threads are not there in a forked process, which waits for ever where it needs them,
+    # if only to stop them. So they are stopped here, for as long as there are such processes.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     pool = ProcessPoolExecutor(
         workers, get_context('fork'), initializer=_follow, initargs=(os.getpid(),)
     )
-    # A process is only started when there is work for it.
-    wait([pool.submit(time.sleep, 0.05) for _ in range(workers)])
     try:
+        # A process is only started when there is work for it.
+        wait([pool.submit(time.sleep, 0.05) for _ in range(workers)])
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads)
 
 
 def _follow(parent: int) -> None:
     """End this process when its parent is gone, killed processes included."""
     _leave_interrupts(0)
-    cv2.setNumThreads(1)
 
     def watch() -> None:
         while os.getppid() == parent:

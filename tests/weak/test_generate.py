@@ -170,6 +170,24 @@ class TestInterruption:
         assert contents(root / 'out') == contents(root / 'undisturbed')
 
 
+def test_processes_work_where_opencv_had_threads_and_leave_it_their_number():
+    script = """
+        import cv2, numpy
+        from cct_mm.weak.generate import processes
+
+        image = numpy.zeros((2000, 2000, 3), numpy.uint8)
+        cv2.setNumThreads(3)
+        cv2.GaussianBlur(cv2.resize(image, (3000, 3000)), (15, 15), 3)
+        with processes(2) as pool:
+            print(*(pool.submit(cv2.resize, image, (700, 700)).result().shape for _ in range(4)))
+        print(cv2.getNumThreads())
+    """
+    # A process of its own, which can be ended should it hang.
+    command = [sys.executable, '-c', textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines()[-2:] == [' '.join(['(700, 700, 3)'] * 4), '3'], done.stderr
+
+
 def test_objects_of_other_classes_are_no_background(root):
     """An image shows something that the domain has no class for: nobody knows where."""
     (root / 'labels.csv').write_text(
