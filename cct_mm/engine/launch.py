@@ -17,6 +17,8 @@ def prepare_processes(cfg: Config) -> None:
     cfg.setdefault('find_unused_parameters', unused)
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         distributed.init_process_group('gloo')
+        # PyTorch's synchronised batch norm takes no tensors of a CPU.
+        cfg.sync_bn = None
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
