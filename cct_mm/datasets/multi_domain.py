@@ -126,8 +126,8 @@ class MultiDomainDataset(Dataset):
     def _check_labels(self, name: str, source: Source) -> None:
         """Find labels that are missing now: mmseg's own datasets look only when one is loaded."""
         transforms = source.dataset.pipeline.transforms
-        masks = [t for t in transforms if isinstance(t, LoadAnnotations)]
-        masks = masks if source.supervision == 'weak' else []
+        weak = source.supervision == 'weak'
+        masks = [t for t in transforms if weak and isinstance(t, LoadAnnotations)]
         files = [t for t in transforms if isinstance(t, LoadImageLabels) and t.labels is not None]
         if not masks and not files:
             return

@@ -1,4 +1,4 @@
-"""Dilated depthwise convolutions on a CPU: the same result, two to five times faster backward."""
+"""Dilated depthwise convolutions on a CPU: the same result, 1.4 to 5 times faster in training."""
 
 import torch
 from torch import Tensor, nn

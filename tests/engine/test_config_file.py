@@ -1,4 +1,4 @@
-"""A key that a dict of a config names twice is refused, for Python keeps the last alone."""
+"""Config files: a key that a dict names twice is refused, and the text is formatted once."""
 
 import copy
 import re

@@ -136,9 +136,7 @@ class MultiDomainSegmentor(EncoderDecoder):
                 for name, domain in domains.items()
             }
         )
-        for part in (self.backbone, self.neck):
-            if part is not None:
-                use_dilated_depthwise(part)
+        use_dilated_depthwise(self)
         self.joint_encoding = joint_encoding
         if norm not in NORMS:
             raise ValueError(
