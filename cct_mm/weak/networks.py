@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
+from cct_mm.engine.config_file import read_config
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 
 from .cam import class_activation_maps
@@ -35,14 +36,15 @@ def load_config(
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: For an unknown domain, or none where there are several.
+        ValueError: For an unknown domain, or none where there are several, or a config with
+            repeated keys, see :func:`~cct_mm.engine.config_file.check_repeated_keys`.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(
             f'checkpoint {checkpoint} does not exist, expected a .pth file that tools/train.py '
             'wrote'
         )
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     if options:
         cfg.merge_from_dict(options)
     domains = list(cfg.model.domains)
