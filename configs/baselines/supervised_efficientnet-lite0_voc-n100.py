@@ -4,11 +4,16 @@ _base_ = [
     '../_base_/models/efficientnet-lite0_jpu.py',
     '../_base_/schedules/sgd_poly_400.py',
 ]
+# 100 images cannot teach the encoder these classes; it knows them from ImageNet. So it keeps its
+# statistics and is trained gently: with batch statistics and the full learning rate, or either
+# alone, the baseline has less than half of the mIoU on validation (20 at most, not 37; seed 0).
 model = dict(
+    norm='frozen',
     # Crops are smaller where the image is.
     data_preprocessor=dict(size=(192, 192), size_divisor=None),
     domains=dict(voc={{_base_.voc}}),
 )
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.02))))
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
