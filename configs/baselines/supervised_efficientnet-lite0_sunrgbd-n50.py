@@ -4,7 +4,9 @@ _base_ = [
     '../_base_/models/efficientnet-lite0_jpu.py',
     '../_base_/schedules/sgd_poly_400.py',
 ]
-model = dict(domains=dict(sunrgbd={{_base_.sunrgbd}}))
+# As in Cityscapes + SUN RGB-D: the encoder knows furniture from ImageNet.
+model = dict(norm='frozen', domains=dict(sunrgbd={{_base_.sunrgbd}}))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.02))))
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
