@@ -26,6 +26,7 @@ from mmengine.config import Config, DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
+from cct_mm.datasets.transforms import IGNORE_INDEX
 from cct_mm.visualization import fit, overlay, sheet
 from cct_mm.weak.crf import import_crf
 from cct_mm.weak.generate import (
@@ -159,7 +160,7 @@ def describe(
 
 
 def draw_preview(images: Images, folder: Folder, count: int) -> Path:
-    """Draw the first images beside their labels, which are laid over them."""
+    """Draw the first images that have labels beside these, which are laid over them."""
     rows: list[list[np.ndarray]] = []
     for i in range(len(images)):
         image = images[i]
@@ -167,6 +168,8 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path:
         if image.problem or not file.is_file():
             continue
         with PIL.Image.open(file) as labels:
+            if labels.getextrema() == (IGNORE_INDEX, IGNORE_INDEX):
+                continue
             colours = np.asarray(labels.convert('RGB'))
         pixels = image.pixels[..., ::-1]
         rows.append([fit(pixels), fit(overlay(pixels, colours))])

@@ -119,7 +119,16 @@ class TestClassifier:
         allowed = ({0, 1, 255}, {0, 1, 2, 255}, {0}, {0, 2, 255})
         for map, values in zip(labels.values(), allowed, strict=True):
             assert set(np.unique(map)) <= values
-        assert cv2.imread(str(root / 'cam/preview.jpg')) is not None
+        three = cv2.imread(str(root / 'cam/preview.jpg'))
+
+        # An image without any label shows nothing.
+        empty = sorted((root / 'cam').glob('*.png'))[0]
+        with PIL.Image.open(empty) as picture:
+            nothing = PIL.Image.new('P', picture.size, 255)
+            nothing.putpalette(picture.getpalette())
+        nothing.save(empty)
+        tool('classifier', 'cam', '--preview', '4', *options)
+        assert cv2.imread(str(root / 'cam/preview.jpg')).shape == three.shape
 
         assert '0 written, 4 there before' in tool('classifier', 'cam', *options)
 
