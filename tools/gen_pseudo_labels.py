@@ -159,8 +159,8 @@ def describe(
     return settings
 
 
-def draw_preview(images: Images, folder: Folder, count: int) -> Path:
-    """Draw the first images that have labels beside these, which are laid over them."""
+def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
+    """Draw the first images that have labels beside these, laid over them; None if none has."""
     rows: list[list[np.ndarray]] = []
     for i in range(len(images)):
         image = images[i]
@@ -175,10 +175,11 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path:
         rows.append([fit(pixels), fit(overlay(pixels, colours))])
         if len(rows) == count:
             break
+    if not rows:
+        return None
     # A JPEG: whatever an image is called, its label is a PNG.
     path = folder.path / 'preview.jpg'
-    if rows:
-        cv2.imwrite(str(path), sheet(rows, ['image', 'pseudo-label'], scale=1)[..., ::-1])
+    cv2.imwrite(str(path), sheet(rows, ['image', 'pseudo-label'], scale=1)[..., ::-1])
     return path
 
 
@@ -264,7 +265,8 @@ def main() -> int:
     machine = f'{torch.get_num_threads()} threads + {args.workers} processes'
     show(summary, len(images), machine)
     if args.preview and rank == 0:
-        print(f'Preview: {draw_preview(images, folder, args.preview)}')
+        preview = draw_preview(images, folder, args.preview)
+        print(f'Preview: {preview or "none, for no image has a label"}')
     print(f'Pseudo-labels: {folder.path}')
     return 0
 

@@ -122,15 +122,21 @@ class TestClassifier:
         three = cv2.imread(str(root / 'cam/preview.jpg'))
 
         # An image without any label shows nothing.
-        empty = sorted((root / 'cam').glob('*.png'))[0]
-        with PIL.Image.open(empty) as picture:
-            nothing = PIL.Image.new('P', picture.size, 255)
-            nothing.putpalette(picture.getpalette())
-        nothing.save(empty)
+        first, *others = sorted((root / 'cam').glob('*.png'))
+        self.remove_labels(first)
         tool('classifier', 'cam', '--preview', '4', *options)
         assert cv2.imread(str(root / 'cam/preview.jpg')).shape == three.shape
+        for file in others:
+            self.remove_labels(file)
+        assert 'Preview: none' in tool('classifier', 'cam', '--preview', '4', *options)
 
         assert '0 written, 4 there before' in tool('classifier', 'cam', *options)
+
+    def remove_labels(self, file):
+        with PIL.Image.open(file) as picture:
+            nothing = PIL.Image.new('P', picture.size, 255)
+            nothing.putpalette(picture.getpalette())
+        nothing.save(file)
 
     def test_labels_are_what_a_weak_source_loads(self, root, tool):
         tool('classifier', 'loaded', '--no-crf', '--scales', '1')
