@@ -162,15 +162,18 @@ def describe(
 def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
     """Draw the first images that have labels beside these, laid over them; None if none has."""
     rows: list[list[np.ndarray]] = []
-    for i in range(len(images)):
-        image = images[i]
-        file = folder.file(image.name)
-        if image.problem or not file.is_file():
+    names = images.names()
+    for i, index in enumerate(images.indices):
+        file = folder.file(names[index])
+        if not file.is_file():
             continue
         with PIL.Image.open(file) as labels:
             if labels.getextrema() == (IGNORE_INDEX, IGNORE_INDEX):
                 continue
             colours = np.asarray(labels.convert('RGB'))
+        image = images[i]
+        if image.problem:
+            continue
         pixels = image.pixels[..., ::-1]
         rows.append([fit(pixels), fit(overlay(pixels, colours))])
         if len(rows) == count:

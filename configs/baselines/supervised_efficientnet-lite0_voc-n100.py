@@ -5,8 +5,8 @@ _base_ = [
     '../_base_/schedules/sgd_poly_400.py',
 ]
 # 100 images cannot teach the encoder these classes; it knows them from ImageNet. So it keeps its
-# statistics and is trained gently: with batch statistics and the full learning rate, or either
-# alone, the baseline has less than half of the mIoU on validation (20 at most, not 37; seed 0).
+# statistics and is trained gently: on validation (seed 0) the baseline has 37.5 mIoU that way, and
+# with 0.1 of the learning rate 19.7, or 19.0 with batch statistics.
 model = dict(
     norm='frozen',
     # Crops are smaller where the image is.
