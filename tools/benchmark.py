@@ -43,6 +43,7 @@ from torch.nn import functional as F
 from cct_mm import benchmark, keyed, schedules
 from cct_mm.benchmark import Bar, Case, Group, Work
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.engine.config_file import read_config
 from cct_mm.models.cct import (
     AuxiliaryBank,
     Target,
@@ -128,7 +129,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'config {path} does not exist; give one with --config, or call this from the root of '
             'the repository'
         )
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     cfg.merge_from_dict(options or {})
     register_all_modules(init_default_scope=True)
     if not cfg.get('model', {}).get('auxiliary'):

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import cv2
 import torch
-from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.toy_scenes import write_toy_scenes
+from cct_mm.engine.config_file import read_config
 from cct_mm.experiments import load_grid
 from cct_mm.experiments.record import last_checkpoint
 from cct_mm.visualization import colorize, sheet
@@ -31,7 +31,7 @@ PICTURES_PER_DOMAIN = 3
 
 def predict(config: str, checkpoint: Path, per_domain: int) -> list[dict]:
     """Return image, label and prediction of some test images of each domain, as arrays."""
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
     load_checkpoint(model, str(checkpoint), map_location='cpu', logger='silent')

@@ -58,7 +58,8 @@ def identify(run: Run, root: str | Path) -> Identity:
         root: Repository, which holds ``cct_mm/`` and ``tools/``.
     """
     cfg = resolve_config(run)
-    return Identity(run.seed, config_parts(cfg), code_parts(root), data_parts(cfg))
+    root = Path(root)
+    return Identity(run.seed, config_parts(cfg, root), code_parts(root), data_parts(cfg, root))
 
 
 def resolve_config(run: Run) -> Config:
@@ -76,14 +77,17 @@ def resolve_config(run: Run) -> Config:
     return cfg
 
 
-def config_parts(cfg: Config) -> dict[str, Any]:
+def config_parts(cfg: Config, root: Path) -> dict[str, Any]:
     """Leaves of the config as ``{'model.neck.channels': 512}``, without work directory and seed.
 
-    Order is kept and counts: heads are built, and so initialized, in the order of their dict.
+    Order is kept and counts: heads are built, and so initialized, in the order of their dict. Paths
+    in the repository count from its root: another clone has the same runs.
     """
     leaves = dict(_leaves(cfg.to_dict()))
     return {
-        key: value for key, value in leaves.items() if key not in ('work_dir', 'randomness.seed')
+        key: _from_root(value, root) if isinstance(value, str) else value
+        for key, value in leaves.items()
+        if key not in ('work_dir', 'randomness.seed')
     }
 
 
@@ -105,7 +109,7 @@ def code_parts(root: str | Path) -> dict[str, str]:
     }
 
 
-def data_parts(cfg: Config) -> dict[str, str]:
+def data_parts(cfg: Config, root: Path) -> dict[str, str]:
     """Hash of every list file and image folder that the config names, with the sizes in them.
 
     A list file is any value under a key ``ann_file``, found as ``ListDataset`` finds it. Its hash
@@ -123,7 +127,7 @@ def data_parts(cfg: Config) -> dict[str, str]:
     start = cfg.get('load_from')
     if start and os.path.isfile(start):
         parts[start] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
-    return dict(sorted(parts.items()))
+    return dict(sorted((_from_root(path, root), value) for path, value in parts.items()))
 
 
 def missing_list_files(cfg: Config) -> list[str]:
@@ -165,6 +169,11 @@ def differences(old: dict[str, str], old_parts: dict[str, dict], new: Identity) 
             shown.append(f'and {len(changed) - _SHOWN} more')
         found.append(f'{kind} ({", ".join(shown) or "another order"})')
     return found
+
+
+def _from_root(text: str, root: Path) -> str:
+    """The path without the repository's own; any other text as it is."""
+    return text.removeprefix(f'{root.resolve()}{os.sep}')
 
 
 def _hash(value: Any) -> str:

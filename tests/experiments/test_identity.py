@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from cct_mm.experiments import GridError, Run
@@ -44,6 +47,18 @@ def test_what_a_result_does_not_depend_on_leaves_its_identity(lab):
     lab.write('data/toy/images/c.png', 'in no list')
     assert identity() == before
     assert identity().hashes == before.hashes
+
+
+def test_another_clone_has_the_same_runs(lab, tmp_path_factory, monkeypatch):
+    lists = "ann_file='{{ fileDirname }}/lists/train.txt'"
+    lab.change('configs/cct.py', 'quality', f'extra = dict({lists})\nquality')
+    lab.write('configs/lists/train.txt', '')
+    before = identity()
+    assert 'configs/lists/train.txt' in before.data
+    clone = tmp_path_factory.mktemp('clone') / 'elsewhere'
+    shutil.copytree(Path.cwd(), clone)
+    monkeypatch.chdir(clone)
+    assert identity() == before
 
 
 def test_the_seed_is_no_config_but_is_part_of_the_run(lab):
