@@ -51,6 +51,8 @@ from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.pseudo_labels import PRESETS, Recipe
 from cct_mm.weak.writer import Folder, LabelFiles
 
+PREVIEWS_PER_ROW = 3
+
 
 def share_of_cores() -> int:
     """Return how many of the machine's cores are for this process, one of several on it."""
@@ -161,7 +163,10 @@ def describe(
 
 def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
     """Draw the first images that have labels beside these, laid over them; None if none has."""
-    rows: list[list[np.ndarray]] = []
+    # A JPEG: whatever an image is called, its label is a PNG.
+    path = folder.path / 'preview.jpg'
+    path.unlink(missing_ok=True)
+    pictures: list[np.ndarray] = []
     names = images.names()
     for i, index in enumerate(images.indices):
         file = folder.file(names[index])
@@ -175,14 +180,16 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
         if image.problem:
             continue
         pixels = image.pixels[..., ::-1]
-        rows.append([fit(pixels), fit(overlay(pixels, colours))])
-        if len(rows) == count:
+        pictures += [fit(pixels), fit(overlay(pixels, colours))]
+        if len(pictures) == 2 * count:
             break
-    if not rows:
+    if not pictures:
         return None
-    # A JPEG: whatever an image is called, its label is a PNG.
-    path = folder.path / 'preview.jpg'
-    cv2.imwrite(str(path), sheet(rows, ['image', 'pseudo-label'], scale=1)[..., ::-1])
+    columns = 2 * min(PREVIEWS_PER_ROW, len(pictures) // 2)
+    pictures += [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    titles = ['image', 'pseudo-label'] * (columns // 2)
+    cv2.imwrite(str(path), sheet(rows, titles, scale=1)[..., ::-1])
     return path
 
 
@@ -198,7 +205,7 @@ def show(summary: Summary, total: int, machine: str) -> None:
             for name in ('network', 'CRF', 'disk')
         )
         print(
-            f'{summary.written / summary.elapsed:.2f} images/s on {machine}; seconds an image, '
+            f'{summary.written / summary.elapsed:.2f} images/s {machine}; seconds an image, '
             f'beside each other: {share}; '
             f'{100 * coverage(summary.pixels):.1f}% of the pixels have a label'
         )
@@ -265,7 +272,7 @@ def main() -> int:
             except KeyboardInterrupt:
                 raise SystemExit('interrupted; run the same command again to go on') from None
     folder.close()
-    machine = f'{torch.get_num_threads()} threads + {args.workers} processes'
+    machine = f'(threads: {torch.get_num_threads()}, processes beside them: {args.workers})'
     show(summary, len(images), machine)
     if args.preview and rank == 0:
         preview = draw_preview(images, folder, args.preview)

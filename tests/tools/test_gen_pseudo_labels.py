@@ -112,23 +112,30 @@ class TestClassifier:
         # A tuple, which JSON does not know.
         scale = 'val_dataloader.dataset.domains.plants.labeled.pipeline.2.scale=(60, 44)'
         options = ('--no-crf', '--scales', '0.5', '1', '--cfg-options', scale)
-        output = tool('classifier', 'cam', '--preview', '3', *options)
+        output = tool('classifier', 'cam', '--preview', '4', *options)
         assert '4 written, 0 there before, 0 skipped, of 4' in output
         labels = labels_of(root / 'cam')
         assert [map.shape for map in labels.values()] == [(40, 56), (44, 56), (48, 56), (52, 56)]
         allowed = ({0, 1, 255}, {0, 1, 2, 255}, {0}, {0, 2, 255})
         for map, values in zip(labels.values(), allowed, strict=True):
             assert set(np.unique(map)) <= values
-        three = cv2.imread(str(root / 'cam/preview.jpg'))
+        # Three in a row, and the fourth beside white.
+        four = cv2.imread(str(root / 'cam/preview.jpg'))
+        height, width = (side // parts for side, parts in zip(four.shape, (2, 3), strict=False))
+        assert four[height + 20 :, :width].std() > 10
+        assert (four[height + 20 :, width + 10 :] > 250).all()
 
         # An image without any label shows nothing.
         first, *others = sorted((root / 'cam').glob('*.png'))
         self.remove_labels(first)
         tool('classifier', 'cam', '--preview', '4', *options)
-        assert cv2.imread(str(root / 'cam/preview.jpg')).shape == three.shape
+        three = cv2.imread(str(root / 'cam/preview.jpg'))
+        assert three.shape[1] == four.shape[1]
+        assert three.shape[0] < four.shape[0]
         for file in others:
             self.remove_labels(file)
         assert 'Preview: none' in tool('classifier', 'cam', '--preview', '4', *options)
+        assert not (root / 'cam/preview.jpg').exists()
 
         assert '0 written, 4 there before' in tool('classifier', 'cam', *options)
 
