@@ -209,8 +209,8 @@ def show(summary: Summary, total: int, machine: str) -> None:
             f'beside each other: {share}; '
             f'{100 * coverage(summary.pixels):.1f}% of the pixels have a label'
         )
-    for path, problem in summary.problems.items():
-        print(f'skipped {path}: {problem}')
+    for problem in summary.problems.values():
+        print(f'skipped: {problem}')
 
 
 def main() -> int:

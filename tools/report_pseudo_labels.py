@@ -103,8 +103,8 @@ def main() -> int:
             raise ValueError(f'no image could be compared: {problem}')
     except (ImportError, ValueError, OSError, RuntimeError) as error:
         raise SystemExit(str(error)) from None
-    for path, problem in summary.problems.items():
-        print(f'skipped {path}: {problem}')
+    for problem in summary.problems.values():
+        print(f'skipped: {problem}')
 
     out = Path(args.out)
     text = report(totals, classes, done)

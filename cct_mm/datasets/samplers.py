@@ -29,7 +29,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         dataset: A ``MultiDomainDataset``; the runner passes it.
         labeled_per_batch: Labeled images per iteration and device.
         unlabeled_per_batch: Unlabeled images per iteration and device (paper: as many as labeled).
-            A dictionary gives each domain its own number, such as 0 to one without unlabeled
+            A dictionary gives every domain its own number, such as 0 to one without unlabeled
             images; labeled images then fill the batch, which has one size for all domains.
         weak_per_batch: The same for images with image-level or pseudo-labels.
         order: Names of the domains in the order they are trained, repeated for ever; a domain may
@@ -38,8 +38,9 @@ class AlternatingDomainSampler(Sampler[Draw]):
         seed: The run's seed; the runner passes it. None draws one, shared by all ranks.
 
     Raises:
-        ValueError: For counts below 0 or adding to 0, unknown domains in ``order``, or a domain
-            without the sources that the counts ask for.
+        ValueError: For counts below 0 or adding to 0, a dictionary of counts with other domains
+            than the dataset's, unknown domains in ``order``, or a domain without the sources that
+            the counts ask for.
     """
 
     def __init__(
@@ -74,22 +75,28 @@ class AlternatingDomainSampler(Sampler[Draw]):
         self, labeled: int, others: dict[str, int | Mapping[str, int]]
     ) -> dict[str, dict[str, int]]:
         """Return how many images of each kind a domain's iteration draws."""
+        domains = list(self.dataset.domains)
+        for kind, number in others.items():
+            if isinstance(number, Mapping) and set(number) != set(domains):
+                raise ValueError(
+                    f'AlternatingDomainSampler: {kind}_per_batch names domains {list(number)}, '
+                    f'expected a number for each of {domains}'
+                )
         counts = {
             domain: {
-                kind: number.get(domain, 0) if isinstance(number, Mapping) else number
+                kind: number[domain] if isinstance(number, Mapping) else number
                 for kind, number in others.items()
             }
-            for domain in self.dataset.domains
+            for domain in domains
         }
-        most = max(sum(own.values()) for own in counts.values())
-        if min(labeled, *(n for own in counts.values() for n in own.values())) < 0 or (
-            labeled + most == 0
-        ):
-            given = ', '.join(f'{kind}_per_batch={n}' for kind, n in others.items())
+        numbers = [labeled, *(n for own in counts.values() for n in own.values())]
+        if not all(isinstance(n, int) and n >= 0 for n in numbers) or not any(numbers):
+            given = ', '.join(f'{kind}_per_batch={n!r}' for kind, n in others.items())
             raise ValueError(
-                f'AlternatingDomainSampler: labeled_per_batch={labeled}, {given}, expected numbers '
-                '>= 0, not all 0'
+                f'AlternatingDomainSampler: labeled_per_batch={labeled!r}, {given}, expected whole '
+                'numbers >= 0, not all 0'
             )
+        most = max(sum(own.values()) for own in counts.values())
         counts = {
             domain: {'labeled': labeled + most - sum(own.values()), **own}
             for domain, own in counts.items()

@@ -73,7 +73,7 @@ class LoadCheckedImage(LoadImageFromFile):
             problem = 'cannot be decoded' if image is None else ''
         if problem:
             raise ValueError(
-                f'{_name(results)}: image {path} {problem} ({len(content)} bytes); copy or '
+                f'{_source(results)}image {path} {problem} ({len(content)} bytes); copy or '
                 f'download it again, or take it off the list'
             )
         if self.to_float32:
@@ -151,7 +151,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         path = results.get('seg_map_path')
         if path is None:
             raise ValueError(
-                f'{_name(results)}: {results.get("img_path")} comes without a mask, but its '
+                f'{_source(results)}{results.get("img_path")} comes without a mask, but its '
                 f'pipeline loads one; take LoadCheckedAnnotations out of the pipeline of an '
                 f'unlabeled source, or list the mask'
             )
@@ -159,7 +159,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         if 'ori_shape' in results and labels.shape != tuple(results['ori_shape'][:2]):
             height, width = results['ori_shape'][:2]
             raise ValueError(
-                f'{_name(results)}: mask {path} has {labels.shape[1]}x{labels.shape[0]} pixels, '
+                f'{_source(results)}mask {path} has {labels.shape[1]}x{labels.shape[0]} pixels, '
                 f'expected {width}x{height} like {results.get("img_path")}; resize the mask '
                 f'(nearest neighbour) or pair it with its own image'
             )
@@ -174,13 +174,13 @@ class LoadCheckedAnnotations(LoadAnnotations):
             labels = None
         if labels is None:
             raise ValueError(
-                f'{_name(results)}: mask {path} is truncated or no image ({len(content)} bytes); '
+                f'{_source(results)}mask {path} is truncated or no image ({len(content)} bytes); '
                 f'copy or convert it again'
             )
         labels = labels.squeeze(-1) if labels.shape[2:] == (1,) else labels
         if labels.ndim != 2:
             raise ValueError(
-                f'{_name(results)}: mask {path} has {labels.shape[2]} channels, expected one with '
+                f'{_source(results)}mask {path} has {labels.shape[2]} channels, expected one with '
                 f'the class index of each pixel{_hint(results)}'
             )
         return labels
@@ -189,7 +189,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         num_classes = results.get('num_classes') or self.num_classes
         if num_classes is None:
             raise ValueError(
-                f'{_name(results)}: the number of classes is unknown, expected metainfo with '
+                f'{_source(results)}the number of classes is unknown, expected metainfo with '
                 f'classes, or LoadCheckedAnnotations(num_classes=...) in the pipeline'
             )
         table = label_table(results.get('label_map'), results.get('reduce_zero_label', False))
@@ -202,7 +202,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         if wrong.any():
             found = int(labels[wrong][0])
             raise ValueError(
-                f'{_name(results)}: label {found} in {path}, expected '
+                f'{_source(results)}label {found} in {path}, expected '
                 f'{_expected(table, valid)}{_hint(results)}'
             )
         return table.astype(np.uint8)[labels.astype(np.uint8)]
@@ -244,8 +244,9 @@ def _ranges(labels: np.ndarray) -> str:
     return ', '.join(f'{run[0]}-{run[-1]}' if len(run) > 1 else f'{run[0]}' for run in runs)
 
 
-def _name(results: dict) -> str:
-    return results.get('dataset_name') or 'dataset'
+def _source(results: dict) -> str:
+    """Start of a message: the dataset, where the sample names one; mmseg's own do not."""
+    return f'{results["dataset_name"]}: ' if results.get('dataset_name') else ''
 
 
 def _hint(results: dict) -> str:
@@ -257,6 +258,6 @@ def _read_bytes(results: dict, path: str, kind: str, backend_args: dict | None) 
         return fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f'{_name(results)}: {kind} {path} does not exist; restore it, or take it off '
+            f'{_source(results)}{kind} {path} does not exist; restore it, or take it off '
             f'the list and start again'
         ) from None

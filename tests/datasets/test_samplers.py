@@ -74,7 +74,10 @@ class TestDraws:
             'night': {'labeled': 4, 'weak': 2},
         }
         sampler = make_sampler(
-            sizes, labeled=1, unlabeled=dict(day=2), weak_per_batch=dict(day=1, night=2)
+            sizes,
+            labeled=1,
+            unlabeled=dict(day=2, night=0),
+            weak_per_batch=dict(day=1, night=2),
         )
         assert sampler.batch_size == 4
         assert [d.source for d in first(sampler, 8)] == [0, 1, 1, 2, 3, 3, 4, 4]
@@ -200,14 +203,26 @@ class TestErrors:
         with pytest.raises(ValueError, match=f'^{re.escape(sentence)}$'):
             make_sampler(*args, **kwargs)
 
-    @pytest.mark.parametrize(('labeled', 'unlabeled'), [(0, 0), (-1, 4), (4, -1)])
+    @pytest.mark.parametrize(
+        ('labeled', 'unlabeled'),
+        [(0, 0), (-1, 4), (4, -1), (4, 0.5), (4, '{"day": 0}'), (0, dict(day=0, night=0))],
+    )
     def test_counts(self, labeled, unlabeled):
         self.check(
             f'AlternatingDomainSampler: labeled_per_batch={labeled}, unlabeled_per_batch='
-            f'{unlabeled}, weak_per_batch=0, expected numbers >= 0, not all 0',
+            f'{unlabeled!r}, weak_per_batch=0, expected whole numbers >= 0, not all 0',
             TWO,
             labeled,
             unlabeled,
+        )
+
+    @pytest.mark.parametrize('counts', [dict(night=0), dict(day=4, night=0, dawn=4)])
+    def test_counts_of_other_domains(self, counts):
+        self.check(
+            f'AlternatingDomainSampler: unlabeled_per_batch names domains {list(counts)}, '
+            "expected a number for each of ['day', 'night']",
+            TWO,
+            unlabeled=counts,
         )
 
     def test_domain_without_a_weak_source(self):

@@ -39,7 +39,7 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
-    sampler=dict(unlabeled_per_batch=dict(_delete_=True, cityscapes=4, camvid=4)),
+    sampler=dict(unlabeled_per_batch=dict(_delete_=True, cityscapes=4, camvid=4, sunrgbd=0)),
 )
 """
 
