@@ -35,11 +35,12 @@ class DomainCheckHook(Hook):
         # A bare state dict is a checkpoint too.
         weights = checkpoint.get('state_dict', checkpoint)
         weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-        if model.norm != 'per-domain' and any('.statistics.' in key for key in weights):
+        without = {'per-domain': (), 'frozen': ('backbone.',), 'shared': ('backbone.', 'neck.')}
+        if any('.statistics.' in key and key.startswith(without[model.norm]) for key in weights):
             raise ValueError(
                 f'the checkpoint has batch norms by domain, but the model has norm={model.norm!r}, '
-                "expected 'per-domain': none of them would be loaded; set model.norm, or train a "
-                'checkpoint with this norm'
+                'which has none there: they would not be loaded; set model.norm to that of the '
+                'checkpoint, or train one with this norm'
             )
         in_checkpoint = {key.split('.')[1] for key in weights if key.startswith('domains.')}
         trained = checkpoint.get('meta', {}).get('dataset_meta', {}).get('domains', {})

@@ -11,9 +11,9 @@ NORMS = ('shared', 'frozen', 'per-domain')
 
 ``shared``: one running mean and variance, of the mixture. An iteration trains one domain, so
 training normalises by that domain's statistics and evaluation by the mixture's. ``frozen``: the
-backbone keeps its pretrained statistics, in training too. ``per-domain``, the default: each domain
-has running statistics of its own, while weight and bias are shared; the best of the three, see the
-README.
+backbone keeps its pretrained statistics, in training too; the neck, which has none, has each
+domain's. ``per-domain``, the default: each domain has running statistics of its own in both, while
+weight and bias are shared. See the README for which is better where.
 """
 
 

@@ -143,10 +143,11 @@ class MultiDomainSegmentor(EncoderDecoder):
                 f'{type(self).__name__}: norm is {norm!r}, expected one of {", ".join(NORMS)}'
             )
         self.norm = norm
-        if norm == 'per-domain':
-            for part in (self.backbone, self.neck):
-                if part is not None:
-                    use_domain_norms(part, self.domains)
+        # The neck has no pretrained statistics to keep.
+        by_domain = {'per-domain': (self.backbone, self.neck), 'frozen': (self.neck,)}
+        for part in by_domain.get(norm, ()):
+            if part is not None:
+                use_domain_norms(part, self.domains)
         self.discriminator = None
         if discriminator is not None:
             # Forked, so that whatever is drawn later starts as without it.
@@ -170,8 +171,7 @@ class MultiDomainSegmentor(EncoderDecoder):
 
     def _set_active(self, domain: Domain) -> None:
         """Show the encoder and mmseg's inference code the domain they work for."""
-        if self.norm == 'per-domain':
-            activate(self, domain.name)
+        activate(self, domain.name)
         object.__setattr__(self, 'decode_head', domain.decode_head)
         self.align_corners = domain.decode_head.align_corners
         self.num_classes = domain.num_classes
