@@ -64,7 +64,8 @@ def main() -> None:
         cfg.test_dataloader.dataset.domains = {args.domain: domains[args.domain]}
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    cfg.load_from = args.checkpoint
+    # The config that a resumed training left in its work dir says to resume.
+    cfg.load_from, cfg.resume = args.checkpoint, False
     # The checkpoint brings every weight; pretrained ones need not be there.
     cfg.model.backbone.init_cfg = None
     if args.show_dir:

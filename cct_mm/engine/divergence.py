@@ -18,19 +18,22 @@ class DivergenceHook(Hook):
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
+        # Alternating domains have losses of their own names: the last of each counts, for a look
+        # every so often would always meet the same domain.
+        self._losses: dict[str, torch.Tensor] = {}
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look at the losses of the iteration.
+        """Look at the last losses of each domain.
 
         Raises:
             FloatingPointError: If one is not finite.
         """
+        self._losses |= {k: v.detach() for k, v in (outputs or {}).items() if 'loss' in k}
         if not self.every_n_train_iters(runner, self.interval):
             return
-        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
-        wrong = [name for name, value in losses.items() if not torch.isfinite(value).all()]
+        wrong = [name for name, value in self._losses.items() if not torch.isfinite(value).all()]
         if wrong:
             raise FloatingPointError(self._message(runner, f'{", ".join(wrong)} not finite'))
 

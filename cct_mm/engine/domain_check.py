@@ -5,10 +5,12 @@ from itertools import zip_longest
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from torch import Tensor
+from mmengine.runner import EpochBasedTrainLoop
+from torch import Tensor, nn
 
 from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.models.domain import Domain
+from cct_mm.models.segmentors import CCT
 
 
 @HOOKS.register_module()
@@ -29,7 +31,8 @@ class DomainCheckHook(Hook):
         """Say which of the checkpoint's domains the model lacks, has otherwise, or has alone.
 
         Raises:
-            ValueError: If its batch norms have statistics by domain, and the model's have not.
+            ValueError: If its batch norms have statistics by domain, and the model's have not; if a
+                run with other domains is resumed, whose optimizer would not fit.
         """
         model = self._model(runner)
         # A bare state dict is a checkpoint too.
@@ -53,6 +56,17 @@ class DomainCheckHook(Hook):
             if difference:
                 self._unmatched[name] = difference
         self._matched = set(model.domains) - set(self._unmatched)
+        aside = sorted(in_checkpoint - set(model.domains))
+        differences = [*self._unmatched.values()]
+        if aside:
+            differences.append(f"the checkpoint's domains {aside} are not in the model")
+        # mmengine tells hooks no other way.
+        if runner._resume and differences:
+            raise ValueError(
+                f'{differences[0]}, so the run would not go on as it was; resume it with the model '
+                'that it was started with, or start a new run from the checkpoint by load_from, '
+                'without resume'
+            )
         if not in_checkpoint:
             return
         if absent := [name for name in model.domains if name not in in_checkpoint]:
@@ -66,19 +80,12 @@ class DomainCheckHook(Hook):
                     f'{reason}; weights of domain {name} whose names and shapes match are loaded, '
                     'the others stay as they are'
                 )
-        if aside := sorted(in_checkpoint - set(model.domains)):
-            runner.logger.warning(
-                f"the checkpoint's domains {aside} are not in the model: left out"
-            )
+        if aside:
+            runner.logger.warning(f'{differences[-1]}: left out')
 
     def before_train(self, runner) -> None:
-        """Check what a resumed run resumes, the training data, and what the sampler fills."""
-        if runner.iter > 0 and self._unmatched:
-            raise ValueError(
-                f'{next(iter(self._unmatched.values()))}, so the run would not go on as it was; '
-                'resume it with the model that it was started with, or start a new run from the '
-                'checkpoint by load_from, without resume'
-            )
+        """Check the training data, what the sampler fills, and what validation will use."""
+        self._check_synchronised_norms(runner)
         loader = runner.train_dataloader
         self._check_domains(runner, loader.dataset, 'train_dataloader')
         self._check_training(runner, loader)
@@ -93,6 +100,8 @@ class DomainCheckHook(Hook):
                 f'train_dataloader: batch_size is {loader.batch_size}, expected '
                 f'{sampler.batch_size} = {parts} of its sampler; make them agree'
             )
+        if runner.val_loop is not None:
+            self.before_val(runner)
 
     def before_val(self, runner) -> None:
         """Check the validation data."""
@@ -117,7 +126,21 @@ class DomainCheckHook(Hook):
         sampler = loader.sampler
         alternating = isinstance(sampler, AlternatingDomainSampler)
         trained = sampler.order if alternating else loader.dataset.metainfo['domains']
+        if alternating and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(
+                f'train_cfg: the training loop is a {type(runner.train_loop).__name__}, expected '
+                "an IterBasedTrainLoop: AlternatingDomainSampler's draws never end; set "
+                "train_cfg=dict(type='IterBasedTrainLoop', max_iters=...)"
+            )
         for name in self._model(runner).domains:
+            counts = sampler.per_batch[name] if alternating and name in trained else {}
+            if 'unlabeled' in counts and 'labeled' not in counts:
+                raise ValueError(
+                    f'train_dataloader: iterations of domain {name} have {counts["unlabeled"]} '
+                    'unlabeled images and no labeled ones, expected some: without labels nothing '
+                    'trains its main head, from which its auxiliary decoders learn; raise '
+                    'labeled_per_batch'
+                )
             if name in trained:
                 continue
             if name not in self._matched:
@@ -131,6 +154,25 @@ class DomainCheckHook(Hook):
                 f'train_dataloader does not train domain {name} of the model: its head stays that '
                 'of the checkpoint, while the encoder changes'
             )
+        if not alternating and isinstance(self._model(runner), CCT):
+            raise ValueError(
+                f'train_dataloader: its sampler is a {type(sampler).__name__}, expected an '
+                'AlternatingDomainSampler, by whose draws the perturbations are drawn'
+            )
+
+    def _check_synchronised_norms(self, runner) -> None:
+        """Check that ``sync_bn`` took nothing from the network.
+
+        timm's batch norms end in an activation, which mmengine's conversion hangs on to the new
+        norm, where nothing calls it.
+        """
+        for name, module in runner.model.named_modules():
+            if type(module) is nn.SyncBatchNorm and any(True for _ in module.children()):
+                raise ValueError(
+                    f"sync_bn: the batch norm {name} has lost its activation, for mmengine's "
+                    'conversion does not know norms of timm, expected one that computes the same; '
+                    "remove sync_bn, and set model.norm='frozen' if batches are too small"
+                )
 
     def _check_batch(self, loader, name: str) -> None:
         domains = loader.dataset.metainfo['domains']

@@ -4,6 +4,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 
 from cct_mm import keyed
 from cct_mm.datasets import AlternatingDomainSampler
@@ -25,10 +26,17 @@ class TrainingProgressHook(Hook):
         """Give the sampler the run's seed, which a resumed checkpoint may have brought."""
         sampler = runner.train_dataloader.sampler
         if isinstance(sampler, AlternatingDomainSampler):
-            sampler.seed = runner.seed
+            sampler.seed = run_seed(runner)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Called by the runner."""
-        torch.manual_seed(keyed.key(runner.seed, 'iteration', runner.iter, runner.rank))
+        seed = run_seed(runner)
+        torch.manual_seed(keyed.key(seed, 'iteration', runner.iter, runner.rank))
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        set_progress(model, Progress(runner.iter, runner.max_iters, runner.seed))
+        set_progress(model, Progress(runner.iter, runner.max_iters, seed))
+
+
+def run_seed(runner: Runner) -> int:
+    """Return the seed that all ranks share, to which mmengine may have added the rank."""
+    different = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+    return runner.seed - runner.rank if different else runner.seed

@@ -31,7 +31,7 @@ class Domain(BaseModule):
 
     Raises:
         ValueError: For repeated class names, a foreground name that is no class, or a head whose
-            ``num_classes`` disagrees with the classes.
+            ``num_classes`` or ``out_channels`` disagrees with the classes.
     """
 
     def __init__(
@@ -57,6 +57,13 @@ class Domain(BaseModule):
         mask = torch.tensor([c in self.foreground_names for c in self.classes])
         self.register_buffer('foreground', mask, persistent=False)
         self.decode_head = MODELS.build(self._complete(decode_head))
+        channels = getattr(self.decode_head, 'out_channels', self.num_classes)
+        if channels != self.num_classes:
+            raise ValueError(
+                f'domain {name}: its head has out_channels={channels}, expected '
+                f'{self.num_classes}, one for each class, for a softmax tells them apart; remove '
+                'out_channels from decode_head'
+            )
 
     @property
     def num_classes(self) -> int:

@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -22,13 +23,17 @@ def scope():
 
 @pytest.fixture
 def make_model():
-    """Build CCT with two domains whose supervised loss depends on the iteration too."""
+    """Build CCT or another type with two domains; L_s depends on the iteration too."""
 
-    def make():
+    def make(type='CCT'):
+        method = {}
+        if type == 'CCT':
+            perturbations = [dict(type='F-Noise'), dict(type='I-VAT')]
+            method = dict(auxiliary=dict(in_channels=32, perturbations=perturbations))
         torch.manual_seed(0)
         return MODELS.build(
             dict(
-                type='CCT',
+                type=type,
                 data_preprocessor=dict(
                     type='SegDataPreProcessor', mean=[127.0] * 3, std=[64.0] * 3, size_divisor=8
                 ),
@@ -51,9 +56,7 @@ def make_model():
                     day=dict(classes=('sky', 'ground', 'car'), foreground=('car',)),
                     night=dict(classes=('sky', 'lamp'), foreground=('lamp',)),
                 ),
-                auxiliary=dict(
-                    in_channels=32, perturbations=[dict(type='F-Noise'), dict(type='I-VAT')]
-                ),
+                **method,
             )
         )
 
@@ -92,5 +95,14 @@ def data():
 @pytest.fixture
 def runner(model):
     return SimpleNamespace(
-        model=model, iter=3, max_iters=40, seed=7, rank=0, logger=mock.MagicMock()
+        model=model,
+        iter=3,
+        max_iters=40,
+        seed=7,
+        rank=0,
+        cfg={},
+        logger=mock.MagicMock(),
+        train_loop=mock.create_autospec(IterBasedTrainLoop, instance=True),
+        val_loop=None,
+        _resume=False,
     )

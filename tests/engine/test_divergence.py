@@ -34,6 +34,15 @@ def test_it_looks_every_so_often(runner):
     DivergenceHook(interval=50).after_train_iter(runner, 0, outputs=outputs(loss=float('nan')))
 
 
+def test_it_sees_the_losses_of_each_of_two_domains_that_alternate(runner):
+    hook = DivergenceHook(interval=50)
+    runner.iter = 98
+    hook.after_train_iter(runner, 0, outputs={'day.loss': torch.tensor(float('nan'))})
+    runner.iter = 99
+    with pytest.raises(FloatingPointError, match='day.loss not finite'):
+        hook.after_train_iter(runner, 0, outputs={'night.loss': torch.tensor(1.0)})
+
+
 def test_weights_that_are_no_numbers_are_not_saved(runner):
     hook = DivergenceHook()
     good = dict(weight=torch.ones(2), count=torch.tensor(3))

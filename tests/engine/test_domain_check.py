@@ -1,12 +1,16 @@
 """Before training, model, data and sampler have to speak of the same domains."""
 
 import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
+from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
 from torch.nn import DataParallel
 from torch.utils.data import SequentialSampler
 
@@ -96,10 +100,47 @@ class TestBatchSize:
         ):
             getattr(DomainCheckHook(), f'before_{event}')(runner)
 
-    def test_of_another_sampler_is_its_own_matter(self, runner):
+    def test_of_another_sampler_is_its_own_matter(self, runner, make_model):
+        runner.model = make_model('MultiDomainSegmentor')
         other = loader(GOOD, batch_size=5)
         other.sampler = SequentialSampler(range(3))
         check(runner, 'train', other)
+
+    def test_of_validation_is_checked_before_training(self, runner):
+        runner.val_loop, runner.val_dataloader = object(), loader(GOOD, batch_size=4)
+        with pytest.raises(ValueError, match='^val_dataloader: batch_size is 4 with the domains'):
+            check(runner, 'train', loader(GOOD))
+
+
+@pytest.mark.parametrize('unlabeled', [8, dict(day=4, night=8)])
+def test_iterations_without_labels_are_refused(runner, unlabeled):
+    with pytest.raises(ValueError, match='^train_dataloader: iterations of domain .* have 8 unlab'):
+        check(runner, 'train', loader(GOOD, labeled=0, unlabeled=unlabeled))
+
+
+def test_cct_needs_the_draws_of_its_sampler(runner):
+    other = loader(GOOD)
+    other.sampler = SequentialSampler(range(3))
+    with exactly(
+        'train_dataloader: its sampler is a SequentialSampler, expected an '
+        'AlternatingDomainSampler, by whose draws the perturbations are drawn'
+    ):
+        check(runner, 'train', other)
+
+
+def test_epochs_without_an_end_are_refused(runner):
+    runner.train_loop = mock.create_autospec(EpochBasedTrainLoop, instance=True)
+    with pytest.raises(ValueError, match=r"set train_cfg=dict\(type='IterBasedTrainLoop', max_i"):
+        check(runner, 'train', loader(GOOD))
+
+
+def test_synchronised_norms_of_timm_without_their_activation_are_refused(runner):
+    layers = pytest.importorskip('timm.layers')
+    runner.model.backbone = convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(8)))
+    check(runner, 'train', loader(GOOD))
+    runner.model.backbone = convert_sync_batchnorm(nn.Sequential(layers.BatchNormAct2d(8)))
+    with pytest.raises(ValueError, match=r'^sync_bn: the batch norm backbone\.0 has lost its act'):
+        check(runner, 'train', loader(GOOD))
 
 
 def test_plain_dataset_of_mmseg_is_refused(runner):
@@ -206,7 +247,16 @@ class TestCheckpoint:
         checkpoint = {'state_dict': {'backbone.bn1.statistics.day.running_mean': None}}
         DomainCheckHook().after_load_checkpoint(runner, checkpoint)
         runner.model.norm = 'shared'
-        with pytest.raises(ValueError, match="has norm='shared', expected 'per-domain'"):
+        with pytest.raises(ValueError, match="has norm='shared', which has none there"):
+            DomainCheckHook().after_load_checkpoint(runner, checkpoint)
+
+    @pytest.mark.parametrize(('norm', 'fits'), [('shared', False), ('frozen', True)])
+    def test_with_norms_by_domain_in_the_neck_alone_is_of_a_frozen_encoder(
+        self, runner, norm, fits
+    ):
+        runner.model.norm = norm
+        checkpoint = {'state_dict': {'neck.conv.bn.statistics.day.running_mean': None}}
+        with nullcontext() if fits else pytest.raises(ValueError, match='batch norms by domain'):
             DomainCheckHook().after_load_checkpoint(runner, checkpoint)
 
     def test_without_a_domains_head_does_not_test_it(self, load, runner):
@@ -266,13 +316,12 @@ class TestCheckpointThatHasADomainOtherwise:
             hook.before_test(runner)
 
     def test_is_not_resumed(self, load, runner, checkpoint, sentence):
-        hook = load(**checkpoint)
-        runner.train_dataloader = loader(GOOD)
+        runner._resume = True
         with exactly(
             f'{sentence}, so the run would not go on as it was; resume it with the model that it '
             'was started with, or start a new run from the checkpoint by load_from, without resume'
         ):
-            hook.before_train(runner)
+            load(**checkpoint)
 
     def test_starts_a_training_that_is_told(self, load, said, runner, checkpoint, sentence):
         hook = load(**checkpoint)
@@ -284,6 +333,16 @@ class TestCheckpointThatHasADomainOtherwise:
             'others stay as they are'
         )
         assert len(said()) == (2 if sentence == NOT_THERE else 1)
+
+
+def test_checkpoint_with_a_further_domain_is_not_resumed(load, runner):
+    def change(weights):
+        weights['module.domains.dawn.decode_head.weights.0'] = torch.zeros(5, 32)
+
+    load(change)
+    runner._resume = True
+    with pytest.raises(ValueError, match=r"domains \['dawn'\] are not in the model, so the run wo"):
+        load(change)
 
 
 def test_checkpoint_with_one_domain_otherwise_is_tested_on_another(load, runner):

@@ -1,12 +1,15 @@
 """Modules know the iteration after ``before_train_iter``, and say so where nobody told them."""
 
 import re
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
 from mmengine.registry import HOOKS
 from torch.nn import DataParallel
 
+from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.engine import TrainingProgressHook
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import Progress
@@ -46,6 +49,16 @@ def test_a_step_without_it_is_refused(make_model, data):
 
 def test_is_no_part_of_the_checkpoint(make_model, model):
     assert list(make_model().state_dict()) == list(model.state_dict())
+
+
+def test_ranks_with_seeds_of_their_own_share_the_runs(runner):
+    runner.train_dataloader = SimpleNamespace(sampler=mock.Mock(AlternatingDomainSampler))
+    runner.seed, runner.rank = 9, 2
+    runner.cfg = dict(randomness=dict(seed=7, diff_rank_seed=True))
+    TrainingProgressHook().before_train(runner)
+    assert runner.train_dataloader.sampler.seed == 7
+    TrainingProgressHook().before_train_iter(runner, batch_idx=0)
+    assert {m.progress.seed for m in modules_that_need_it(runner.model)} == {7}
 
 
 def test_draws_of_third_party_layers_belong_to_the_iteration(runner):

@@ -103,6 +103,13 @@ class TestErrors:
             'remove num_classes from decode_head, it follows from the classes'
         )
 
+    def test_head_with_one_logit_for_two_classes(self):
+        head = {**CONVOLUTIONAL, 'out_channels': 1, 'threshold': 0.3}
+        assert self.message(classes=('field', 'road'), head=head) == (
+            'domain camvid: its head has out_channels=1, expected 2, one for each class, for a '
+            'softmax tells them apart; remove out_channels from decode_head'
+        )
+
 
 class TestLogits:
     def test_are_resized_where_the_head_is_coarser(self):

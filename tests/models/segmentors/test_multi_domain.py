@@ -369,6 +369,19 @@ class TestNorm:
         else:
             assert moved == {name for name in before if '.night.' in name}
 
+    @pytest.mark.parametrize('norm', ['frozen', 'per-domain'])
+    def test_of_the_neck_is_each_domains_where_the_encoder_is_kept_too(
+        self, make_model, make_data, losses_of, norm
+    ):
+        neck = dict(type='JPU', in_channels=(8, 16, 32), mid_channels=8)
+        model = make_model(norm=norm, neck=neck)
+        before = self.statistics(model, 'neck')
+        losses_of(model, make_data('night'))
+        after = self.statistics(model, 'neck')
+        moved = {n for n, b in after.items() if not torch.equal(b, before[n])}
+        assert moved
+        assert moved == {name for name in before if '.night.' in name}
+
     def test_by_domain_predicts_with_the_domains_own(self, make_model, make_data, losses_of):
         model = make_model('MultiDomainSegmentor', norm='per-domain')
         data = make_data('day', unlabeled=0)
