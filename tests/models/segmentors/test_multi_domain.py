@@ -374,9 +374,9 @@ class TestNorm:
         self, make_model, make_data, losses_of, norm
     ):
         neck = dict(type='JPU', in_channels=(8, 16, 32), mid_channels=8)
-        model = make_model(norm=norm, neck=neck)
+        model = make_model('MultiDomainSegmentor', norm=norm, neck=neck)
         before = self.statistics(model, 'neck')
-        losses_of(model, make_data('night'))
+        losses_of(model, make_data('night', unlabeled=0))
         after = self.statistics(model, 'neck')
         moved = {n for n, b in after.items() if not torch.equal(b, before[n])}
         assert moved
