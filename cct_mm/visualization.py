@@ -1,11 +1,12 @@
 """Pictures of label maps, for people to look at."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 
 def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -23,17 +24,23 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
     return colours[labels.astype(np.uint8)]
 
 
-def indexed_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+def indexed_png(
+    labels: np.ndarray, palette: np.ndarray, notes: Mapping[str, str] | None = None
+) -> bytes:
     """Return a label map as a PNG that holds the labels and shows their colours.
 
     Args:
         labels: [H, W], uint8.
         palette: R, G, B of each label, [256, 3], uint8.
+        notes: Texts to keep in the file, by keyword.
     """
     picture = Image.fromarray(labels)
     picture.putpalette(palette.tobytes())
+    info = PngInfo()
+    for keyword, text in (notes or {}).items():
+        info.add_text(keyword, text)
     buffer = io.BytesIO()
-    picture.save(buffer, format='PNG')
+    picture.save(buffer, format='PNG', pnginfo=info)
     return buffer.getvalue()
 
 

@@ -26,6 +26,7 @@ from mmengine.config import Config, DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
+from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.datasets.transforms import IGNORE_INDEX
 from cct_mm.visualization import fit, overlay, sheet
 from cct_mm.weak.crf import import_crf
@@ -130,8 +131,8 @@ def describe(
 ) -> dict:
     """Return what the files depend on beside the images themselves.
 
-    Of the config this is what decides about labels, not how the network was trained. Files of
-    image-level labels count by their content: data may move.
+    Of the config this is what decides about labels, not how the network was trained. Image-level
+    labels are kept in each file: where they change, those of the others stay.
     """
 
     def digest(content: bytes) -> str:
@@ -151,8 +152,6 @@ def describe(
         'data_preprocessor': cfg.model.get('data_preprocessor'),
         'validation resize': validation_resizes(cfg, domain),
         'loading': [{k: v for k, v in config.items() if k != 'path'} for config in loading],
-        'image-level labels': [digest(Path(path).read_bytes()) for path in images.label_files],
-        'options': args.cfg_options or {},
     }
     if args.from_segmentor:
         settings |= {'confidence': args.confidence, 'crf': asdict(recipe)['crf']}
@@ -189,7 +188,8 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
     pictures += [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     titles = ['image', 'pseudo-label'] * (columns // 2)
-    cv2.imwrite(str(path), sheet(rows, titles, scale=1)[..., ::-1])
+    picture = cv2.imencode('.jpg', sheet(rows, titles, scale=1)[..., ::-1])[1]
+    write_atomically(path, picture.tobytes())
     return path
 
 
@@ -275,7 +275,10 @@ def main() -> int:
     machine = f'(threads: {torch.get_num_threads()}, processes beside them: {args.workers})'
     show(summary, len(images), machine)
     if args.preview and rank == 0:
-        preview = draw_preview(images, folder, args.preview)
+        try:
+            preview = draw_preview(images, folder, args.preview)
+        except OSError as error:
+            raise SystemExit(f'the preview could not be written: {error}') from None
         print(f'Preview: {preview or "none, for no image has a label"}')
     print(f'Pseudo-labels: {folder.path}')
     return 0

@@ -77,18 +77,22 @@ def main() -> int:
     register_all_modules(init_default_scope=True)
     totals: dict = {}
     summary = Summary()
+    out = Path(args.out)
     try:
+        # What it takes hours to count must find a place.
+        out.mkdir(parents=True, exist_ok=True)
         if not args.no_crf:
             import_crf()
         cfg, domain = load_config(args.config, args.checkpoint, args.domain, args.cfg_options)
         dataset = build_source(cfg, domain)
         classes = dataset.metainfo['classes']
-        step = 1 if args.limit is None else max(1, len(dataset) // args.limit)
-        indices = range(0, len(dataset), step)[: args.limit]
+        number = min(args.limit or len(dataset), len(dataset))
+        indices = [i * len(dataset) // number for i in range(number)]
         truth = build_source(cfg, domain, masks=args.masks)
         images = Images(dataset, indices, LabelFiles(dataset), truth)
         images.require_image_labels()
-        score = Scorer(recipes(not args.no_crf), len(classes), classes[0] == 'background')
+        has_background = classes[0] == 'background'
+        score = Scorer(recipes(not args.no_crf, has_background), len(classes), has_background)
         with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
             model = load_network(cfg, args.checkpoint, classifier=True)
             resize = build_resize(validation_resizes(cfg, domain))
@@ -106,13 +110,19 @@ def main() -> int:
     for problem in summary.problems.values():
         print(f'skipped: {problem}')
 
-    out = Path(args.out)
     text = report(totals, classes, done)
-    write_atomically(out / 'report.md', text)
-    counts = {str(key): value.tolist() for key, value in totals.items()}
-    write_atomically(out / 'counts.json', json.dumps(dict(classes=classes, counts=counts)) + '\n')
-    plot(totals, str(out / 'thresholds.png'))
     print(text)
+    counts = {str(key): value.tolist() for key, value in totals.items()}
+    files = {
+        'report.md': text,
+        'counts.json': json.dumps(dict(classes=classes, counts=counts)) + '\n',
+        'thresholds.png': plot(totals),
+    }
+    try:
+        for name, content in files.items():
+            write_atomically(out / name, content)
+    except OSError as error:
+        raise SystemExit(f'the report could not be written: {error}') from None
     print(f'Report: {out / "report.md"}, plot: {out / "thresholds.png"}')
     return 0
 

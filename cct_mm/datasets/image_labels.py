@@ -271,8 +271,8 @@ class LoadImageLabels(BaseTransform):
 
     Required Keys: ``img_path`` with ``path``, else ``gt_seg_map``. Added Keys: ``image_labels``,
     a sorted tuple of class indices without background, and ``image_labels_complete``, whether the
-    image shows no further classes: where it does, what is no object of the domain need not be
-    background.
+    image shows no further classes, such as those that the domain leaves out: where it does, what is
+    no object of the domain need not be background.
 
     Args:
         classes: The domain's classes.
@@ -321,11 +321,28 @@ class LoadImageLabels(BaseTransform):
         """
         if self.labels is None:
             results['image_labels'] = self._from_mask(results)
-            results['image_labels_complete'] = True
+            results['image_labels_complete'] = not results.get('has_left_out', False)
         else:
             results['image_labels'] = self.labels[results['img_path']]
             results['image_labels_complete'] = self.labels.complete(results['img_path'])
         return results
+
+    def check_classes(self, classes: Sequence[str], where: str) -> None:
+        """Check that indices mean the same to the dataset.
+
+        Args:
+            classes: The dataset's.
+            where: What an error calls it.
+
+        Raises:
+            ValueError: If its classes are others, or in another order.
+        """
+        if self.classes != tuple(classes):
+            raise ValueError(
+                f'{where}: LoadImageLabels has the classes {list(self.classes)}, expected those of '
+                f'the dataset, {list(classes)}, in this order, background among them; a file that '
+                'names fewer needs no other classes'
+            )
 
     def _from_mask(self, results: dict) -> tuple[int, ...]:
         if 'gt_seg_map' not in results:

@@ -126,6 +126,9 @@ class MultiDomainDataset(Dataset):
     def _check_labels(self, name: str, source: Source) -> None:
         """Find labels that are missing now: mmseg's own datasets look only when one is loaded."""
         transforms = source.dataset.pipeline.transforms
+        for transform in transforms:
+            if isinstance(transform, LoadImageLabels):
+                transform.check_classes(source.dataset.metainfo['classes'], name)
         weak = source.supervision == 'weak'
         masks = [t for t in transforms if weak and isinstance(t, LoadAnnotations)]
         files = [t for t in transforms if isinstance(t, LoadImageLabels) and t.labels is not None]

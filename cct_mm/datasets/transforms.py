@@ -123,7 +123,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
 
     Required Keys: ``seg_map_path`` and, unless ``num_classes`` is given here, ``num_classes``.
     Optional: ``label_map``, ``reduce_zero_label``, ``ori_shape``, ``dataset_name``, ``label_hint``.
-    Added Keys: ``gt_seg_map`` (uint8, H x W), an entry of ``seg_fields``.
+    Added Keys: ``gt_seg_map`` (uint8, H x W), an entry of ``seg_fields``, and ``has_left_out``,
+    whether the mask shows a class that ``label_map`` leaves out.
 
     Args:
         num_classes: Number of classes, for datasets whose samples do not tell it (those of mmseg
@@ -205,6 +206,11 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 f'{_source(results)}label {found} in {path}, expected '
                 f'{_expected(table, valid)}{_hint(results)}'
             )
+        # The map applies after the shift by reduce_zero_label.
+        shift = int(results.get('reduce_zero_label', False))
+        pairs = (results.get('label_map') or {}).items()
+        left_out = [old + shift for old, new in pairs if new in (-1, IGNORE_INDEX)]
+        results['has_left_out'] = bool(np.isin(labels, left_out).any())
         return table.astype(np.uint8)[labels.astype(np.uint8)]
 
 

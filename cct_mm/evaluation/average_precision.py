@@ -51,7 +51,12 @@ class ImageLevelMetric(BaseMetric):
         """Keep scores and labels of a batch."""
         for sample in data_samples:
             scores = sample['image_scores'].cpu()
-            labels = sample['image_labels']
+            if (labels := sample.get('image_labels')) is None:
+                raise ValueError(
+                    f'{sample.get("img_path")} comes without image-level labels, expected '
+                    'LoadImageLabels in the pipeline of val_dataloader, and image_labels among the '
+                    'meta_keys of its PackSegInputs'
+                )
             self.results.append((sample['domain'], scores, labels))
 
     def compute_metrics(self, results: list[tuple[str, Tensor, tuple[int, ...]]]) -> dict:

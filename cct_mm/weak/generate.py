@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -43,6 +43,7 @@ class Image:
         truth: Its true label map, [H, W], where one was asked for.
         problem: Why it could not be read, or None.
         seconds: Time that reading took.
+        shown: ``present`` and ``complete`` in words.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Image:
     truth: np.ndarray | None = None
     problem: str | None = None
     seconds: float = 0.0
+    shown: str = ''
 
 
 class Images(Dataset):
@@ -83,7 +85,8 @@ class Images(Dataset):
         needed += (LoadAnnotations,) if any(t.labels is None for t in labels) else ()
         self.transforms = [t for t in transforms if isinstance(t, needed)]
         self.has_image_labels = bool(labels)
-        self.label_files = [t.labels.source for t in labels if t.labels is not None]
+        for transform in labels:
+            transform.check_classes(dataset.metainfo['classes'], 'the source')
 
     def require_image_labels(self) -> None:
         """Raise a ValueError if the source does not tell which classes an image shows."""
@@ -125,6 +128,7 @@ class Images(Dataset):
                 results = transform(results)
             image.pixels, image.present = results['img'], results.get('image_labels')
             image.complete = results.get('image_labels_complete', True)
+            image.shown = self._in_words(results)
             if self.truth is not None:
                 masks = self.truth.get_data_info(self.indices[item])
                 masks.setdefault('num_classes', len(self.truth.metainfo['classes']))
@@ -135,6 +139,29 @@ class Images(Dataset):
             image.problem = f'{image.path}: {text}' if image.path not in str(text) else str(text)
         image.seconds = time.perf_counter() - start
         return image
+
+    def shown(self, item: int) -> str:
+        """Return what an image shows by its image-level labels, without reading it; '' if unknown.
+
+        Args:
+            item: Number of the image.
+        """
+        results = self.dataset.get_data_info(self.indices[item])
+        try:
+            for transform in self.transforms:
+                if not isinstance(transform, LoadImageFromFile):
+                    results = transform(results)
+        except Exception:  # told when the image is read
+            return ''
+        return self._in_words(results)
+
+    def _in_words(self, results: dict) -> str:
+        if 'image_labels' not in results:
+            return ''
+        classes = self.dataset.metainfo['classes']
+        names = [classes[index] for index in results['image_labels']]
+        others = [] if results.get('image_labels_complete', True) else ['others']
+        return ', '.join(names + others) or 'none'
 
 
 @dataclass
@@ -193,15 +220,15 @@ class Finisher:
         start = time.perf_counter()
         labels = self.labels(image, output)
         decided = time.perf_counter()
-        self.folder.write(image.name, self.files.encode(labels))
+        self.folder.write(image.name, self.files.encode(labels, image.shown))
         written = time.perf_counter()
         values, counts = np.unique(labels, return_counts=True)
         pixels = Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         return pixels, Counter({'CRF': decided - start, 'disk': written - decided})
 
 
-class UnreadableImage(ValueError):
-    """An image or its image-level labels cannot be read, and no one said to skip it."""
+class ImageError(ValueError):
+    """An image can't be read, or has no image-level labels, or is too large; it is not skipped."""
 
 
 def generate(
@@ -213,7 +240,7 @@ def generate(
     skip_problems: bool,
     progress: Callable[[Summary], None] = lambda summary: None,
 ) -> Summary:
-    """Write the pseudo-labels of all images that have none yet.
+    """Write the pseudo-labels of all images that have none yet, or had other image-level labels.
 
     The network runs in this process, one image after another; reading and, by ``pool``, labels,
     CRF and writing run beside it. A file depends on its image alone, so a command that was killed
@@ -225,17 +252,22 @@ def generate(
         finish: Makes and writes the labels.
         pool: From :func:`processes`.
         workers: How many processes it has.
-        skip_problems: Skip an image that cannot be read, and count it, or end the run.
+        skip_problems: Skip an image that cannot be read or is too much for the network or the CRF,
+            and count it, or end the run.
         progress: Called whenever an image is done.
 
     Raises:
-        UnreadableImage: At the first image that cannot be read, unless they are skipped.
+        ImageError: At the first such image, unless they are skipped.
         ValueError: If two images have one label file.
         OSError: If a file cannot be written.
     """
     start = time.perf_counter()
     names = images.names()
-    missing = [i for i in images.indices if not finish.folder.file(names[i]).is_file()]
+    missing = [
+        index
+        for item, index in enumerate(images.indices)
+        if not finish.folder.has(names[index], images.shown(item))
+    ]
     summary = Summary(there=len(images) - len(missing))
     progress(summary)
     todo = Images(images.dataset, missing, images.files)
@@ -265,14 +297,33 @@ def work(
         finish: What is left to do; its results are yielded as they come.
         pool: From :func:`processes`.
         workers: How many processes it has.
-        skip_problems: Skip an image that cannot be read, and count it, or end the run.
+        skip_problems: Skip an image that cannot be read or is too much for the network or
+            ``finish``, and count it, or end the run.
         summary: Where problems and seconds are kept.
 
     Raises:
-        UnreadableImage: At the first image that cannot be read, unless they are skipped.
+        ImageError: At the first such image, unless they are skipped.
         RuntimeError: If a process dies.
     """
-    pending: set[Future] = set()
+    pending: dict[Future, str] = {}
+
+    def failed(path: str, problem: str) -> None:
+        if not skip_problems:
+            raise ImageError(f'{problem}\n(--on-error skip leaves such images out and counts them)')
+        summary.problems[path] = problem
+
+    def finished(futures: Iterable[Future]) -> Iterator[Any]:
+        for future in futures:
+            path = pending.pop(future)
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                raise
+            except (RuntimeError, MemoryError, ValueError) as error:
+                failed(path, f'{path}: {error or type(error).__name__}')
+                continue
+            yield result
+
     loader = DataLoader(
         images, batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context='fork',
         collate_fn=_as_it_is, worker_init_fn=_leave_interrupts,
@@ -281,22 +332,19 @@ def work(
         for image in loader if len(images) else ():
             summary.seconds['disk'] += image.seconds
             if image.problem:
-                if not skip_problems:
-                    raise UnreadableImage(
-                        f'{image.problem}\n(--on-error skip leaves such images out and counts them)'
-                    )
-                summary.problems[image.path] = image.problem
+                failed(image.path, image.problem)
                 continue
             started = time.perf_counter()
-            output = network(image)
+            try:
+                output = network(image)
+            except (RuntimeError, MemoryError) as error:
+                failed(image.path, f'{image.path}: {error or type(error).__name__}')
+                continue
             summary.seconds['network'] += time.perf_counter() - started
-            pending.add(pool.submit(finish, image, output))
+            pending[pool.submit(finish, image, output)] = image.path
             timeout = None if len(pending) >= QUEUED_PER_WORKER * workers else 0
-            done, pending = wait(pending, timeout, FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-        for future in pending:
-            yield future.result()
+            yield from finished(wait(pending, timeout, FIRST_COMPLETED).done)
+        yield from finished(list(pending))
     except BrokenProcessPool:
         raise RuntimeError(
             'a process beside the network has died, perhaps for want of memory; what is written is '

@@ -11,6 +11,7 @@ from mmcv.transforms import Resize
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import ResizeShortestEdge, ResizeToMultiple
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
@@ -149,7 +150,9 @@ def validation_resizes(cfg: Config, domain: str) -> list[dict]:
             'size the network looks at an image'
         )
     pipeline = next(iter(sources.values())).pipeline
-    return [config for config in pipeline if isinstance(TRANSFORMS.build(config), Resize)]
+    # The latter two derive from no Resize.
+    kinds = (Resize, ResizeShortestEdge, ResizeToMultiple)
+    return [config for config in pipeline if isinstance(TRANSFORMS.build(config), kinds)]
 
 
 def build_resize(configs: Sequence[dict]) -> Callable[[np.ndarray], np.ndarray]:

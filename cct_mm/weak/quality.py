@@ -1,5 +1,6 @@
 """How good pseudo-labels are, where true masks exist."""
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -82,15 +83,17 @@ def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return 100 * np.asarray(part, np.float64) / whole
 
 
-def recipes(crf: bool) -> dict[str, Recipe]:
+def recipes(crf: bool, has_background: bool) -> dict[str, Recipe]:
     """Return the recipes that a report compares: the presets, before and after the CRF."""
     found = {}
     for name, recipe in PRESETS.items():
+        if recipe.per_threshold and not has_background:
+            continue
         found[f'{name}, no CRF'] = replace(recipe, crf=None)
         if crf:
             found[f'{name}, CRF'] = recipe
     # Without a CRF the two thresholds do not know of each other: the presets are the same.
-    found.pop('released, no CRF')
+    found.pop('released, no CRF', None)
     return found
 
 
@@ -199,12 +202,11 @@ def _table(header: list[str], rows: Iterable[list]) -> list[str]:
     return [f'| {" | ".join(line)} |' for line in cells]
 
 
-def plot(totals: dict[str | tuple, np.ndarray], path: str) -> None:
-    """Draw mIoU over coverage, a line for each theta_bg, and the recipes as points.
+def plot(totals: dict[str | tuple, np.ndarray]) -> bytes:
+    """Draw mIoU over coverage, a line for each theta_bg, and the recipes as points, as a PNG.
 
     Args:
         totals: As for :func:`report`.
-        path: Of the picture, PNG.
     """
     from matplotlib.figure import Figure
 
@@ -224,4 +226,6 @@ def plot(totals: dict[str | tuple, np.ndarray], path: str) -> None:
     axes.legend(fontsize=8, title='numbers: theta_fg', title_fontsize=8)
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=120, format='png')
+    return buffer.getvalue()

@@ -6,10 +6,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.datasets.transforms import IGNORE_INDEX, label_table
 from cct_mm.visualization import indexed_png
+
+NOTE = 'image-level labels'
+"""Under which a label file says of which classes its labels are."""
 
 
 class LabelFiles:
@@ -73,13 +77,14 @@ class LabelFiles:
             stem = os.path.splitext(path)[0]
         return stem + self.suffix
 
-    def encode(self, labels: np.ndarray) -> bytes:
+    def encode(self, labels: np.ndarray, shown: str = '') -> bytes:
         """Return an indexed PNG.
 
         Args:
             labels: Class indices, 255 where there is none, [H, W].
+            shown: What the image shows by its image-level labels, to be kept in the file.
         """
-        return indexed_png(self.table[labels], self.palette)
+        return indexed_png(self.table[labels], self.palette, {NOTE: shown})
 
 
 class Folder:
@@ -132,6 +137,26 @@ class Folder:
     def file(self, name: str) -> Path:
         """Return the path of the pseudo-label of an image, given without suffix."""
         return self.path / f'{name}.png'
+
+    def has(self, name: str, shown: str) -> bool:
+        """Whether the pseudo-label of an image is there, and not made from other labels of it.
+
+        A file that does not tell was written by someone else, such as a user who corrected it by
+        hand, and is left alone.
+
+        Args:
+            name: Of the label file, without suffix.
+            shown: As :meth:`LabelFiles.encode` has it.
+        """
+        file = self.file(name)
+        # A power failure leaves empty files.
+        if not file.is_file() or not file.stat().st_size:
+            return False
+        try:
+            with PIL.Image.open(file) as picture:
+                return picture.info.get(NOTE, shown) == shown
+        except PIL.UnidentifiedImageError:
+            return True
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all.

@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from mmengine.registry import DefaultScope
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
 from cct_mm.datasets.image_labels import LoadImageLabels, read_image_labels
+from cct_mm.datasets.transforms import LoadCheckedAnnotations
 
 CLASSES = ('background', 'cat', 'traffic light', 'dog')
 DATA = Path(os.environ.get('CCT_MM_DATA', Path(__file__).parents[2] / 'data'))
@@ -162,6 +164,18 @@ class TestTransform:
         transform = LoadImageLabels(CLASSES, min_pixels=min_pixels)
         mask = np.array([[0, 0, 0, 1], [255, 3, 3, 3]], np.uint8)
         assert transform(dict(gt_seg_map=mask))['image_labels'] == expected
+
+    def test_of_a_mask_with_a_class_that_the_domain_leaves_out_are_not_complete(self, tmp_path):
+        def complete(*labels):
+            PIL.Image.fromarray(np.array([labels], np.uint8)).save(tmp_path / 'm.png')
+            sample = dict(seg_map_path=str(tmp_path / 'm.png'), num_classes=4, label_map=label_map)
+            sample = LoadImageLabels(CLASSES)(LoadCheckedAnnotations()(sample))
+            assert sample['image_labels'] == (1,)
+            return sample['image_labels_complete']
+
+        label_map = {0: 0, 1: 1, 2: 255, 3: 2}
+        assert complete(0, 1, 255)
+        assert not complete(0, 1, 2)
 
     def test_label_that_is_no_class_is_refused(self):
         with pytest.raises(ValueError, match=r'label 4 in the mask of a\.jpg, expected 0-3 or 255'):

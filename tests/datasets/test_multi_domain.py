@@ -390,6 +390,16 @@ class TestErrors:
         )
         MultiDomainDataset({'day': {kind: self.weak(root, labels, indices=1)}})
 
+    def test_image_level_labels_of_another_list_of_classes(self, root):
+        labels = dict(type='LoadImageLabels', classes=CLASSES['day'][1:])
+        given, expected = list(CLASSES['day'][1:]), list(CLASSES['day'])
+        self.check(
+            f'day, weak source: LoadImageLabels has the classes {given}, expected those of the '
+            f'dataset, {expected}, in this order, background among them; a file that names fewer '
+            'needs no other classes',
+            {'day': {'weak': self.weak(root, labels)}},
+        )
+
     def test_classes_may_differ_between_domains(self, root):
         assert make_dataset(root).domains == ['day', 'night']
 

@@ -15,7 +15,8 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from cct_mm.datasets.file_lists import ListDataset
-from cct_mm.weak.generate import Finisher, Images, UnreadableImage, generate, processes
+from cct_mm.datasets.image_labels import LoadImageLabels
+from cct_mm.weak.generate import Finisher, ImageError, Images, generate, processes
 from cct_mm.weak.pseudo_labels import Recipe, threshold
 from cct_mm.weak.writer import Folder, LabelFiles
 
@@ -106,6 +107,20 @@ class TestFiles:
         run(root, 'three', workers=3)
         assert contents(root / 'one') == contents(root / 'three')
         assert len(contents(root / 'one')) == COUNT
+
+    def test_whose_image_has_other_labels_now_are_made_again_and_no_others(self, root):
+        run(root, 'out')
+        before = contents(root / 'out')
+        (root / 'out/08.png').write_bytes(b'')
+        labels = (root / 'labels.csv').read_text()
+        (root / 'labels.csv').write_text(labels.replace('04.jpg,leaf', '04.jpg,stem'))
+        seen = []
+        run(root, 'out', lambda image: seen.append(image.name) or brightness(image))
+        assert seen == ['04', '08']
+        run(root, 'anew')
+        after = contents(root / 'out')
+        assert after == contents(root / 'anew')
+        assert [name for name in sorted(before) if after[name] != before[name]] == ['04.png']
 
     def test_that_are_there_are_left_alone(self, root):
         run(root, 'out')
@@ -227,7 +242,7 @@ class TestBadImages:
         assert set(contents(bad / 'out')) == names
 
     def test_end_the_run_otherwise_and_the_message_says_how_to_skip(self, bad):
-        with pytest.raises(UnreadableImage, match=r'(?s)04\.jpg is truncated.*--on-error skip'):
+        with pytest.raises(ImageError, match=r'(?s)04\.jpg is truncated.*--on-error skip'):
             run(bad, 'out')
 
     def test_two_with_one_label_file_are_refused_before_anything_is_written(self, root):
@@ -235,6 +250,29 @@ class TestBadImages:
         with pytest.raises(ValueError, match=r'03\.jpg and .*03\.png would have one label file'):
             run(root, 'out')
         assert not contents(root / 'out')
+
+    @pytest.mark.parametrize('where', ['network', 'finish'])
+    def test_that_are_too_much_for_a_step_are_named_and_skipped_like_others(self, root, where):
+        def network(image):
+            maps = brightness(image)
+            if image.name != '05':
+                return maps
+            if where == 'network':
+                raise RuntimeError('out of memory')
+            return maps[:0]
+
+        with pytest.raises(ImageError, match=r'(?s)images/05\.jpg: .*--on-error skip'):
+            run(root, 'out', network)
+        summary = run(root, 'out', network, skip_problems=True)
+        assert list(summary.problems) == [str(root / 'images/05.jpg')]
+        assert summary.written + summary.there == COUNT - 1
+
+    def test_with_labels_of_another_list_of_classes_are_refused(self, root):
+        dataset = make_dataset(root)
+        other = LoadImageLabels(CLASSES[1:], path=str(root / 'labels.csv'))
+        dataset.pipeline.transforms[1] = other
+        with pytest.raises(ValueError, match=r"has the classes \['leaf', 'stem'\], expected those"):
+            Images(dataset, range(COUNT), LabelFiles(dataset))
 
     def test_without_classes_are_background(self, root):
         run(root, 'out')

@@ -42,11 +42,14 @@ class TestScorer:
         return Image('x.jpg', 'x', pixels, present=(1,), truth=TRUTH)
 
     def test_counts_the_labels_of_each_recipe(self, image):
-        score = Scorer(recipes(crf=False), 3, has_background=True)
+        score = Scorer(recipes(crf=False, has_background=True), 3, has_background=True)
         found = score(image, self.MAPS)
         labels = np.array([[0, 255, 1, 1], [0, 0, 1, 1]], np.uint8)
         assert (found['paper, no CRF'] == count(TRUTH, labels, 3)).all()
         assert (found[(0.05, 0.3)] == found['paper, no CRF']).all()
+
+    def test_without_background_has_no_recipe_of_two_thresholds(self):
+        assert list(recipes(crf=True, has_background=False)) == ['paper, no CRF', 'paper, CRF']
 
     def test_a_higher_foreground_threshold_never_covers_more(self, image):
         found = Scorer({}, 3, has_background=True)(image, self.MAPS)
