@@ -54,7 +54,7 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
         queue_images: Images of each domain that a process keeps of its own batch for the other
             domains' iterations, spread evenly over labeled and unlabeled ones: of two, the first
-            and the last. Checkpoints hold the first process's.
+            and the last. Checkpoints hold the first process's, from which all start that resume.
 
     Raises:
         ValueError: For fewer than two domains.

@@ -34,9 +34,11 @@ labeled = dict(
         dict(type='PackSegInputs'),
     ],
 )
-# All 2975 images of the training set, those with labels among them; without a folder of masks in
-# data_prefix none is read. The n labeled images and the hold-out come from the half of the set that
-# cityscapes_128x256.py has, so that both sizes share them.
+# All 2975 images of the training set, as in the paper, those with labels and those of the hold-out
+# among them; without a folder of masks in data_prefix none is read. CCT sees the hold-out's images
+# that way and the baseline does not: choose settings of one method by it, not between the two. The
+# n labeled images and the hold-out come from the half of the set that cityscapes_128x256.py has, so
+# that both sizes share them.
 unlabeled = dict(
     type='CityscapesDataset',
     data_root=data_root,
