@@ -30,6 +30,7 @@ from cct_mm.weak.networks import (
     validation_resizes,
 )
 from cct_mm.weak.progress_bar import progress_bar
+from cct_mm.weak.pseudo_labels import PRESETS
 from cct_mm.weak.quality import Scorer, add, plot, recipes, report
 from cct_mm.weak.writer import LabelFiles
 
@@ -52,6 +53,14 @@ def parse_args() -> argparse.Namespace:
         help='at which it looks at an image, of its validation size [0.5 1.0 1.5 2.0]',
     )
     parser.add_argument('--no-flip', action='store_true', help='do not look at mirrored images')
+    paper = PRESETS['paper']
+    for name, default in (('bg', paper.background), ('fg', paper.foreground)):
+        parser.add_argument(
+            f'--theta-{name}',
+            type=float,
+            default=default,
+            help=f'of the recipes; the sweep has thresholds of its own [{default:.2f}]',
+        )
     parser.add_argument('--no-crf', action='store_true', help='leave the dense CRF out')
     parser.add_argument('--limit', type=int, help='compare this many images, spread over all')
     parser.add_argument(
@@ -92,7 +101,10 @@ def main() -> int:
         images = Images(dataset, indices, LabelFiles(dataset), truth)
         images.require_image_labels()
         has_background = classes[0] == 'background'
-        score = Scorer(recipes(not args.no_crf, has_background), len(classes), has_background)
+        compared = recipes(
+            not args.no_crf, has_background, background=args.theta_bg, foreground=args.theta_fg
+        )
+        score = Scorer(compared, len(classes), has_background)
         with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
             model = load_network(cfg, args.checkpoint, classifier=True)
             resize = build_resize(validation_resizes(cfg, domain))

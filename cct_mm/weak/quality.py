@@ -83,10 +83,17 @@ def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return 100 * np.asarray(part, np.float64) / whole
 
 
-def recipes(crf: bool, has_background: bool) -> dict[str, Recipe]:
-    """Return the recipes that a report compares: the presets, before and after the CRF."""
+def recipes(crf: bool, has_background: bool, **thresholds: float) -> dict[str, Recipe]:
+    """Return the recipes that a report compares: the presets, before and after the CRF.
+
+    Args:
+        crf: Whether there is one.
+        has_background: Whether label 0 is background; the released recipe needs it.
+        thresholds: ``background`` and ``foreground`` in place of the presets' own.
+    """
     found = {}
-    for name, recipe in PRESETS.items():
+    for name, preset in PRESETS.items():
+        recipe = replace(preset, **thresholds)
         if recipe.per_threshold and not has_background:
             continue
         found[f'{name}, no CRF'] = replace(recipe, crf=None)

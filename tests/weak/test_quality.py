@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cct_mm.weak.generate import Image
+from cct_mm.weak.pseudo_labels import Recipe
 from cct_mm.weak.quality import Quality, Scorer, add, count, recipes, report
 
 TRUTH = np.array([[0, 0, 1, 1], [2, 2, 255, 255]], np.uint8)
@@ -50,6 +51,10 @@ class TestScorer:
 
     def test_without_background_has_no_recipe_of_two_thresholds(self):
         assert list(recipes(crf=True, has_background=False)) == ['paper, no CRF', 'paper, CRF']
+
+    def test_recipes_take_other_thresholds(self):
+        found = recipes(crf=False, has_background=True, background=0.1, foreground=0.5)
+        assert found == {'paper, no CRF': Recipe(0.1, 0.5, crf=None)}
 
     def test_a_higher_foreground_threshold_never_covers_more(self, image):
         found = Scorer({}, 3, has_background=True)(image, self.MAPS)
