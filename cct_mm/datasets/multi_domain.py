@@ -126,12 +126,12 @@ class MultiDomainDataset(Dataset):
     def _check_labels(self, name: str, source: Source) -> None:
         """Find labels that are missing now: mmseg's own datasets look only when one is loaded."""
         transforms = source.dataset.pipeline.transforms
-        for transform in transforms:
-            if isinstance(transform, LoadImageLabels):
-                transform.check_classes(source.dataset.metainfo['classes'], name)
+        image_labels = [t for t in transforms if isinstance(t, LoadImageLabels)]
+        for loader in image_labels:
+            loader.check_classes(source.dataset.metainfo['classes'], name)
         weak = source.supervision == 'weak'
         masks = [t for t in transforms if weak and isinstance(t, LoadAnnotations)]
-        files = [t for t in transforms if isinstance(t, LoadImageLabels) and t.labels is not None]
+        files = [t for t in image_labels if t.labels is not None]
         if not masks and not files:
             return
         infos = [source.dataset.get_data_info(i) for i in range(len(source.dataset))]

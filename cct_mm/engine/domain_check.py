@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.models.domain import Domain
+from cct_mm.models.norm import NORMS
 from cct_mm.models.segmentors import CCT
 
 
@@ -38,8 +39,8 @@ class DomainCheckHook(Hook):
         # A bare state dict is a checkpoint too.
         weights = checkpoint.get('state_dict', checkpoint)
         weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-        without = {'per-domain': (), 'frozen': ('backbone.',), 'shared': ('backbone.', 'neck.')}
-        if any('.statistics.' in key and key.startswith(without[model.norm]) for key in weights):
+        by_domain = {key.partition('.')[0] for key in weights if '.statistics.' in key}
+        if by_domain - set(NORMS[model.norm]):
             raise ValueError(
                 f'the checkpoint has batch norms by domain, but the model has norm={model.norm!r}, '
                 'which has none there: they would not be loaded; set model.norm to that of the '

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-NORMS = ('shared', 'frozen', 'per-domain')
-"""How the encoder's batch norms treat domains.
+NORMS = {'shared': (), 'frozen': ('neck',), 'per-domain': ('backbone', 'neck')}
+"""How the encoder's batch norms treat domains, and in which parts each has its own statistics.
 
 ``shared``: one running mean and variance, of the mixture. An iteration trains one domain, so
 training normalises by that domain's statistics and evaluation by the mixture's. ``frozen``: the

@@ -263,10 +263,13 @@ def generate(
     """
     start = time.perf_counter()
     names = images.names()
+    folder = finish.folder
     missing = [
         index
         for item, index in enumerate(images.indices)
-        if not finish.folder.has(names[index], images.shown(item))
+        # Only of a file that is there: to know what an image shows may take its mask.
+        if not folder.has(names[index])
+        or folder.note(names[index]) not in (None, images.shown(item))
     ]
     summary = Summary(there=len(images) - len(missing))
     progress(summary)

@@ -138,25 +138,21 @@ class Folder:
         """Return the path of the pseudo-label of an image, given without suffix."""
         return self.path / f'{name}.png'
 
-    def has(self, name: str, shown: str) -> bool:
-        """Whether the pseudo-label of an image is there, and not made from other labels of it.
-
-        A file that does not tell was written by someone else, such as a user who corrected it by
-        hand, and is left alone.
-
-        Args:
-            name: Of the label file, without suffix.
-            shown: As :meth:`LabelFiles.encode` has it.
-        """
+    def has(self, name: str) -> bool:
+        """Whether the pseudo-label of an image is there; a power failure leaves empty files."""
         file = self.file(name)
-        # A power failure leaves empty files.
-        if not file.is_file() or not file.stat().st_size:
-            return False
+        return file.is_file() and file.stat().st_size > 0
+
+    def note(self, name: str) -> str | None:
+        """Return what :meth:`LabelFiles.encode` kept in a file.
+
+        None where it does not tell: someone else wrote it, such as a user who corrected it by hand.
+        """
         try:
-            with PIL.Image.open(file) as picture:
-                return picture.info.get(NOTE, shown) == shown
+            with PIL.Image.open(self.file(name)) as picture:
+                return picture.info.get(NOTE)
         except PIL.UnidentifiedImageError:
-            return True
+            return None
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all.

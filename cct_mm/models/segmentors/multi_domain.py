@@ -143,11 +143,9 @@ class MultiDomainSegmentor(EncoderDecoder):
                 f'{type(self).__name__}: norm is {norm!r}, expected one of {", ".join(NORMS)}'
             )
         self.norm = norm
-        # The neck has no pretrained statistics to keep.
-        by_domain = {'per-domain': (self.backbone, self.neck), 'frozen': (self.neck,)}
-        for part in by_domain.get(norm, ()):
-            if part is not None:
-                use_domain_norms(part, self.domains)
+        for part in NORMS[norm]:
+            if getattr(self, part) is not None:
+                use_domain_norms(getattr(self, part), self.domains)
         self.discriminator = None
         if discriminator is not None:
             # Forked, so that whatever is drawn later starts as without it.
