@@ -7,8 +7,9 @@ _base_ = [
     '../_base_/schedules/sgd_poly_400.py',
 ]
 # The branch looks at the last map of the pretrained encoder, which knows these classes from
-# ImageNet, and trains it gently: with the neck and the full learning rate it learns the meadow, not
-# the sheep (mAP 59.3 instead of 68.7 on validation, seed 0).
+# ImageNet, and trains it as gently as the segmentors do: mAP on validation (seed 0) is 69.4 that
+# way, with 0.02 of the learning rate 68.7, with the neck and the full one 59.3, which learn the
+# meadow, not the sheep.
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(size=(192, 192), size_divisor=None),
@@ -17,7 +18,7 @@ model = dict(
     decode_head=dict(_delete_=True, type='ClassificationHead', in_channels=320, in_index=2),
     domains=dict(voc=dict(classes={{_base_.voc.classes}})),
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.02))))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.002))))
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
