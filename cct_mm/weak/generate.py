@@ -211,9 +211,7 @@ class Finisher:
         rgb = image.pixels[..., ::-1]
         if output.ndim == 2:
             return self.recipe.refined(rgb, output)
-        # What belongs to no class of the domain may be one of the others.
-        has_background = self.has_background and image.complete
-        return self.recipe.labels(rgb, output, image.present, has_background)
+        return self.recipe.labels(rgb, output, image.present, self.has_background, image.complete)
 
     def __call__(self, image: Image, output: np.ndarray) -> tuple[Counter, Counter]:
         """Write the pseudo-labels of an image; return its pixels by label, and the seconds."""

@@ -239,7 +239,8 @@ def segmentor_network(
         logits = logits[:, :, :height, :width]
         logits = F.interpolate(logits, image.pixels.shape[:2], mode='bilinear')
         present = image.present
-        if present is not None and has_background:
+        # In an image with other classes, what looks like background may be one of them.
+        if present is not None and has_background and image.complete:
             present = (0, *present)
         return confident(logits[0].float().softmax(dim=0), confidence, present).cpu().numpy()
 

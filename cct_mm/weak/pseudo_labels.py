@@ -74,7 +74,12 @@ class Recipe:
             )
 
     def labels(
-        self, image: np.ndarray, maps: np.ndarray, present: Sequence[int], has_background: bool
+        self,
+        image: np.ndarray,
+        maps: np.ndarray,
+        present: Sequence[int],
+        has_background: bool,
+        complete: bool = True,
     ) -> np.ndarray:
         """Return y_p.
 
@@ -82,7 +87,9 @@ class Recipe:
             image: Pixels 0-255.
             maps: As for :func:`threshold`.
             present: Labels of the maps.
-            has_background: Whether label 0 is background, in every image.
+            has_background: Whether label 0 is background.
+            complete: Whether the image shows no other classes. Where it does, what would be
+                background may be one of them: it bounds the classes of the image, and has no label.
 
         Shape:
             - image: [H, W, 3], uint8
@@ -90,9 +97,13 @@ class Recipe:
             - output: [H, W], uint8, 255 where there is no label
         """
         if self.per_threshold and has_background and len(present):
-            return self._per_threshold(image, maps, present)
-        background = self.background if has_background else None
-        return self.refined(image, threshold(maps, present, background, self.foreground))
+            labels = self._per_threshold(image, maps, present)
+        else:
+            background = self.background if has_background else None
+            labels = self.refined(image, threshold(maps, present, background, self.foreground))
+        if has_background and not complete:
+            labels[labels == 0] = IGNORE_INDEX
+        return labels
 
     def refined(
         self, image: np.ndarray, labels: np.ndarray, among: Sequence[int] | None = None

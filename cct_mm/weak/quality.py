@@ -129,10 +129,9 @@ class Scorer:
     def __call__(self, image: Image, maps: np.ndarray) -> dict[str | tuple, np.ndarray]:
         """Return the counts of each recipe, by its name or its thresholds."""
         rgb = image.pixels[..., ::-1]
-        has_background = self.has_background and image.complete
         found = {}
         for key, recipe in {**self.recipes, **self.swept}.items():
-            labels = recipe.labels(rgb, maps, image.present, has_background)
+            labels = recipe.labels(rgb, maps, image.present, self.has_background, image.complete)
             found[key] = count(image.truth, labels, self.num_classes)
         return found
 

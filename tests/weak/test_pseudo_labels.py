@@ -56,9 +56,35 @@ class TestRecipe:
         assert labels.tolist() == [[255, 255, 255, 255, 7, 3]]
 
     @pytest.mark.parametrize('name', list(PRESETS))
+    def test_image_with_other_classes_has_foreground_bounded_by_the_crf_and_no_background(
+        self, name
+    ):
+        class Grow(CRF):
+            """Background takes the pixel to its right from the foreground."""
+
+            def refine(self, image, labels, among=None):
+                assert 0 in labels
+                refined = labels.copy()
+                refined[:, 1:][labels[:, :-1] == 0] = 0
+                return refined
+
+        maps = np.array([[[0.9, 0.0, 0.9, 0.9]]], np.float32)
+        recipe = Recipe(per_threshold=PRESETS[name].per_threshold, crf=Grow())
+        image = IMAGE[:, :4]
+        labels = recipe.labels(image, maps, (3,), has_background=True, complete=True)
+        assert labels.tolist() == [[3, 0, 0, 3]]
+        labels = recipe.labels(image, maps, (3,), has_background=True, complete=False)
+        assert labels.tolist() == [[3, 255, 255, 3]]
+
+    def test_image_with_other_classes_keeps_class_0_where_it_is_no_background(self):
+        labels = Recipe(crf=None).labels(IMAGE, MAPS, (0, 7), has_background=False, complete=False)
+        assert labels.tolist() == [[255, 255, 255, 255, 7, 0]]
+
+    @pytest.mark.parametrize('name', list(PRESETS))
     def test_image_of_background_alone(self, name):
         maps = np.zeros((0, 1, 6), np.float32)
         assert (PRESETS[name].labels(IMAGE, maps, (), has_background=True) == 0).all()
+        assert (PRESETS[name].labels(IMAGE, maps, (), True, complete=False) == 255).all()
 
     @pytest.mark.parametrize(('background', 'foreground'), [(0.4, 0.3), (-0.1, 0.3), (0.1, 1.1)])
     def test_refuses_thresholds_out_of_order(self, background, foreground):
