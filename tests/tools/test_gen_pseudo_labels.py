@@ -214,6 +214,16 @@ class TestSegmentor:
         for map, values in zip(labels_of(root / 'all').values(), allowed, strict=True):
             assert set(np.unique(map)) <= values
 
+    def test_takes_nothing_for_background_where_an_image_shows_other_classes(self, root, tool):
+        labels = {str(i): ['leaf', 'rock'] for i in range(4)}
+        (root / 'others.json').write_text(json.dumps(labels))
+        key = 'train_dataloader.dataset.domains.plants.weak.pipeline.1'
+        options = (f'{key}.path={root}/others.json', f'{key}.file_classes=[leaf,rock,stem]')
+        tool('segmentor', 'others', '--from-segmentor', '--no-crf', '--confidence', '0',
+             '--cfg-options', *options)  # fmt: skip
+        for map in labels_of(root / 'others').values():
+            assert set(np.unique(map)) <= {1, 255}
+
 
 def test_report_of_the_labels_themselves_as_truth_is_perfect_at_their_thresholds(root, tool):
     tool('classifier', 'truth', '--no-crf', '--scales', '1')
