@@ -306,8 +306,9 @@ class ListDataset(BaseSegDataset):
         """Read the list or the folder and look every file up.
 
         Returns:
-            A data info for each sample: mmseg's own keys and ``dataset_name``, ``label_hint`` and
-            ``num_classes`` (None without classes), which the checked loading names in its errors.
+            A data info for each sample: mmseg's own keys and, for the checked loading,
+            ``void_labels``, ``dataset_name``, ``label_hint`` and ``num_classes`` (None without
+            classes).
         """
         try:
             entries = self._read_entries()
@@ -319,6 +320,7 @@ class ListDataset(BaseSegDataset):
         classes = self._metainfo.get('classes')
         common = {
             'label_map': self.label_map,
+            'void_labels': self.VOID_LABELS,
             'reduce_zero_label': self.reduce_zero_label,
             'num_classes': None if classes is None else len(classes),
             'dataset_name': self.dataset_name,

@@ -209,7 +209,10 @@ class LoadCheckedAnnotations(LoadAnnotations):
         # The map applies after the shift by reduce_zero_label.
         shift = int(results.get('reduce_zero_label', False))
         pairs = (results.get('label_map') or {}).items()
-        left_out = [old + shift for old, new in pairs if new in (-1, IGNORE_INDEX)]
+        void = results.get('void_labels', ())
+        left_out = [
+            old + shift for old, new in pairs if new in (-1, IGNORE_INDEX) and old not in void
+        ]
         results['has_left_out'] = bool(np.isin(labels, left_out).any())
         return table.astype(np.uint8)[labels.astype(np.uint8)]
 

@@ -9,6 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor, nn
 
 from cct_mm.datasets import AlternatingDomainSampler
+from cct_mm.models.adversarial import DomainDiscriminator
 from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS
 from cct_mm.models.segmentors import CCT
@@ -46,7 +47,9 @@ class DomainCheckHook(Hook):
                 'which has none there: they would not be loaded; set model.norm to that of the '
                 'checkpoint, or train one with this norm'
             )
-        in_checkpoint = {key.split('.')[1] for key in weights if key.startswith('domains.')}
+        in_checkpoint = list(
+            dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('domains.'))
+        )
         trained = checkpoint.get('meta', {}).get('dataset_meta', {}).get('domains', {})
         self._unmatched = {}
         for name, domain in model.domains.items():
@@ -57,10 +60,16 @@ class DomainCheckHook(Hook):
             if difference:
                 self._unmatched[name] = difference
         self._matched = set(model.domains) - set(self._unmatched)
-        aside = sorted(in_checkpoint - set(model.domains))
+        aside = sorted(set(in_checkpoint) - set(model.domains))
         differences = [*self._unmatched.values()]
         if aside:
             differences.append(f"the checkpoint's domains {aside} are not in the model")
+        if not differences and in_checkpoint != list(model.domains):
+            # Optimizers know weights by their number.
+            differences.append(
+                f'the checkpoint has its domains in the order {in_checkpoint}, the model in the '
+                f'order {list(model.domains)}'
+            )
         # mmengine tells hooks no other way.
         if runner._resume and differences:
             raise ValueError(
@@ -75,6 +84,12 @@ class DomainCheckHook(Hook):
                 f'the checkpoint has the domains {sorted(in_checkpoint)}, not '
                 f'{absent}, whose heads stay as they are'
             )
+        if isinstance(model.discriminator, DomainDiscriminator):
+            found = model.discriminator.in_checkpoint(weights, 'discriminator.')
+            if found not in (None, expected := model.discriminator.describe()):
+                runner.logger.warning(
+                    f"the checkpoint's discriminator is for {found}, not for {expected}: left out"
+                )
         for name, reason in self._unmatched.items():
             if name in in_checkpoint:
                 runner.logger.warning(
@@ -82,7 +97,9 @@ class DomainCheckHook(Hook):
                     'the others stay as they are'
                 )
         if aside:
-            runner.logger.warning(f'{differences[-1]}: left out')
+            runner.logger.warning(
+                f"the checkpoint's domains {aside} are not in the model: left out"
+            )
 
     def before_train(self, runner) -> None:
         """Check the training data, what the sampler fills, and what validation will use."""
@@ -126,6 +143,7 @@ class DomainCheckHook(Hook):
         """Check that each domain's head is trained, or at least comes from a checkpoint."""
         sampler = loader.sampler
         alternating = isinstance(sampler, AlternatingDomainSampler)
+        is_cct = isinstance(self._model(runner), CCT)
         trained = sampler.order if alternating else loader.dataset.metainfo['domains']
         if alternating and isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
@@ -135,12 +153,12 @@ class DomainCheckHook(Hook):
             )
         for name in self._model(runner).domains:
             counts = sampler.per_batch[name] if alternating and name in trained else {}
-            if 'unlabeled' in counts and 'labeled' not in counts:
+            if is_cct and counts and 'labeled' not in counts:
+                found = ' and '.join(f'{n} {kind}' for kind, n in counts.items())
                 raise ValueError(
-                    f'train_dataloader: iterations of domain {name} have {counts["unlabeled"]} '
-                    'unlabeled images and no labeled ones, expected some: without labels nothing '
-                    'trains its main head, from which its auxiliary decoders learn; raise '
-                    'labeled_per_batch'
+                    f'train_dataloader: iterations of domain {name} have {found} images and no '
+                    'labeled ones, expected some: without labels nothing trains its main head, '
+                    'from which its auxiliary decoders learn; raise labeled_per_batch'
                 )
             if name in trained:
                 continue
@@ -155,7 +173,7 @@ class DomainCheckHook(Hook):
                 f'train_dataloader does not train domain {name} of the model: its head stays that '
                 'of the checkpoint, while the encoder changes'
             )
-        if not alternating and isinstance(self._model(runner), CCT):
+        if is_cct and not alternating:
             raise ValueError(
                 f'train_dataloader: its sampler is a {type(sampler).__name__}, expected an '
                 'AlternatingDomainSampler, by whose draws the perturbations are drawn'

@@ -6,7 +6,7 @@ A grid is a YAML file::
     methods:                      # name -> config, or {config:, cfg_options:}
       supervised: configs/baselines/supervised_camvid-n{n}.py
       cct: {config: 'configs/cct/cct_camvid-n{n}.py', cfg_options: {model.k: 2}}
-    baseline: supervised          # the method that the others are compared with
+    baseline: supervised          # the method that the others are compared with, if any
     axes: {n: [20, 100]}          # placeholders of config paths and of option values
     seeds: [0, 1, 2]
     split: test                   # test (default) or val, evaluated with the last checkpoint
@@ -32,8 +32,8 @@ import yaml
 from mmengine.config import DictAction
 
 SPLITS = ('test', 'val')
-_REQUIRED = ('name', 'methods', 'baseline', 'seeds')
-_OPTIONAL = {'axes': {}, 'split': 'test', 'cfg_options': {}, 'threads': 1}
+_REQUIRED = ('name', 'methods', 'seeds')
+_OPTIONAL = {'baseline': None, 'axes': {}, 'split': 'test', 'cfg_options': {}, 'threads': 1}
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
 _NAME_RULE = 'letters, digits and ._+- only, for it names a folder'
 
@@ -79,7 +79,7 @@ class Grid:
     Args:
         path: The file it was read from.
         name: Folder of its results below the work directory.
-        baseline: The method that the others are compared with.
+        baseline: The method that the others are compared with, or None.
         axes: Values of each axis.
         split: ``'test'`` or ``'val'``.
         threads: CPU threads of a run.
@@ -88,7 +88,7 @@ class Grid:
 
     path: str
     name: str
-    baseline: str
+    baseline: str | None
     axes: dict[str, list]
     split: str
     threads: int
@@ -190,7 +190,8 @@ class _GridFile:
         self._check_mapping('methods', methods, '{supervised: configs/baselines/x.py}')
         self.require(len(methods) > 0, 'methods', methods, 'at least one method', 'add one')
         known = f'one of the methods {", ".join(map(str, methods))}'
-        self.require(baseline in list(methods), 'baseline', baseline, known, 'name one of them')
+        named = baseline is None or baseline in list(methods)
+        self.require(named, 'baseline', baseline, known, 'name one of them')
         integers = isinstance(seeds, list) and all(type(one) is int and one >= 0 for one in seeds)
         fix = 'write "seeds: [0, 1, 2]"'
         self.require(integers and len(seeds) > 0, 'seeds', seeds, 'a list of integers from 0', fix)

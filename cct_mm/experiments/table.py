@@ -86,10 +86,11 @@ def make_table(grid: Grid, jobs: Sequence[Job], command: str) -> str:
     )
     sections = [
         f'## {grid.name}: {grid.split} split\n\n'
-        f'mIoU in percent at the last checkpoint, mean ± sample standard deviation over the seeds. '
-        f'The difference to {grid.baseline} is taken seed by seed, then averaged.',
+        f'mIoU in percent at the last checkpoint, mean ± sample standard deviation over the seeds.',
         _main_table(grid, rows, domains if len(domains) > 1 else []),
     ]
+    if grid.baseline is not None:
+        sections[0] += f' The difference to {grid.baseline} is taken seed by seed, then averaged.'
     sections += [_class_table(rows, domain) for domain in domains]
     sections += _notes(jobs)
     sections.append(f'Made by:\n\n```bash\n{command}\n```')
@@ -98,7 +99,9 @@ def make_table(grid: Grid, jobs: Sequence[Job], command: str) -> str:
 
 def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
     header = ['method', *grid.axes, 'seeds', 'iterations', *(f'{name} mIoU' for name in domains)]
-    header += ['mean mIoU' if domains else 'mIoU', f'difference to {grid.baseline}', 'per seed']
+    header += ['mean mIoU' if domains else 'mIoU']
+    if grid.baseline is not None:
+        header += [f'difference to {grid.baseline}', 'per seed']
     header += ['time', 's/iteration']
     lines = []
     for row in rows:
@@ -109,7 +112,6 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
             else f'{len(records)} of {len(row.jobs)}'
         )
         iterations = sorted({str(one['iterations']) for one in records.values()})
-        difference, per_seed = _difference(grid, rows, row)
         lines.append(
             [
                 row.method + row.mark,
@@ -118,8 +120,7 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
                 ', '.join(iterations) or NOTHING,
                 *(_summary(_domain_values(records, name).values()) for name in domains),
                 _summary(_values(records).values()),
-                difference,
-                per_seed,
+                *(_difference(grid, rows, row) if grid.baseline is not None else ()),
                 _median(records, 'train_seconds', _duration),
                 _median(records, 'seconds_per_iteration', lambda seconds: f'{seconds:.3g}'),
             ]

@@ -137,8 +137,36 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         right = logits.detach().argmax(dim=1) == index
         return loss, 100 * (right * weight).sum()
 
+    def in_checkpoint(self, state_dict: dict, prefix: str) -> str | None:
+        """Describe the discriminator in a checkpoint: its domains in order, and its channels.
+
+        Args:
+            state_dict: The weights.
+            prefix: Of the discriminator's.
+
+        Returns:
+            The description, to be compared with :meth:`describe`; None if there is none.
+        """
+        start = f'{prefix}queue_'
+        names = [key.removeprefix(start) for key in state_dict if key.startswith(start)]
+        domains = [name for name in names if f'valid_{name}' in names]
+        if not domains:
+            return None
+        channels = state_dict[f'{prefix}layers.0.weight'].shape[1]
+        return f'{channels} channels of domains {domains}'
+
+    def describe(self) -> str:
+        """Describe this discriminator, see :meth:`in_checkpoint`."""
+        return f'{self.layers[0].in_channels} channels of domains {self.domains}'
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Give the queues the shapes they have in a checkpoint."""
+        """Give the queues the shapes they have in a checkpoint; leave out one of other domains.
+
+        The rows of its last layer are numbered, so that those of other domains fit without a sign.
+        """
+        if self.in_checkpoint(state_dict, prefix) not in (None, self.describe()):
+            for key in [key for key in state_dict if key.startswith(prefix)]:
+                del state_dict[key]
         for name, buffer in list(self.named_buffers(recurse=False)):
             if prefix + name in state_dict:
                 room = torch.empty_like(state_dict[prefix + name], device=buffer.device)

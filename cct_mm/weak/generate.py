@@ -269,6 +269,9 @@ def generate(
         if not folder.has(names[index])
         or folder.note(names[index]) not in (None, images.shown(item))
     ]
+    # Labels of other classes than the image shows would be trained on, should it be skipped now.
+    for index in missing:
+        folder.remove(names[index])
     summary = Summary(there=len(images) - len(missing))
     progress(summary)
     todo = Images(images.dataset, missing, images.files)

@@ -154,6 +154,10 @@ class Folder:
         except PIL.UnidentifiedImageError:
             return None
 
+    def remove(self, name: str) -> None:
+        """Remove the pseudo-label of an image, if there is one."""
+        self.file(name).unlink(missing_ok=True)
+
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all.
 

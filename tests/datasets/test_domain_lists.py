@@ -44,7 +44,6 @@ VOC_SIZES = {
     'voc_n100_weak': (100, 655),
     'voc_image_labels': (755,),
     'voc_image_labels_val': (100,),
-    'voc_pseudo': (655,),
     'voc_val': (100,),
     'voc_test': (463,),
 }

@@ -169,13 +169,17 @@ class TestTransform:
         def complete(*labels):
             PIL.Image.fromarray(np.array([labels], np.uint8)).save(tmp_path / 'm.png')
             sample = dict(seg_map_path=str(tmp_path / 'm.png'), num_classes=4, label_map=label_map)
+            sample['void_labels'] = (4,)
             sample = LoadImageLabels(CLASSES)(LoadCheckedAnnotations()(sample))
             assert sample['image_labels'] == (1,)
             return sample['image_labels_complete']
 
-        label_map = {0: 0, 1: 1, 2: 255, 3: 2}
+        label_map = {0: 0, 1: 1, 2: 255, 3: 2, 4: 255}
         assert complete(0, 1, 255)
         assert not complete(0, 1, 2)
+        # Void is the border between objects, not one of another class.
+        assert complete(0, 1, 4)
+        assert not complete(0, 1, 2, 4)
 
     def test_label_that_is_no_class_is_refused(self):
         with pytest.raises(ValueError, match=r'label 4 in the mask of a\.jpg, expected 0-3 or 255'):

@@ -30,6 +30,11 @@ def make_model():
         if type == 'CCT':
             perturbations = [dict(type='F-Noise'), dict(type='I-VAT')]
             method = dict(auxiliary=dict(in_channels=32, perturbations=perturbations))
+        head = dict(
+            type='SubPixelHead', in_channels=32, loss_decode=dict(type='AnnealedCrossEntropy')
+        )
+        if type == 'ImageClassifier':
+            head = dict(type='ClassificationHead', in_channels=32)
         torch.manual_seed(0)
         return MODELS.build(
             dict(
@@ -47,11 +52,7 @@ def make_model():
                     dilations=(1, 1, 2),
                     out_indices=(0, 1, 2),
                 ),
-                decode_head=dict(
-                    type='SubPixelHead',
-                    in_channels=32,
-                    loss_decode=dict(type='AnnealedCrossEntropy'),
-                ),
+                decode_head=head,
                 domains=dict(
                     day=dict(classes=('sky', 'ground', 'car'), foreground=('car',)),
                     night=dict(classes=('sky', 'lamp'), foreground=('lamp',)),

@@ -16,6 +16,7 @@ from torch.utils.data import SequentialSampler
 
 from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.engine import DomainCheckHook
+from cct_mm.models import DomainDiscriminator
 
 GOOD = {'day': ('sky', 'ground', 'car'), 'night': ('sky', 'lamp')}
 EVENTS = ['train', 'val', 'test']
@@ -25,10 +26,10 @@ def test_is_registered_in_mmengine():
     assert HOOKS.get('DomainCheckHook') is DomainCheckHook
 
 
-def loader(domains, batch_size=8, labeled=4, unlabeled=4):
+def loader(domains, batch_size=8, labeled=4, unlabeled=4, weak=0):
     dataset = mock.MagicMock(domains=list(domains))
     dataset.metainfo = dict(domains={name: dict(classes=c) for name, c in domains.items()})
-    sampler = AlternatingDomainSampler(dataset, labeled, unlabeled, seed=0)
+    sampler = AlternatingDomainSampler(dataset, labeled, unlabeled, weak, seed=0)
     return SimpleNamespace(dataset=dataset, sampler=sampler, batch_size=batch_size)
 
 
@@ -112,10 +113,20 @@ class TestBatchSize:
             check(runner, 'train', loader(GOOD))
 
 
-@pytest.mark.parametrize('unlabeled', [8, dict(day=4, night=8)])
-def test_iterations_without_labels_are_refused(runner, unlabeled):
-    with pytest.raises(ValueError, match='^train_dataloader: iterations of domain .* have 8 unlab'):
-        check(runner, 'train', loader(GOOD, labeled=0, unlabeled=unlabeled))
+class TestIterationsWithoutLabels:
+    @pytest.mark.parametrize('unlabeled', [8, dict(day=4, night=8)])
+    def test_are_refused(self, runner, unlabeled):
+        with pytest.raises(ValueError, match='^train_dataloader: iterations of domain .* 8 unlab'):
+            check(runner, 'train', loader(GOOD, labeled=0, unlabeled=unlabeled))
+
+    def test_are_refused_with_pseudo_labels_too(self, runner):
+        data = loader(GOOD, labeled=0, unlabeled=0, weak=8)
+        with pytest.raises(ValueError, match='domain day have 8 weak images and no labeled ones'):
+            check(runner, 'train', data)
+
+    def test_are_what_a_classifier_learns_from(self, runner, make_model):
+        runner.model = make_model('ImageClassifier')
+        check(runner, 'train', loader(GOOD, labeled=0, unlabeled=0, weak=8))
 
 
 def test_cct_needs_the_draws_of_its_sampler(runner):
@@ -343,6 +354,40 @@ def test_checkpoint_with_a_further_domain_is_not_resumed(load, runner):
     runner._resume = True
     with pytest.raises(ValueError, match=r"domains \['dawn'\] are not in the model, so the run wo"):
         load(change)
+
+
+def test_checkpoint_with_the_domains_in_another_order_is_not_resumed(load, said, runner):
+    def change(weights):
+        for name in [name for name in weights if '.domains.day.' in name]:
+            weights[name] = weights.pop(name)
+
+    load(change)
+    assert said() == []
+    runner._resume = True
+    with exactly(
+        "the checkpoint has its domains in the order ['night', 'day'], the model in the order "
+        "['day', 'night'], so the run would not go on as it was; resume it with the model that it "
+        'was started with, or start a new run from the checkpoint by load_from, without resume'
+    ):
+        load(change)
+
+
+def test_discriminator_of_other_domains_is_named(load, said, runner):
+    def change(weights):
+        for name in [name for name in weights if '.discriminator.' in name]:
+            del weights[name]
+        weights.update(other.state_dict(prefix='module.discriminator.'))
+
+    runner.model.discriminator = DomainDiscriminator(list(GOOD), in_channels=32, channels=(4,))
+    other = DomainDiscriminator(list(GOOD), in_channels=32, channels=(4,))
+    load(change)
+    assert said() == []
+    other = DomainDiscriminator(['day', 'dawn'], in_channels=16, channels=(4,))
+    load(change)
+    assert said() == [
+        "the checkpoint's discriminator is for 16 channels of domains ['day', 'dawn'], not for 32 "
+        "channels of domains ['day', 'night']: left out"
+    ]
 
 
 def test_checkpoint_with_one_domain_otherwise_is_tested_on_another(load, runner):

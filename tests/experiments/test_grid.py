@@ -16,6 +16,11 @@ def changed(old, new):
     return GOOD.replace(old, new)
 
 
+def test_a_grid_without_a_baseline_compares_nothing(lab):
+    lab.grid_file(changed('baseline: supervised', ''))
+    assert load_grid('grid.yaml').baseline is None
+
+
 @pytest.mark.parametrize(
     ('text', 'key', 'fix'),
     [

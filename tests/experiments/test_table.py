@@ -27,9 +27,9 @@ def job(method, seed, miou=None, axes=None, domains=None, **changes):
     return Job(run, Path('.'), status='done', record=record, **changes)
 
 
-def table(jobs, axes=None):
+def table(jobs, axes=None, baseline='supervised'):
     runs = tuple(one.run for one in jobs)
-    grid = Grid('g.yaml', 'toy', 'supervised', axes or {}, 'test', 1, runs)
+    grid = Grid('g.yaml', 'toy', baseline, axes or {}, 'test', 1, runs)
     return make_table(grid, jobs, 'python tools/run_experiments.py g.yaml')
 
 
@@ -76,6 +76,12 @@ def test_the_main_table_by_hand():
 def test_one_seed_has_no_spread():
     cells = rows(table([job('supervised', 0, 50.0), job('cct', 0, 51.0)]))
     assert cells['cct'][2:4] == ['51.00 ± n/a', '+1.00 ± n/a']
+
+
+def test_without_a_baseline_there_is_no_difference():
+    text = table([job('one', 0, 50.0), job('other', 0, 51.0)], baseline=None)
+    assert rows(text)['other'] == ['1', '100', '51.00 ± n/a', '2.0 min', '0.25']
+    assert 'difference' not in text
 
 
 def test_several_domains_get_a_column_and_a_class_table_each():

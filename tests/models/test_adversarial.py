@@ -40,6 +40,34 @@ def test_reversal_is_the_identity_forward_and_a_negative_factor_backward():
     torch.testing.assert_close(x.grad, torch.tensor([-0.02, -0.04, 0.06]))
 
 
+class TestCheckpoint:
+    def test_of_the_same_domains_is_loaded_with_its_queues(self, make):
+        module, other = make(), make()
+        module.loss('night', *features())
+        for weight in module.parameters():
+            torch.nn.init.constant_(weight, 0.5)
+        other.load_state_dict(module.state_dict())
+        assert torch.equal(other.queue_night, module.queue_night)
+        assert torch.equal(other.layers[0].weight, module.layers[0].weight)
+
+    @pytest.mark.parametrize('names', [['day', 'night', 'noon'], ['night', 'day', 'dawn']])
+    def test_of_other_domains_or_another_order_is_left_out(self, make, names):
+        """Its last layer would fit, with the rows of other domains."""
+        module, other = make(names), make()
+        expected = {name: value.clone() for name, value in other.state_dict().items()}
+        for weight in module.parameters():
+            torch.nn.init.constant_(weight, 0.5)
+        found = other.load_state_dict(module.state_dict(), strict=False)
+        assert set(found.missing_keys) == set(expected)
+        assert all(torch.equal(value, expected[k]) for k, value in other.state_dict().items())
+
+    def test_of_other_features_is_left_out(self, make):
+        wider = DomainDiscriminator(NAMES, in_channels=7, channels=(4, 5))
+        module = make()
+        module.load_state_dict(wider.state_dict(), strict=False)
+        assert torch.isfinite(module.loss('day', *features())['loss_adversarial'])
+
+
 class TestLoss:
     def test_is_the_cross_entropy_averaged_over_the_domains_shown(self, make):
         module = make()

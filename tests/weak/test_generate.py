@@ -281,6 +281,18 @@ class TestBadImages:
         assert (labels == 0).all()
 
 
+def test_outdated_labels_of_an_image_that_is_skipped_are_removed(root):
+    run(root, 'out')
+    before = contents(root / 'out')
+    labels = (root / 'labels.csv').read_text().splitlines()
+    assert labels[5] == '04.jpg,leaf'
+    (root / 'labels.csv').write_text('\n'.join(labels[:5] + labels[6:]) + '\n')
+    summary = run(root, 'out', skip_problems=True)
+    assert list(summary.problems) == [str(root / 'images/04.jpg')]
+    after = contents(root / 'out')
+    assert before.items() - after.items() == {('04.png', before['04.png'])}
+
+
 def test_no_place_for_files_ends_the_run_and_says_how_to_go_on(root):
     out = root / 'out'
 

@@ -8,6 +8,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.nn import functional as F
 
+from cct_mm.datasets.multi_domain import SUPERVISIONS
 from cct_mm.models.classification_head import ClassificationHead, image_level_targets
 from cct_mm.models.domain import Domain
 
@@ -30,6 +31,9 @@ class ImageClassifier(MultiDomainSegmentor):
         TypeError: For another kind of head.
     """
 
+    learns_labels_of = SUPERVISIONS
+    """All: image-level labels come from any source, whether by a file or by masks."""
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         for domain in self.domains.values():
@@ -41,17 +45,9 @@ class ImageClassifier(MultiDomainSegmentor):
                 )
 
     def loss_labeled(self, domain: Domain, labeled: Batch) -> dict[str, Tensor]:
-        """Learn from images of a labeled source by the image-level labels of their masks."""
-        return self.loss_image_level(domain, labeled)
-
-    def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
-        """Learn from images of a weak source."""
-        return self.loss_image_level(domain, unlabeled)
-
-    def loss_image_level(self, domain: Domain, batch: Batch) -> dict[str, Tensor]:
         """Binary cross-entropy of g_c(h(x)), the mean over images and classes but background."""
-        scores = self.scores(domain, batch)
-        targets = image_level_targets(batch.samples, domain.num_classes, scores.device)
+        scores = self.scores(domain, labeled)
+        targets = image_level_targets(labeled.samples, domain.num_classes, scores.device)
         classes = domain.image_level_classes
         loss = F.binary_cross_entropy_with_logits(scores[:, classes], targets[:, classes])
         return {'loss_image_level': loss}

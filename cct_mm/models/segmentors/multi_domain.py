@@ -104,6 +104,9 @@ class MultiDomainSegmentor(EncoderDecoder):
         ValueError: Where there is no domain, a domain contradicts itself, or for an unknown norm.
     """
 
+    learns_labels_of: tuple[str, ...] = ('labeled',)
+    """Sources whose images :meth:`loss_labeled` gets; :meth:`loss_unlabeled` gets the others'."""
+
     def __init__(
         self,
         backbone: dict,
@@ -195,8 +198,9 @@ class MultiDomainSegmentor(EncoderDecoder):
         if getattr(self.data_preprocessor, 'size', None) is None:
             check_sizes(data_samples)
         check_supervision(data_samples)
-        labeled = select(inputs, data_samples, 'labeled')
-        unlabeled = select(inputs, data_samples, 'unlabeled', 'weak')
+        labeled = select(inputs, data_samples, *self.learns_labels_of)
+        others = set(SUPERVISIONS).difference(self.learns_labels_of)
+        unlabeled = select(inputs, data_samples, *others)
         self._set_active(domain)
         self.encode(labeled, unlabeled)
         losses = {}

@@ -126,8 +126,6 @@ voc_image_labels_val = dict(
         pipeline=[image, image_labels, pack_image_labels],
     )
 )
-# The images of the weak source with their masks, for scoring pseudo-labels alone.
-voc_pseudo = dict(labeled=dict(**labeled_aug, **evaluated, ann_file=rest))
 # 200 training images that are labeled in neither n500 nor n1000, for choosing.
 voc_val = dict(labeled=dict(**labeled, **evaluated, ann_file='splits/val.txt'))
 # The official validation set, on which the paper reports.

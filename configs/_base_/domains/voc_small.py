@@ -118,8 +118,6 @@ voc_image_labels_val = dict(
         pipeline=[image, image_labels, resize, pack_image_labels],
     )
 )
-# The images of the weak source with their masks, for scoring pseudo-labels alone.
-voc_pseudo = dict(labeled=dict(**labeled, **evaluated, ann_file=splits + '/n100_unlabeled.txt'))
 # A hold-out of 100 training images, for choosing.
 voc_val = dict(labeled=dict(**labeled, **evaluated, ann_file=splits + '/val.txt'))
 # 463 images of the official validation set, on which is reported.

@@ -42,6 +42,17 @@ class TestLoss:
         assert list(losses) == ['night.loss_image_level']
         torch.testing.assert_close(losses['night.loss_image_level'], expected)
 
+    def test_is_the_mean_over_all_images_whatever_their_source(
+        self, classifier, make_weak, losses_of
+    ):
+        data = make_weak(images=4)
+        expected = losses_of(classifier, data)
+        for sample, supervision in zip(
+            data['data_samples'], ('labeled', 'labeled', 'unlabeled', 'weak'), strict=True
+        ):
+            sample.set_metainfo(dict(supervision=supervision))
+        torch.testing.assert_close(losses_of(classifier, data), expected)
+
     def test_counts_every_class_where_there_is_no_background(
         self, classifier, make_weak, losses_of
     ):
