@@ -6,6 +6,11 @@ Takes a classifier and images with image-level labels, as gen_pseudo_labels.py d
 true masks. Writes mIoU, coverage, and precision, recall and IoU of each class, before and after the
 CRF, and a sweep over both thresholds, as table (report.md), plot (thresholds.png) and counts
 (counts.json). Choose thresholds on training images, never on those of the final evaluation.
+
+python tools/report_pseudo_labels.py CONFIG --labels DIR --masks DIR --out DIR
+
+Does the same, without thresholds, for label files that are there, such as those of
+gen_pseudo_labels.py --from-segmentor.
 """
 
 import argparse
@@ -31,7 +36,7 @@ from cct_mm.weak.networks import (
 )
 from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.pseudo_labels import PRESETS
-from cct_mm.weak.quality import Scorer, add, plot, recipes, report
+from cct_mm.weak.quality import Scorer, add, compare_files, plot, recipes, report
 from cct_mm.weak.writer import LabelFiles
 
 
@@ -41,7 +46,8 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file of the classifier')
-    parser.add_argument('checkpoint', help='its checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='its checkpoint file')
+    parser.add_argument('--labels', help='folder of pseudo-labels, in place of a checkpoint')
     parser.add_argument('--masks', required=True, help='folder of the true masks')
     parser.add_argument('--out', required=True, help='folder for the report')
     parser.add_argument('--domain', help='which domain, where the config has several')
@@ -73,6 +79,8 @@ def parse_args() -> argparse.Namespace:
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )
     args = parser.parse_args()
+    if (args.checkpoint is None) == (args.labels is None):
+        parser.error('expected either a checkpoint or --labels, a folder of pseudo-labels')
     for name in ('limit', 'workers'):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -90,7 +98,7 @@ def main() -> int:
     try:
         # What it takes hours to count must find a place.
         out.mkdir(parents=True, exist_ok=True)
-        if not args.no_crf:
+        if args.checkpoint and not args.no_crf:
             import_crf()
         cfg, domain = load_config(args.config, args.checkpoint, args.domain, args.cfg_options)
         dataset = build_source(cfg, domain)
@@ -99,19 +107,22 @@ def main() -> int:
         indices = [i * len(dataset) // number for i in range(number)]
         truth = build_source(cfg, domain, masks=args.masks)
         images = Images(dataset, indices, LabelFiles(dataset), truth)
-        images.require_image_labels()
-        has_background = classes[0] == 'background'
-        compared = recipes(
-            not args.no_crf, has_background, background=args.theta_bg, foreground=args.theta_fg
-        )
-        score = Scorer(compared, len(classes), has_background)
         with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
-            model = load_network(cfg, args.checkpoint, classifier=True)
-            resize = build_resize(validation_resizes(cfg, domain))
-            network = activation_network(model, domain, resize, args.scales, not args.no_flip)
-            for done, counts in enumerate(
-                work(images, network, score, pool, args.workers, True, summary), start=1
-            ):
+            if args.labels:
+                labels = build_source(cfg, domain, masks=args.labels)
+                labeled = Images(dataset, indices, images.files, labels)
+                found = compare_files(images, labeled, len(classes), summary)
+            else:
+                images.require_image_labels()
+                has_background = classes[0] == 'background'
+                thresholds = dict(background=args.theta_bg, foreground=args.theta_fg)
+                compared = recipes(not args.no_crf, has_background, **thresholds)
+                score = Scorer(compared, len(classes), has_background)
+                model = load_network(cfg, args.checkpoint, classifier=True)
+                resize = build_resize(validation_resizes(cfg, domain))
+                network = activation_network(model, domain, resize, args.scales, not args.no_flip)
+                found = work(images, network, score, pool, args.workers, True, summary)
+            for done, counts in enumerate(found, start=1):
                 add(totals, counts)
                 update(done)
         if not totals:
@@ -125,17 +136,18 @@ def main() -> int:
     text = report(totals, classes, done)
     print(text)
     counts = {str(key): value.tolist() for key, value in totals.items()}
-    files = {
+    files: dict[str, str | bytes] = {
         'report.md': text,
         'counts.json': json.dumps(dict(classes=classes, counts=counts)) + '\n',
-        'thresholds.png': plot(totals),
     }
+    if args.checkpoint:
+        files['thresholds.png'] = plot(totals)
     try:
         for name, content in files.items():
             write_atomically(out / name, content)
     except OSError as error:
         raise SystemExit(f'the report could not be written: {error}') from None
-    print(f'Report: {out / "report.md"}, plot: {out / "thresholds.png"}')
+    print('Report: ' + ', '.join(str(out / name) for name in files))
     return 0
 
 

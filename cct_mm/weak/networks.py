@@ -25,13 +25,13 @@ from .pseudo_labels import confident
 
 
 def load_config(
-    path: str, checkpoint: str, domain: str | None, options: dict | None
+    path: str, checkpoint: str | None, domain: str | None, options: dict | None
 ) -> tuple[Config, str]:
     """Return the config of a network, and the name of the domain that is meant.
 
     Args:
         path: Of the config.
-        checkpoint: Of the network; only looked for.
+        checkpoint: Of the network; only looked for. None where none is needed.
         domain: Its name; None means the only one.
         options: Entries to override, or None.
 
@@ -40,7 +40,7 @@ def load_config(
         ValueError: For an unknown domain, or none where there are several, or a config with
             repeated keys, see :func:`~cct_mm.engine.config_file.check_repeated_keys`.
     """
-    if not Path(checkpoint).is_file():
+    if checkpoint is not None and not Path(checkpoint).is_file():
         raise FileNotFoundError(
             f'checkpoint {checkpoint} does not exist, expected a .pth file that tools/train.py '
             'wrote'

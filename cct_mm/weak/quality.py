@@ -1,14 +1,14 @@
 """How good pseudo-labels are, where true masks exist."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cct_mm.datasets.transforms import IGNORE_INDEX
 
-from .generate import Image
+from .generate import Image, Images, Summary
 from .pseudo_labels import PRESETS, Recipe
 
 SWEPT_BACKGROUND = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
@@ -134,6 +134,25 @@ class Scorer:
             labels = recipe.labels(rgb, maps, image.present, self.has_background, image.complete)
             found[key] = count(image.truth, labels, self.num_classes)
         return found
+
+
+def compare_files(
+    images: Images, labeled: Images, num_classes: int, summary: Summary
+) -> Iterator[dict[str | tuple, np.ndarray]]:
+    """Compare pseudo-labels that are on disk with masks; yield each image's counts as 'files'.
+
+    Args:
+        images: The images with their masks as truth.
+        labeled: The same images with their pseudo-labels as truth.
+        num_classes: C.
+        summary: Where images that cannot be compared are kept.
+    """
+    for item in range(len(images)):
+        image, made = images[item], labeled[item]
+        if problem := image.problem or made.problem:
+            summary.problems[image.path] = problem
+        else:
+            yield {'files': count(image.truth, made.truth, num_classes)}
 
 
 def add(totals: dict, counts: dict) -> None:

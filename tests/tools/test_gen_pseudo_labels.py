@@ -1,5 +1,6 @@
 """The tool as a user calls it: a classifier, a segmentor, and what it refuses."""
 
+import itertools
 import json
 import os
 import runpy
@@ -88,8 +89,9 @@ def root(tmp_path_factory):
 def tool(root, monkeypatch, capfd):
     """Call the tool in this process; what it prints, or the message with which it ends."""
 
-    def call(kind, out, *options, path=TOOL):
-        argv = [path, f'{root}/{kind}.py', f'{root}/{kind}.pth', '--out', f'{root}/{out}', *options]
+    def call(kind, out, *options, path=TOOL, checkpoint=True):
+        argv = [path, f'{root}/{kind}.py', '--out', f'{root}/{out}', *options]
+        argv[2:2] = [f'{root}/{kind}.pth'] if checkpoint else []
         monkeypatch.setattr(sys, 'argv', argv)
         with DefaultScope.overwrite_default_scope('mmseg'):
             try:
@@ -236,6 +238,40 @@ def test_report_of_the_labels_themselves_as_truth_is_perfect_at_their_thresholds
     counts = json.loads((root / 'report/counts.json').read_text())['counts']
     known = sum((map != 255).sum() for map in labels_of(root / 'truth').values())
     assert np.sum(counts['paper, no CRF']) == known
+
+
+def test_report_of_label_files_counts_them_as_they_are(root, tool):
+    for out, scale in (('truth1', '1'), ('made', '0.5')):
+        tool('classifier', out, '--no-crf', '--scales', scale)
+    options = ('--masks', f'{root}/truth1', '--labels', f'{root}/made')
+    output = tool(
+        'classifier',
+        'report-files',
+        *options,
+        path='tools/report_pseudo_labels.py',
+        checkpoint=False,
+    )
+    counts = json.loads((root / 'report-files/counts.json').read_text())['counts']
+    expected = np.zeros((3, 4), int)
+    for truth, made in zip(
+        labels_of(root / 'truth1').values(), labels_of(root / 'made').values(), strict=True
+    ):
+        for label, own in itertools.product(range(3), (0, 1, 2, 255)):
+            expected[label, min(own, 3)] += ((truth == label) & (made == own)).sum()
+    assert counts == {'files': expected.tolist()}
+    assert '| files |' in output
+
+    next((root / 'made').glob('*.png')).unlink()
+    with pytest.raises(AssertionError, match=r'(?s)not found in .*/made'):
+        raise AssertionError(
+            tool(
+                'classifier',
+                'report-files',
+                *options,
+                path='tools/report_pseudo_labels.py',
+                checkpoint=False,
+            )
+        )
 
 
 class TestRefuses:
