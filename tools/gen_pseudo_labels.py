@@ -49,7 +49,7 @@ from cct_mm.weak.networks import (
     validation_resizes,
 )
 from cct_mm.weak.progress_bar import progress_bar
-from cct_mm.weak.pseudo_labels import PRESETS, Recipe
+from cct_mm.weak.pseudo_labels import PRESETS, VERSION, Recipe
 from cct_mm.weak.writer import Folder, LabelFiles
 
 PREVIEWS_PER_ROW = 3
@@ -144,6 +144,7 @@ def describe(
     loading = [config for config, transform in pipeline if transform in images.transforms]
     network = {key: value for key, value in cfg.model.items() if key != 'data_preprocessor'}
     settings = {
+        'version': VERSION,
         'domain': domain,
         'classes': classes,
         'values of the classes': images.files.table[: len(classes)].tolist(),

@@ -81,6 +81,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.labels is None):
         parser.error('expected either a checkpoint or --labels, a folder of pseudo-labels')
+    if args.labels:
+        of_maps = ('scales', 'no_flip', 'theta_bg', 'theta_fg', 'no_crf', 'workers')
+        given = [name for name in of_maps if getattr(args, name) != parser.get_default(name)]
+        if given:
+            options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
+            parser.error(f'{options}: label files are compared as they are; leave it out')
     for name in ('limit', 'workers'):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -133,7 +139,7 @@ def main() -> int:
     for problem in summary.problems.values():
         print(f'skipped: {problem}')
 
-    text = report(totals, classes, done)
+    text = report(totals, classes, done, skipped=len(summary.problems))
     print(text)
     counts = {str(key): value.tolist() for key, value in totals.items()}
     files: dict[str, str | bytes] = {

@@ -143,7 +143,6 @@ class DomainCheckHook(Hook):
         """Check that each domain's head is trained, or at least comes from a checkpoint."""
         sampler = loader.sampler
         alternating = isinstance(sampler, AlternatingDomainSampler)
-        is_cct = isinstance(self._model(runner), CCT)
         trained = sampler.order if alternating else loader.dataset.metainfo['domains']
         if alternating and isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
@@ -153,12 +152,12 @@ class DomainCheckHook(Hook):
             )
         for name in self._model(runner).domains:
             counts = sampler.per_batch[name] if alternating and name in trained else {}
-            if is_cct and counts and 'labeled' not in counts:
+            if counts and not set(counts).intersection(self._model(runner).learns_labels_of):
                 found = ' and '.join(f'{n} {kind}' for kind, n in counts.items())
                 raise ValueError(
                     f'train_dataloader: iterations of domain {name} have {found} images and no '
-                    'labeled ones, expected some: without labels nothing trains its main head, '
-                    'from which its auxiliary decoders learn; raise labeled_per_batch'
+                    'labeled ones, expected some: without labels nothing trains its main head; '
+                    'raise labeled_per_batch'
                 )
             if name in trained:
                 continue
@@ -173,7 +172,7 @@ class DomainCheckHook(Hook):
                 f'train_dataloader does not train domain {name} of the model: its head stays that '
                 'of the checkpoint, while the encoder changes'
             )
-        if is_cct and not alternating:
+        if not alternating and isinstance(self._model(runner), CCT):
             raise ValueError(
                 f'train_dataloader: its sampler is a {type(sampler).__name__}, expected an '
                 'AlternatingDomainSampler, by whose draws the perturbations are drawn'

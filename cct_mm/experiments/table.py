@@ -111,6 +111,7 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
             if len(records) == len(row.jobs)
             else f'{len(records)} of {len(row.jobs)}'
         )
+        own = {name for one in records.values() for name in one['domains']}
         iterations = sorted({str(one['iterations']) for one in records.values()})
         lines.append(
             [
@@ -119,7 +120,8 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
                 count,
                 ', '.join(iterations) or NOTHING,
                 *(_summary(_domain_values(records, name).values()) for name in domains),
-                _summary(_values(records).values()),
+                # Beside other domains, the score of one is no mean.
+                NOTHING if domains and len(own) == 1 else _summary(_values(records).values()),
                 *(_difference(grid, rows, row) if grid.baseline is not None else ()),
                 _median(records, 'train_seconds', _duration),
                 _median(records, 'seconds_per_iteration', lambda seconds: f'{seconds:.3g}'),

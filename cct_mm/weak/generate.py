@@ -269,9 +269,6 @@ def generate(
         if not folder.has(names[index])
         or folder.note(names[index]) not in (None, images.shown(item))
     ]
-    # Labels of other classes than the image shows would be trained on, should it be skipped now.
-    for index in missing:
-        folder.remove(names[index])
     summary = Summary(there=len(images) - len(missing))
     progress(summary)
     todo = Images(images.dataset, missing, images.files)
@@ -280,6 +277,9 @@ def generate(
         summary.seconds.update(seconds)
         summary.written += 1
         progress(summary)
+    # Labels of what an image was once said to show would be trained on.
+    for path in summary.problems:
+        folder.remove(images.files.name(path))
     summary.elapsed = time.perf_counter() - start
     return summary
 

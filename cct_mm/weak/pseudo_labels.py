@@ -11,6 +11,10 @@ from cct_mm.datasets.transforms import IGNORE_INDEX
 
 from .crf import CRF
 
+VERSION = 2
+"""Of what becomes of the same network and image; raised with every change, so that folders of
+pseudo-labels do not mix. 1: no CRF where an image of one class shows other classes, too."""
+
 
 def threshold(
     maps: np.ndarray,

@@ -161,16 +161,20 @@ def add(totals: dict, counts: dict) -> None:
         totals[key] = totals.get(key, 0) + value
 
 
-def report(totals: dict[str | tuple, np.ndarray], classes: Sequence[str], images: int) -> str:
+def report(
+    totals: dict[str | tuple, np.ndarray], classes: Sequence[str], images: int, skipped: int = 0
+) -> str:
     """Return the tables of a report as Markdown.
 
     Args:
         totals: Counts by recipe and by thresholds.
         classes: Names of the classes.
         images: How many images were compared.
+        skipped: How many could not be.
     """
     named = {key: Quality(value) for key, value in totals.items() if isinstance(key, str)}
-    lines = [f'## Pseudo-labels of {images} images', '']
+    left_out = f' ({skipped} more could not be compared)' if skipped else ''
+    lines = [f'## Pseudo-labels of {images} images{left_out}', '']
     lines += [
         'mIoU over the pixels that have a pseudo-label, coverage: the share of pixels that do; in '
         'percent.',

@@ -124,6 +124,11 @@ class TestIterationsWithoutLabels:
         with pytest.raises(ValueError, match='domain day have 8 weak images and no labeled ones'):
             check(runner, 'train', data)
 
+    def test_are_refused_with_any_method(self, runner, make_model):
+        runner.model = make_model('MultiDomainSegmentor')
+        with pytest.raises(ValueError, match='have 8 unlabeled images and no labeled ones'):
+            check(runner, 'train', loader(GOOD, labeled=0, unlabeled=8))
+
     def test_are_what_a_classifier_learns_from(self, runner, make_model):
         runner.model = make_model('ImageClassifier')
         check(runner, 'train', loader(GOOD, labeled=0, unlabeled=0, weak=8))

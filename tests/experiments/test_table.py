@@ -97,6 +97,16 @@ def test_several_domains_get_a_column_and_a_class_table_each():
     assert rows(text)['floor'] == ['60.00']
 
 
+def test_rows_of_one_domain_each_have_no_mean():
+    jobs = [
+        job(name, 0, miou, domains={name: {'mIoU': miou, 'IoU': {}}})
+        for name, miou in (('a', 40.0), ('b', 60.0))
+    ]
+    cells = rows(table(jobs, baseline=None))
+    assert cells['a'][2:5] == ['40.00 ± n/a', '–', '–']
+    assert cells['b'][2:5] == ['–', '60.00 ± n/a', '–']
+
+
 def test_a_method_is_compared_at_the_same_point_with_a_baseline_that_may_know_fewer_axes():
     jobs = [
         job('supervised', 0, 50.0, {'n': 20}),

@@ -217,14 +217,19 @@ class TestSegmentor:
             assert set(np.unique(map)) <= values
 
     def test_takes_nothing_for_background_where_an_image_shows_other_classes(self, root, tool):
-        labels = {str(i): ['leaf', 'rock'] for i in range(4)}
-        (root / 'others.json').write_text(json.dumps(labels))
         key = 'train_dataloader.dataset.domains.plants.weak.pipeline.1'
-        options = (f'{key}.path={root}/others.json', f'{key}.file_classes=[leaf,rock,stem]')
-        tool('segmentor', 'others', '--from-segmentor', '--no-crf', '--confidence', '0',
-             '--cfg-options', *options)  # fmt: skip
-        for map in labels_of(root / 'others').values():
-            assert set(np.unique(map)) <= {1, 255}
+        found = {}
+        for out, shown in (('complete', ['leaf']), ('others', ['leaf', 'rock'])):
+            labels = {str(i): shown for i in range(4)}
+            (root / f'{out}.json').write_text(json.dumps(labels))
+            options = (f'{key}.path={root}/{out}.json', f'{key}.file_classes=[leaf,rock,stem]')
+            tool('segmentor', out, '--from-segmentor', '--no-crf', '--confidence', '0',
+                 '--cfg-options', *options)  # fmt: skip
+            found[out] = labels_of(root / out)
+        assert any((map == 0).any() for map in found['complete'].values())
+        for name, map in found['others'].items():
+            complete = found['complete'][name]
+            assert (map == np.where(complete == 0, 255, complete)).all()
 
 
 def test_report_of_the_labels_themselves_as_truth_is_perfect_at_their_thresholds(root, tool):
@@ -291,6 +296,22 @@ class TestRefuses:
     def test_what_does_not_fit(self, tool, kind, options, sentence):
         with pytest.raises(AssertionError, match=sentence):
             raise AssertionError(tool(kind, 'refused', '--no-crf', *options))
+
+    @pytest.mark.parametrize(
+        ('options', 'checkpoint', 'sentence'),
+        [
+            ((), False, 'expected either a checkpoint or --labels'),
+            (('--labels', 'x'), True, 'expected either a checkpoint or --labels'),
+            (('--labels', 'x', '--theta-fg', '0.5'), False, '--theta-fg: label files are compared'),
+        ],
+        ids=['neither', 'both', 'ignored'],
+    )
+    def test_report_of_what_is_unclear(self, tool, options, checkpoint, sentence):
+        path = 'tools/report_pseudo_labels.py'
+        with pytest.raises(AssertionError, match=sentence):
+            raise AssertionError(
+                tool('classifier', 'no', '--masks', 'x', *options, path=path, checkpoint=checkpoint)
+            )
 
     def test_checkpoint_of_another_network(self, root, tool):
         (root / 'segmentor.pth').rename(root / 'kept.pth')

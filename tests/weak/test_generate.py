@@ -293,6 +293,15 @@ def test_outdated_labels_of_an_image_that_is_skipped_are_removed(root):
     assert before.items() - after.items() == {('04.png', before['04.png'])}
 
 
+def test_labels_that_are_there_stay_where_a_run_stops(root):
+    run(root, 'out')
+    before = contents(root / 'out')
+    (root / 'labels.csv').write_text('image,labels\n00.jpg,\n')
+    with pytest.raises(ImageError, match='01.jpg'):
+        run(root, 'out')
+    assert contents(root / 'out') == before
+
+
 def test_no_place_for_files_ends_the_run_and_says_how_to_go_on(root):
     out = root / 'out'
 

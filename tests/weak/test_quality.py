@@ -72,6 +72,9 @@ def test_report_sums_the_images(quality):
     totals = {}
     for _ in range(3):
         add(totals, {'paper': quality.counts, (0.05, 0.3): quality.counts})
+    assert report(totals, ('a', 'b', 'c'), images=3, skipped=2).startswith(
+        '## Pseudo-labels of 3 images (2 more could not be compared)\n'
+    )
     text = report(totals, ('a', 'b', 'c'), images=3)
     assert totals['paper'].sum() == 18
     assert '| paper | 44.4 | 83.3 | 66.7 | 50.0 |' in text
