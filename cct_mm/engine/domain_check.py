@@ -97,9 +97,7 @@ class DomainCheckHook(Hook):
                     'the others stay as they are'
                 )
         if aside:
-            runner.logger.warning(
-                f"the checkpoint's domains {aside} are not in the model: left out"
-            )
+            runner.logger.warning(f'{differences[-1]}: left out')
 
     def before_train(self, runner) -> None:
         """Check the training data, what the sampler fills, and what validation will use."""
