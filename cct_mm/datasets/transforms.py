@@ -14,15 +14,12 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
 from mmseg.registry import TRANSFORMS
 
+from .headers import is_truncated, missing_file, read_header, unreadable_file
 from .readers import (
     check_image_arguments,
     check_mask_header,
-    is_truncated,
-    missing_file,
-    read_header,
     read_image,
     read_mask,
-    unreadable_file,
     whole_numbers,
 )
 
