@@ -20,7 +20,7 @@ PIL.Image.init()
 # What OpenCV reads and a little more: no EPS, whose reader is a program, and no videos.
 FORMATS = [
     name
-    for name in ('AVIF BMP GIF JPEG JPEG2000 MPO PCX PNG PPM SGI SUN TIFF WEBP').split()
+    for name in ('AVIF BMP GIF JPEG JPEG2000 PCX PNG PPM SGI SUN TIFF WEBP').split()
     if name in PIL.Image.OPEN
 ]
 """Pillow's names of the formats that are read; TGA, which has no signature, by its suffix."""
