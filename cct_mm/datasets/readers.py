@@ -342,7 +342,7 @@ def _by_cv2(content: bytes, dtype: str = 'float32') -> np.ndarray:
     """Samples of any type, [H, W, C], BGR."""
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise ValueError('OpenCV cannot decode it')
+        raise ValueError(f'OpenCV cannot decode its values of type {dtype}')
     if pixels.dtype != dtype:
         raise ValueError(f'its values are of type {dtype}, which OpenCV reads as {pixels.dtype}')
     return pixels if pixels.ndim == 3 else pixels[..., None]

@@ -62,23 +62,24 @@ def png(rows, width, bits, color_type, *chunks, after=b''):
 
 
 def tiff(tags, data):
-    """A little-endian TIFF by hand, of one strip.
+    """A little-endian TIFF by hand, of one strip or, with its size in 322 and 323, one tile.
 
     Args:
         tags: Number -> tuple of shorts, beside those of the strip.
         data: The strip.
     """
-    tags = {**tags, 273: None, 278: tags[257], 279: (len(data),)}
+    offset, length = (324, 325) if 322 in tags else (273, 279)
+    tags = {**tags, offset: None, length: (len(data),)}
     extra, entries = b'', b''
     start = 8 + 2 + 12 * len(tags) + 4
     long = sum(2 * len(v) for v in tags.values() if v and len(v) > 2)
     for number, values in sorted(tags.items()):
-        if number == 273:
+        if number == offset:
             entries += struct.pack('<HHII', number, 4, 1, start + long)
         elif len(values) > 2:
             entries += struct.pack('<HHII', number, 3, len(values), start + len(extra))
             extra += struct.pack(f'<{len(values)}H', *values)
-        elif number == 279:
+        elif number == length:
             entries += struct.pack('<HHII', number, 4, 1, *values)
         else:
             entries += struct.pack(
@@ -159,6 +160,12 @@ class TestImages:
         path.write_bytes(by_cv2(picture(), '.png'))
         np.testing.assert_array_equal(read_image(path), picture())
         np.testing.assert_array_equal(read_image(str(path)), picture())
+
+    @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+    def test_bytes_after_the_end_are_no_fault(self, suffix):
+        content = by_cv2(picture(), suffix)
+        image = read_image(content + b'\xff\xda trailer of a phone', name='x')
+        np.testing.assert_array_equal(image, read_image(content, name='x'))
 
     def test_second_pictures_of_a_phone_are_none(self):
         # An MPO: a preview or a map of depths follows.
@@ -479,6 +486,21 @@ class TestDamage:
             if damaged != content:
                 refused(read_mask, bytes(damaged), 'Error')
 
+    def test_damage_of_a_deflated_tile(self):
+        mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
+        tags = {256: (16,), 257: (16,), 258: (8,), 259: (8,), 262: (1,), 277: (1,)}
+        tags |= {322: (16,), 323: (16,)}
+        data = zlib.compress(mask.tobytes())
+        np.testing.assert_array_equal(read_mask(tiff(tags, data), name='x'), mask)
+        other = zlib.compress(mask[::-1].tobytes())
+        refused(read_mask, tiff(tags, other[:-4] + data[-4:]), 'incorrect data check')
+
+    def test_half_floats_are_not_taken_for_integers(self):
+        tags = {256: (3,), 257: (1,), 258: (16,), 259: (1,), 262: (1,), 277: (1,), 339: (3,)}
+        content = tiff(tags, np.array([0, 1, 2], np.float16).tobytes())
+        refused(read_mask, content, 'float16')
+        refused(read_image, content, 'float16', max_value=2)
+
     @pytest.mark.parametrize(
         ('content', 'parts'),
         [
@@ -639,10 +661,10 @@ class TestHeader:
 
     def test_is_read_without_the_pixels(self, tmp_path):
         path = tmp_path / 'file.png'
-        content = png([bytes(9)], 9, 8, 0)
-        path.write_bytes(content[:-30])
-        assert read_header(path).width == 9
-        refused(read_image, content[:-30], 'is truncated')
+        content = by_cv2(picture(), '.png')[:2000]
+        path.write_bytes(content)
+        assert read_header(path).width == 60
+        refused(read_image, content, 'is truncated')
 
     @pytest.mark.parametrize('name', ['mask.tga', 'mask.TGA'])
     def test_tga_is_known_by_its_suffix(self, name):
