@@ -114,8 +114,12 @@ def read_header(
             raise
         # Decoders raise what they like: from SyntaxError to struct.error.
         except Exception as error:
-            file.seek(0)
-            raise damaged(kind, name, file.read(), error) from None
+            try:
+                file.seek(0)
+                content = file.read()
+            except OSError as error:
+                raise ValueError(unreadable_file(kind, name, error)) from None
+            raise damaged(kind, name, content, error) from None
 
 
 def read_bytes(source: bytes | str | os.PathLike, name: str | None, kind: str) -> tuple[bytes, str]:
@@ -257,6 +261,8 @@ def _header(kind: str, name: str, file: BinaryIO) -> Header:
             raise
         file.seek(0)
         pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise ValueError('OpenCV cannot decode it') from None
         height, width, channels = pixels.shape
         return Header(kind, name, 'HDR', width, height, channels, 'float32', 32)
     if tiff:
@@ -316,6 +322,10 @@ def _jpeg2000_header(start: bytes) -> dict[str, Any]:
 
 def _tiff_header(kind: str, name: str, pages: list[dict], mode: str | None) -> Header:
     tags = pages[0]
+    if tags.get(254, 0) & 1:
+        raise ValueError(
+            'its first page is a thumbnail, as in raw files of cameras; develop it to a TIFF or PNG'
+        )
     bits = max(tags.get(258, (1,)))
     sample = max(tags.get(339, (1,)))
     photometric = tags.get(262, 1)

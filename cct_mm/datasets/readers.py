@@ -19,6 +19,7 @@ from functools import cache
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 import simplejpeg
 from mmengine.logging import print_log
 
@@ -232,6 +233,8 @@ def whole_numbers(labels: np.ndarray, name: str, hint: str = '') -> np.ndarray:
 @contextmanager
 def _decoding(header: Header, content: bytes) -> Iterator[None]:
     """Look for damage that decoders pass over, and name the file in what they raise."""
+    # Others may have switched it on for this process; it fills missing pixels with black.
+    switch, PIL.ImageFile.LOAD_TRUNCATED_IMAGES = PIL.ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         if header.format == 'PNG':
             _check_png(content)
@@ -245,6 +248,8 @@ def _decoding(header: Header, content: bytes) -> Iterator[None]:
     # Decoders raise what they like: from SyntaxError to struct.error.
     except Exception as error:
         raise damaged(header.kind, header.name, content, error) from None
+    finally:
+        PIL.ImageFile.LOAD_TRUNCATED_IMAGES = switch
 
 
 def _check_png(content: bytes) -> None:

@@ -302,7 +302,8 @@ def _imfrombytes(content: bytes, kind: str, path: str, flag: str, backend: str) 
 
 def _read_bytes(results: dict, path: str, kind: str, backend_args: dict | None) -> bytes:
     try:
-        return fileio.get(path, backend_args=backend_args)
+        # Some backends give a memoryview.
+        return bytes(fileio.get(path, backend_args=backend_args))
     except FileNotFoundError:
         raise FileNotFoundError(f'{_source(results)}{missing_file(kind, path)}') from None
     except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 import PIL.ImageOps
 import pytest
 import simplejpeg
@@ -469,6 +470,17 @@ class TestDamage:
         content = GOOD[kind](picture())
         for share in (0.02, 0.3, 0.5, 0.9, 0.99):
             refused(read_image, content[: int(len(content) * share)], 'copy or download it again')
+
+    @pytest.mark.parametrize('kind', GOOD)
+    def test_switch_of_pillow_that_fills_missing_pixels_is_of_no_effect(self, kind, monkeypatch):
+        monkeypatch.setattr(PIL.ImageFile, 'LOAD_TRUNCATED_IMAGES', True)
+        content = GOOD[kind](picture())
+        refused(read_image, content[: len(content) // 2], 'file.x')
+        assert PIL.ImageFile.LOAD_TRUNCATED_IMAGES
+
+    def test_raw_files_of_cameras_are_not_taken_for_their_thumbnail(self):
+        content = by_pillow(picture(), 'TIFF', tiffinfo={254: 1})
+        refused(read_image, content, 'thumbnail')
 
     def test_every_end_of_a_jpeg(self):
         content = by_cv2(picture(8, 8), '.jpg')
