@@ -576,6 +576,8 @@ class ListDataset(BaseSegDataset):
         fix = f'check data_root (now {self.data_root}) and the names in {source}'
         if osp.isabs(paths[0]) or re.match(r'[A-Za-z]:[\\/]', paths[0]):
             fix = f'{source} holds absolute paths, make them relative to data_root'
+        elif ' ' in paths[0]:
+            fix += '; a line with a tab holds one path before it, blanks and all'
         elif kind == 'mask':
             fix += ', or set labeled=False if these images have no masks'
         elif not _is_image(paths[0], (*self.img_suffix, *IMAGE_SUFFIXES)):
