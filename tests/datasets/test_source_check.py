@@ -43,6 +43,7 @@ def base(root, *transforms, **kwargs):
             'img_suffix': '.png',
             'metainfo': METAINFO,
             'pipeline': [LOAD, *transforms, PACK],
+            'serialize_data': False,
             **kwargs,
         },
     )
@@ -85,10 +86,12 @@ class TestMissingFiles:
         (root / 'masks/2.png').unlink()
         assert len(make(base(root))) == 3
 
-    def test_empty_and_missing_folders(self, root):
+    @pytest.mark.parametrize('serialize', [False, True])
+    def test_empty_and_missing_folders(self, root, serialize):
         (root / 'empty').mkdir()
         prefix = dict(img_path='empty')
-        assert error(base(root, data_prefix=prefix)).startswith(
+        config = base(root, data_prefix=prefix, serialize_data=serialize)
+        assert error(config).startswith(
             f"no images, expected at least one; look at its data_root and ann_file: '{root}', ''"
         )
         prefix = dict(img_path='nowhere')
