@@ -49,9 +49,9 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    prepare_processes(cfg)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    prepare_processes(cfg)
     if args.split == 'val':
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     if args.domain:
