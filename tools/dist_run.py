@@ -12,9 +12,13 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousError
+
+DEFAULTS = dict(NNODES='1', NODE_RANK='0', PORT='29500', MAX_RESTARTS='0')
 
 REJOIN_TIMEOUT = 1800
 """Seconds that the other hosts wait for one that has to come back."""
@@ -26,17 +30,14 @@ def rendezvous() -> list[str]:
     Raises:
         SystemExit: If there is a wrong number in the environment, or the port is taken.
     """
-    hosts, host, port, restarts = (
-        _number(name, default)
-        for name, default in dict(NNODES=1, NODE_RANK=0, PORT=29500, MAX_RESTARTS=0).items()
-    )
+    hosts, host, port, restarts = map(_number, DEFAULTS)
     arguments = [f'--max-restarts={restarts}']
     # Each round of processes meets in a store of its own. One that outlives them still holds
     # addresses of the dead, and a host that comes back waits in vain for its own.
     os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     if hosts == 1:
         return [*arguments, '--standalone', '--local-addr=127.0.0.1']
-    master = os.environ.get('MASTER_ADDR', '127.0.0.1')
+    master = _master()
     if host == 0:
         _check_port(port)
     address = _address_towards(master)
@@ -68,11 +69,33 @@ def rendezvous() -> list[str]:
     ]
 
 
-def _number(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
+def _number(name: str) -> int:
+    value = os.environ.get(name, DEFAULTS[name])
     if not value.isdecimal():
-        raise SystemExit(f'{name}={value} in the environment: expected a number, such as {default}')
+        raise SystemExit(f'{name}={value} in the environment: expected a number')
     return int(value)
+
+
+def _master() -> str:
+    return os.environ.get('MASTER_ADDR', '127.0.0.1')
+
+
+def _wait_for_first_host() -> None:
+    """Wait until torchrun listens on the first host, which may have to come back."""
+    master, port = _master(), _number('PORT')
+    deadline = time.monotonic() + REJOIN_TIMEOUT
+    while True:
+        try:
+            socket.create_connection((master, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(
+                    f'MASTER_ADDR={master} PORT={port}: nobody has listened there for '
+                    f'{REJOIN_TIMEOUT} s ({error}); start the same command on the host with '
+                    'NODE_RANK=0, and look whether a firewall is in between'
+                ) from None
+            time.sleep(1)
 
 
 def _check_port(port: int) -> None:
@@ -121,8 +144,8 @@ def _interface_of(address: str) -> str | None:
     return None
 
 
-def advice(error: ChildFailedError) -> str:
-    """Say which process failed first, why probably, and how to go on."""
+def describe(error: ChildFailedError) -> str:
+    """Say which process failed first, and why, probably."""
     rank, failure = error.get_first_failure()
     causes = {
         signal.SIGKILL: "the out-of-memory killer (look at dmesg) or somebody's kill -9",
@@ -136,20 +159,46 @@ def advice(error: ChildFailedError) -> str:
         cause = f'died of {name}: {causes.get(-failure.exitcode, "see above")}'
     else:
         cause = f'ended with exit code {failure.exitcode}: its error is above'
-    return (
-        f'rank {rank} (process {failure.pid}) {cause}. All processes of this host were ended. '
-        'tools/train.py goes on from the last checkpoint with --resume; MAX_RESTARTS=3 in the '
-        'environment of tools/dist_train.sh does so by itself, up to three times'
+    return f'rank {rank} (process {failure.pid}) {cause}. All processes of this host were ended'
+
+
+def how_to_go_on(tool: str) -> str:
+    """Say how a training goes on."""
+    if not tool.endswith('train.py'):
+        return ''
+    return '. ' + (
+        f'It was restarted MAX_RESTARTS={_number("MAX_RESTARTS")} times; go on from the last '
+        'checkpoint with --resume'
+        if _number('MAX_RESTARTS')
+        else 'Go on from the last checkpoint with --resume; MAX_RESTARTS=3 in the environment '
+        'does so by itself, up to three times'
     )
 
 
 def main() -> None:
     """Start the processes, and say what happened if one fails."""
     processes, tool, *arguments = sys.argv[1:]
-    try:
-        run.run(run.parse_args([*rendezvous(), f'--nproc-per-node={processes}', tool, *arguments]))
-    except ChildFailedError as error:
-        raise SystemExit(f'{error}\n{advice(error)}') from None
+    command = [*rendezvous(), f'--nproc-per-node={processes}', tool, *arguments]
+    restarts = _number('MAX_RESTARTS')
+    for _ in range(restarts + 1):
+        if _number('NODE_RANK') > 0:
+            _wait_for_first_host()
+        try:
+            return run.run(run.parse_args(command))
+        except ChildFailedError as error:
+            raise SystemExit(f'{error}\n{describe(error)}{how_to_go_on(tool)}') from None
+        except RendezvousConnectionError as error:
+            # torchrun restarts what has failed on other hosts, but knows nothing without the first.
+            print(f'The first host is gone: {error}', file=sys.stderr, flush=True)
+        except RendezvousError as error:
+            raise SystemExit(
+                f'the hosts have not come together again: {error}; start the same command on all, '
+                'with --resume'
+            ) from None
+    raise SystemExit(
+        f'the first host was lost {restarts + 1} times, with MAX_RESTARTS={restarts}; start the '
+        'same command on all hosts, with --resume'
+    )
 
 
 if __name__ == '__main__':

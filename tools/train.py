@@ -9,7 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from cct_mm.engine.config_file import read_config
-from cct_mm.engine.launch import prepare_processes, restarted
+from cct_mm.engine.launch import leave_processes, prepare_processes, restarted
 from cct_mm.environment import problems
 
 
@@ -85,6 +85,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.train()
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')
+    leave_processes()
 
 
 if __name__ == '__main__':

@@ -64,27 +64,31 @@ def _explain_with_others(text: str) -> str | None:
     """Tell the others of this failure, and say which of them have not failed by their own word."""
     rank, world_size = distributed.get_rank(), distributed.get_world_size()
     of_others = re.search(OF_OTHERS, text) is not None
+    others = [other for other in range(world_size) if other != rank]
     heard: dict[int, str] = {}
 
     def listen() -> None:
         store = distributed.distributed_c10d._get_default_store()
         words = 'waited' if of_others else text.splitlines()[0]
-        store.set(f'failed/{rank}', f'{socket.gethostname()}: {words}')
-        others = [other for other in range(world_size) if other != rank]
-        deadline = time.monotonic() + PATIENCE
-        while of_others and len(heard) < len(others) and time.monotonic() < deadline:
-            for other in others:
-                if other not in heard and store.check([f'failed/{other}']):
-                    heard[other] = store.get(f'failed/{other}').decode()
-            time.sleep(0.1)
+        try:
+            store.set(f'failed/{rank}', f'{socket.gethostname()}: {words}')
+            deadline = time.monotonic() + PATIENCE
+            while of_others and len(heard) < len(others) and time.monotonic() < deadline:
+                for other in others:
+                    if other not in heard and store.check([f'failed/{other}']):
+                        heard[other] = store.get(f'failed/{other}').decode()
+                time.sleep(0.1)
+        except RuntimeError:
+            # The store has gone with the process that held it.
+            return
 
-    # The store is a process on another host, which may be the one that is dead.
+    # The process that holds the store may be the one that hangs.
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     thread.join(PATIENCE + 1)
     if not of_others:
         return None
-    silent = [other for other in range(world_size) if other != rank and other not in heard]
+    silent = [other for other in others if other not in heard]
     failed = [f'rank {r} ({words})' for r, words in heard.items() if not words.endswith('waited')]
     parts = []
     if failed:

@@ -60,6 +60,16 @@ def prepare_processes(cfg: Config) -> None:
         )
 
 
+def leave_processes() -> None:
+    """Wait for the other processes at the end, then part from them.
+
+    The first process holds what they meet by: without it another's threads may abort as they end.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def restarted() -> bool:
     """Tell whether torchrun or Slurm has started this job before, so that it has to go on."""
     counts = (os.environ.get(f'{name}_RESTART_COUNT', '0') for name in ('TORCHELASTIC', 'SLURM'))
@@ -76,8 +86,11 @@ def _limit_loaders(cfg: Config) -> None:
 
 def _limit_waiting(cfg: Config) -> float:
     """Return the seconds that processes wait for each other, setting them where there are none."""
-    env_cfg = cfg.setdefault('env_cfg', {})
-    timeout = env_cfg.setdefault('dist_cfg', {}).setdefault('timeout', TIMEOUT)
+    # setdefault of a config returns no part of it.
+    cfg.setdefault('env_cfg', {})
+    cfg.env_cfg.setdefault('dist_cfg', {})
+    cfg.env_cfg.dist_cfg.setdefault('timeout', TIMEOUT)
+    timeout = cfg.env_cfg.dist_cfg.timeout
     if not isinstance(timeout, (int, float)) or timeout <= 0:
         raise SystemExit(
             f'env_cfg.dist_cfg.timeout is {timeout!r}, expected seconds above 0, such as '
