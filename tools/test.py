@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.engine.config_file import read_config
-from cct_mm.engine.launch import prepare_processes
+from cct_mm.engine.launch import leave_processes, prepare_processes
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,9 +49,9 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    prepare_processes(cfg)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    prepare_processes(cfg)
     if args.split == 'val':
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     if args.domain:
@@ -80,6 +80,7 @@ def main() -> None:
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         write_atomically(args.out, json.dumps(finite, indent=2) + '\n')
         runner.logger.info(f'Metrics are in {args.out}')
+    leave_processes()
 
 
 if __name__ == '__main__':

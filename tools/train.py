@@ -9,7 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from cct_mm.engine.config_file import read_config
-from cct_mm.engine.launch import prepare_processes
+from cct_mm.engine.launch import leave_processes, prepare_processes, restarted
 from cct_mm.environment import problems
 
 
@@ -67,15 +67,15 @@ def main() -> None:
         raise SystemExit('\n'.join(found))
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    prepare_processes(cfg)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    prepare_processes(cfg)
     if args.work_dir or not cfg.get('work_dir'):
         name = osp.splitext(osp.basename(args.config))[0]
         cfg.work_dir = args.work_dir or osp.join('work_dirs', name)
     if args.amp:
         enable_amp(cfg, args.amp)
-    cfg.resume = args.resume or cfg.get('resume', False)
+    cfg.resume = args.resume or restarted() or cfg.get('resume', False)
     if cfg.resume and cfg.get('load_from'):
         # mmengine would resume from load_from: another training's iteration and optimizer.
         if find_latest_checkpoint(cfg.work_dir):
@@ -85,6 +85,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.train()
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')
+    leave_processes()
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """Hooks and optimizer wrappers, registered in mmengine's registries."""
 
+from .agreement import AgreementHook
 from .cpu_amp import CPUAmpOptimWrapper
 from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
@@ -7,6 +8,7 @@ from .drawing import DomainVisualizationHook
 from .progress import TrainingProgressHook
 
 __all__ = [
+    'AgreementHook',
     'CPUAmpOptimWrapper',
     'DivergenceHook',
     'DomainCheckHook',
