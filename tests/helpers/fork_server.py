@@ -20,7 +20,7 @@ import gc, json, os, runpy, signal, sys, time
 answers = os.fdopen(os.dup(1), 'w')
 os.dup2(2, 1)
 import cct_mm, cct_mm.models, matplotlib.pyplot, mmengine.runner, mmseg.utils
-import rich.progress, torch.distributed
+import rich.progress, setuptools, torch.distributed
 from yapf.yapflib import yapf_api
 
 # mmengine lays its config out anew for each log and checkpoint, which takes longer than training.

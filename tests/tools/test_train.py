@@ -14,7 +14,6 @@ from unittest import mock
 
 import pytest
 import torch
-from fork_server import ForkServer
 
 from cct_mm.datasets import toy_scenes
 
@@ -63,6 +62,32 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(vis_backends=vis_backends)
 """
 
+FORK_A_RUN_FOR_EACH_LINE = """
+import gc, json, os, runpy, sys
+
+# What libraries print goes elsewhere than the exit codes.
+codes = os.fdopen(os.dup(1), 'w')
+os.dup2(2, 1)
+import cct_mm, matplotlib.pyplot, mmengine.runner, torch.distributed
+from yapf.yapflib import yapf_api
+
+# mmengine lays its config out anew for each log and checkpoint, which takes longer than training.
+yapf_api.FormatCode = lambda text, **style: (text, True)
+gc.freeze()
+
+for line in sys.stdin:
+    log, *arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        file = os.open(log, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name='__main__')
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=codes, flush=True)
+"""
+
 NOT_REPEATABLE = {'time', 'data_time', 'memory'}
 
 
@@ -102,7 +127,14 @@ class Tools:
             'CUDA_VISIBLE_DEVICES': '',
             'OMP_NUM_THREADS': '1',
         }
-        self.server = ForkServer(CCT_MM_DATA=str(root / 'data'))
+        self.parent = subprocess.Popen(
+            [sys.executable, '-c', FORK_A_RUN_FOR_EACH_LINE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=self.environment,
+        )
 
     def command(self, tool, *arguments, work_dir):
         arguments = [tool, str(self.config), *map(str, arguments)]
@@ -110,9 +142,11 @@ class Tools:
 
     def fork(self, tool, *arguments, work_dir):
         """Start a tool with the imports done."""
+        log = self.root / f'{work_dir}.log'
         command = self.command(tool, *arguments, work_dir=work_dir)
-        done = self.server.run(self.root / f'{work_dir}.log', *command)
-        return Run(done.code, done.output, self.root / work_dir)
+        print(json.dumps([str(log), *command]), file=self.parent.stdin, flush=True)
+        code = int(self.parent.stdout.readline())
+        return Run(code, log.read_text(), self.root / work_dir)
 
     def start(self, tool, *arguments, work_dir):
         """Start a tool from nothing."""
@@ -140,8 +174,9 @@ def tools(tmp_path_factory):
     with mock.patch.object(toy_scenes, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
         toy_scenes.write_toy_scenes(root / 'data')
     tools = Tools(root)
-    with tools.server:
-        yield tools
+    yield tools
+    tools.parent.stdin.close()
+    tools.parent.wait()
 
 
 @pytest.fixture(scope='module')
