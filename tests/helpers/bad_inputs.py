@@ -219,7 +219,7 @@ class Case:
         name: What it is.
         cause: Which fault it stands for; another cause is another path through the code.
         make: Edits the lab: its data, its configs.
-        tool: What is called: the name of a method of :class:`Lab`.
+        tool: What is called: the name of a method of :class:`Lab`, or a function of the lab.
         says: For a refusal: what the last lines must hold, whatever the case of letters; a tuple is
             a choice of words.
         value: For an input that is right: asserts what comes out.
@@ -232,7 +232,7 @@ class Case:
     name: str
     cause: str
     make: Callable[['Lab'], None]
-    tool: str = 'train'
+    tool: str | Callable[..., Run] = 'train'
     says: Sequence[str | tuple[str, ...]] = ()
     value: Callable[['Lab', Run], None] | None = None
     warns: Sequence[str | tuple[str, ...]] = ()
@@ -370,7 +370,8 @@ class Lab:
         """tools/make_splits.py."""
         defaults = {'--sizes': ('2',), '--num-classes': ('3',), '--out': (self.root / 'splits',)}
         for key, values in defaults.items():
-            arguments += () if key in arguments else (key, *values)
+            given = any(argument.startswith(key) for argument in arguments)
+            arguments += () if given else (key, *values)
         tool = 'tools/make_splits.py', '--data-root', self.data
         return self.call(*tool, '--balanced', *arguments, options=False)
 
@@ -400,8 +401,8 @@ class Lab:
         """Make the input, call the tool, and hold it to what it should do."""
         case.make(self)
         before = self.files()
-        tool = getattr(self, case.tool) if isinstance(case.tool, str) else case.tool
-        run = tool(*case.args)
+        tool = getattr(Lab, case.tool) if isinstance(case.tool, str) else case.tool
+        run = tool(self, *case.args)
         output = f'\n--- exit code {run.code}, output ---\n{run.output[-1500:]}'
         self._check_files(before, output, refused=run.code != 0)
         if case.warns:

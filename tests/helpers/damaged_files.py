@@ -1,6 +1,7 @@
 """Files as people have them: damaged, of another type, or not what their name says."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -16,6 +17,16 @@ LFS_POINTER = (
     b'version https://git-lfs.github.com/spec/v1\n'
     b'oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n'
 )
+
+
+class Payload:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
 
 
 def encoded(image: np.ndarray | PIL.Image.Image, kind: str, **options) -> bytes:

@@ -1,22 +1,13 @@
 """Files of image-level labels, and the pseudo-labels that are made from them."""
 
 import json
-import os
 import shutil
 
 import numpy as np
 from bad_inputs import CLASSIFIER, Case, parametrize, works
-from damaged_files import HTML, LFS_POINTER, cut
+from damaged_files import HTML, LFS_POINTER, Payload, cut
 
-
-class Payload:
-    """What runs a command when it is unpickled."""
-
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
+GOOD = {'u0': ['leaf'], 'u1': ['leaf', 'stem']}
 
 
 def labels(content, name='labels.json'):
@@ -59,6 +50,11 @@ def refuses_code(lab):
 def truncated_npy(lab):
     array({'u0': np.array([1, 0]), 'u1': np.array([1, 1])})(lab)
     cut(lab.data / 'labels.npy')
+
+
+def other_classes(lab):
+    labels(GOOD)(lab)
+    lab.change('classes=plants, path', "classes=('leaf', 'stem'), path")
 
 
 def both(lab):
@@ -107,8 +103,6 @@ def mixed_up(lab):
     lab.trained()
     shutil.copy(lab.shared.trained / 'iter_2.pth', lab.checkpoint)
 
-
-GOOD = {'u0': ['leaf'], 'u1': ['leaf', 'stem']}
 
 CASES = [
     Case('unknown-class', 'unknown class', labels({**GOOD, 'u0': ['leef']}),
@@ -163,8 +157,7 @@ CASES = [
          value=works),
     Case('txt', 'unknown format', labels(b'u0 leaf\n', 'x.txt'),
          says=['x.txt', '.csv', '.json']),
-    Case('other-classes', 'classes of another data set', lambda lab: (
-            labels(GOOD)(lab), lab.change('classes=plants, path', "classes=('leaf', 'stem'), path")),
+    Case('other-classes', 'classes of another data set', other_classes,
          says=['leaf', 'background']),
     # Pseudo-labels.
     Case('pseudo-other-settings', 'pseudo-labels of other settings', both, 'pseudo_labels',
