@@ -3,12 +3,23 @@
 import hashlib
 import json
 import os
+import time
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cct_mm.processes import core_count, map_files
+from cct_mm.progress_bar import progress_bar
 
 from .file_lists import write_atomically
+
+SECONDS_BETWEEN_SAVES = 30.0
+"""So much work is lost where it is broken off."""
+
+PATIENCE = 2.0
+"""Seconds of work for which no progress is shown."""
 
 Stamp = list[list[int]]
 """Size in bytes and time of the last change in nanoseconds, of each file."""
@@ -101,6 +112,88 @@ class FileCache:
     def _path(self, folder: str) -> str:
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]
         return os.path.join(self.folder, f'{name}.json')
+
+
+class Problem(str):
+    """Why something could not be found out about a file."""
+
+
+Item = TypeVar('Item')
+
+
+@dataclass
+class Look:
+    """Find out something about many files, in several processes, and keep it.
+
+    Args:
+        kind: Of the :class:`FileCache`.
+        title: What a progress bar says.
+        workers: Number of processes. Default: one for each core.
+        beat: Called after each file.
+        say: Told if the cache could not be written.
+        stderr: Whether the bar goes to stderr.
+    """
+
+    kind: str
+    title: str
+    workers: int | None = None
+    beat: Callable[[], None] = lambda: None
+    say: Callable[[str], None] = print
+    stderr: bool = False
+
+    def at(
+        self,
+        items: Sequence[Item],
+        function: Callable[[Item], Any],
+        files: Callable[[Item], Sequence[str]] = lambda item: (item,),
+    ) -> list[Any]:
+        """Return ``function(item)`` for each item, from the cache where it is there.
+
+        Args:
+            items: Paths, or what has them.
+            function: What is found out; the result is what JSON can hold. What it raises as
+                OSError, ValueError or MemoryError becomes a :class:`Problem`, which is not kept.
+            files: Paths of an item, on which the result depends alone.
+
+        Raises:
+            RuntimeError: If a process dies.
+        """
+        cache = FileCache(self.kind)
+        found = [cache.get(*files(item)) for item in items]
+        missing = [i for i, value in enumerate(found) if value is None]
+        if not missing:
+            return found
+        jobs = [(function, items[i], files(items[i])) for i in missing]
+        saved, problem = time.monotonic(), None
+        try:
+            with progress_bar(self.title, len(jobs), PATIENCE, self.stderr) as update:
+                results = map_files(_look, jobs, self.workers or core_count())
+                for done, (i, result) in enumerate(zip(missing, results, strict=True), start=1):
+                    changed, found[i] = result
+                    if not isinstance(found[i], Problem):
+                        cache.put(files(items[i]), changed, found[i])
+                    update(done)
+                    self.beat()
+                    if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                        problem, saved = cache.save(), time.monotonic()
+        finally:
+            problem = cache.save() or problem
+        if problem:
+            self.say(
+                f'{self.title} starts anew the next time, for its cache cannot be written '
+                f'({problem}); name a folder for it in the environment variable CCT_MM_CACHE'
+            )
+        return found
+
+
+def _look(job: tuple) -> tuple[Stamp | None, Any]:
+    function, item, files = job
+    # Before reading: a file that changes meanwhile is then read again, not taken for known.
+    changed = stamp(files)
+    try:
+        return changed, function(item)
+    except (OSError, ValueError, MemoryError) as error:
+        return changed, Problem(str(error) or type(error).__name__)
 
 
 def stamp(files: Sequence[str]) -> Stamp | None:

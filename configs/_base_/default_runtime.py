@@ -4,6 +4,7 @@ custom_imports = dict(imports=['cct_mm'], allow_failed_imports=False)
 custom_hooks = [
     dict(type='TrainingProgressHook'),
     dict(type='DomainCheckHook'),
+    dict(type='DataCheckHook'),
     dict(type='DivergenceHook'),
 ]
 default_hooks = dict(

@@ -1,0 +1,126 @@
+"""Which mask files the sources of a dataloader read, and which class each of their values is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets.transforms import LoadAnnotations
+
+from .multi_domain import MultiDomainDataset
+from .transforms import IGNORE_INDEX, label_table
+
+KNOWN_PACKAGES = ('cct_mm', 'mmcv', 'mmseg')
+"""None of their transforms gives a label another meaning after it is loaded."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A list of files with the loaders that read them: a source, or a part of one.
+
+    Args:
+        name: What messages call it, as ``'train_dataloader: day, labeled source'``.
+        domain: Its domain.
+        supervision: One of ``SUPERVISIONS``.
+        classes: The domain's.
+        dataset: The dataset itself.
+        infos: What it says of each of its samples.
+        image_loader: First transform of its pipeline that reads images; None where there is none.
+        mask_loader: The transform that reads masks; None where masks are not read.
+    """
+
+    name: str
+    domain: str
+    supervision: str
+    classes: tuple[str, ...]
+    dataset: Any
+    infos: list[dict]
+    image_loader: LoadImageFromFile | None
+    mask_loader: LoadAnnotations | None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all its files are on this machine."""
+        loaders = (self.image_loader, self.mask_loader)
+        return not any(getattr(loader, 'backend_args', None) for loader in loaders)
+
+    @property
+    def foreign_transforms(self) -> list[str]:
+        """Transforms of other packages, which may give labels another meaning."""
+        types = (type(transform) for transform in self.dataset.pipeline.transforms)
+        return [t.__name__ for t in types if t.__module__.partition('.')[0] not in KNOWN_PACKAGES]
+
+    def class_of(self, value: int) -> int:
+        """Return which class a value of a mask file stands for.
+
+        Args:
+            value: Of the file.
+
+        Returns:
+            The class, 255 for none, or what is neither.
+        """
+        value = (getattr(self.mask_loader, 'label_map', None) or {}).get(value, value)
+        return int(self._table[value]) if 0 <= value <= IGNORE_INDEX else value
+
+    @property
+    def _table(self):
+        info = self.infos[0]
+        return label_table(info.get('label_map'), info.get('reduce_zero_label', False))
+
+
+def file_sources(dataset: MultiDomainDataset, name: str) -> tuple[list[FileSource], list[str]]:
+    """List the sources of a dataset, the parts of wrapped ones each by itself.
+
+    Args:
+        dataset: Of a dataloader.
+        name: What messages call the dataloader.
+
+    Returns:
+        The sources, and a sentence for each that does not tell its files.
+    """
+    sources, untold = [], []
+    for source in dataset.sources:
+        where = f'{name}: {source.domain}, {source.supervision} source'
+        for leaf in leaf_datasets(source.dataset):
+            if not hasattr(leaf, 'get_data_info') or not hasattr(leaf, 'pipeline'):
+                untold.append(
+                    f'{where}: files are not looked at, for {type(leaf).__name__} does not name '
+                    'them as datasets of mmseg do (get_data_info, pipeline)'
+                )
+                continue
+            infos = [leaf.get_data_info(i) for i in range(len(leaf))]
+            if not infos or 'img_path' not in infos[0]:
+                untold.append(
+                    f'{where}: files are not looked at, for samples of {type(leaf).__name__} have '
+                    'no img_path'
+                )
+                continue
+            transforms = leaf.pipeline.transforms
+            images = [t for t in transforms if isinstance(t, LoadImageFromFile)]
+            masks = [t for t in transforms if isinstance(t, LoadAnnotations)]
+            if source.supervision == 'unlabeled':
+                masks = []
+            sources.append(
+                FileSource(
+                    where,
+                    source.domain,
+                    source.supervision,
+                    tuple(source.dataset.metainfo['classes']),
+                    leaf,
+                    infos,
+                    images[0] if images else None,
+                    masks[0] if masks else None,
+                )
+            )
+    return sources, untold
+
+
+def leaf_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the datasets inside of wrappers such as ConcatDataset and RepeatDataset."""
+    if hasattr(dataset, 'datasets'):
+        for inner in dataset.datasets:
+            yield from leaf_datasets(inner)
+    elif hasattr(dataset, 'dataset'):
+        yield from leaf_datasets(dataset.dataset)
+    else:
+        yield dataset
