@@ -24,6 +24,7 @@ setup(
         'onedl-mmsegmentation>=1.4,<2',
         'numpy>=1.26,<3',
         'opencv-python>=4.8,<6',
+        'simplejpeg>=1.8,<2',
         'tensorboard>=2.14,<3',
         'rich>=13,<16',
         'pyyaml>=6,<7',
