@@ -149,10 +149,9 @@ def errors(counts: LabelCounts, where: str, training: bool) -> list[str]:
     for message, number in counts.wrong:
         found.append(f'{where}: {message}' + _share(number, counts.masks, 'hold such labels'))
     if training and not found and len(counts.present) < 2:
-        only = f'only the class {counts.present[0]!r}' if counts.present else 'none'
         found.append(
-            f'{where}: of its {len(counts.classes)} classes {only} occurs in the labels of '
-            f'{counts.masks} masks, expected two at least, for from one there is nothing to learn: '
+            f'{where}: {_only(counts)} occurs in the labels of '
+            f'{_masks(counts)}, expected two at least, for from one there is nothing to learn: '
             f'{_names(counts.absent)} without a labeled pixel, and {IGNORE_INDEX} (no label) makes '
             f'{_percent(counts.ignored, counts.total)}. The files hold the values '
             f'{_values(counts)}; {_fix(counts)}'
@@ -169,22 +168,22 @@ def warnings(counts: LabelCounts, where: str, training: bool) -> list[str]:
         training: Likewise.
     """
     found = []
-    if counts.absent and (not training or len(counts.present) > 1):
+    if counts.absent and len(counts.present) > 1:
         effect = (
             'nothing is learned of these'
             if training
             else 'mIoU takes them for 0 where one pixel is predicted so, else leaves them out'
         )
         found.append(
-            f'{where}: without a labeled pixel in {counts.masks} masks: {_names(counts.absent)}; '
+            f'{where}: without a labeled pixel in {_masks(counts)}: {_names(counts.absent)}; '
             f'{effect}. {_percent(counts.ignored, counts.total)} of the pixels have no label '
             f'({IGNORE_INDEX})'
         )
     if not training and len(counts.present) < 2:
         found.append(
-            f'{where}: {len(counts.present)} of its {len(counts.classes)} classes occur in the '
-            f'labels, so mIoU says nothing: a network that answers with one class reaches 100. The '
-            f'files hold the values {_values(counts)}; {_fix(counts)}'
+            f'{where}: {_only(counts)} occurs in the labels, so mIoU says nothing, for a network '
+            f'that always answers with it reaches 100. The files hold the values '
+            f'{_values(counts)}; {_fix(counts)}'
         )
     elif training and counts.empty:
         found.append(
@@ -192,6 +191,11 @@ def warnings(counts: LabelCounts, where: str, training: bool) -> list[str]:
             f'{IGNORE_INDEX}), from which nothing is learned; the first is {counts.empty[0]}'
         )
     return found
+
+
+def _only(counts: LabelCounts) -> str:
+    only = f'only the class {counts.present[0]!r}' if counts.present else 'none'
+    return f'of its {len(counts.classes)} classes {only}'
 
 
 def _fix(counts: LabelCounts) -> str:
@@ -221,6 +225,10 @@ def _fix(counts: LabelCounts) -> str:
 
 def _share(number: int, total: int, what: str) -> str:
     return f' ({number} of {total} masks {what})' if number > 1 else ''
+
+
+def _masks(counts: LabelCounts) -> str:
+    return f'{counts.masks} mask{"s" if counts.masks > 1 else ""}'
 
 
 def _percent(part: int, total: int) -> str:

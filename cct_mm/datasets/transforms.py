@@ -138,8 +138,9 @@ class LoadCheckedAnnotations(LoadAnnotations):
 
     Raises:
         FileNotFoundError: There is no such mask.
-        ValueError: ``label_map`` has something else than labels; the sample has no mask, the file cannot be decoded, is a colour image, differs
-            from its image in size, or holds a label that is neither a class nor 255.
+        ValueError: ``label_map`` has something else than labels; the sample has no mask, the file
+            cannot be decoded, is a colour image, differs from its image in size, or holds a label
+            that is neither a class nor 255.
     """
 
     def __init__(
