@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from cct_mm.datasets.file_lists import Entry, read_file_list, write_atomically
+from cct_mm.datasets.readers import read_mask
 from cct_mm.datasets.splits import check_sizes, nested_splits, split_files
 
 
@@ -74,7 +74,7 @@ def count_classes(
 
     Raises:
         FileNotFoundError: A mask is missing.
-        ValueError: A mask holds a label that is neither a class nor ignored.
+        ValueError: A mask cannot be read, or holds a label that is neither a class nor ignored.
     """
     counts = np.zeros((len(entries), num_classes), dtype=np.int64)
     # On stderr: the summary on stdout stays clean for a pipe.
@@ -85,8 +85,7 @@ def count_classes(
             raise FileNotFoundError(
                 f'mask {label} not found in {data_root}; check --data-root and the list'
             )
-        with Image.open(path) as mask:
-            found = np.unique(np.asarray(mask), return_counts=True)
+        found = np.unique(read_mask(path), return_counts=True)
         for value, pixels in zip(*found, strict=True):
             if value in ignore:
                 continue

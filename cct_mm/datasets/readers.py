@@ -176,8 +176,7 @@ def read_mask(
     content, name = _read(source, name, 'mask')
     header = read_header(content, name=name, kind='mask')
     check_mask_header(header, hint)
-    labels = _decode_mask(header, content)
-    return whole_numbers(labels, name, hint) if labels.dtype.kind == 'f' else labels
+    return whole_numbers(_decode_mask(header, content), name, hint)
 
 
 def read_header(
@@ -314,19 +313,21 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def whole_numbers(labels: np.ndarray, name: str, hint: str = '') -> np.ndarray:
-    """Return float labels as integers.
+    """Return labels as integers.
 
     Args:
-        labels: [H, W], of a float type.
+        labels: [H, W]; those of an integer type are returned as they are.
         name: The mask, for messages.
         hint: See :func:`read_mask`.
 
     Returns:
-        np.ndarray: [H, W], int64.
+        np.ndarray: [H, W], int64 where they were floats.
 
     Raises:
         ValueError: If one is no whole number; the message names value, row and column.
     """
+    if labels.dtype.kind in 'iu':
+        return labels
     # Beyond 2 ** 53 every float64 is whole; NaN and infinities compare as not close.
     wrong = ~((labels == np.floor(labels)) & (np.abs(labels) < 2**53))
     if wrong.any():
@@ -350,12 +351,20 @@ def missing_file(kind: str, name: str) -> str:
     return f'{kind} {name} does not exist; restore it, or take it off the list and start again'
 
 
+def unreadable_file(kind: str, name: str, error: OSError) -> str:
+    """What is said of a file that is there and cannot be read."""
+    return (
+        f'{kind} {name} cannot be read ({error.strerror or error}); make it a file that you may '
+        f'read, or take it off the list'
+    )
+
+
 def _read(source: bytes | str | os.PathLike, name: str | None, kind: str) -> tuple[bytes, str]:
     with _open(source, name, kind) as (file, name):
         try:
             return file.read(), name
         except OSError as error:
-            raise ValueError(_unreadable(kind, name, error)) from None
+            raise ValueError(unreadable_file(kind, name, error)) from None
 
 
 @contextmanager
@@ -371,13 +380,9 @@ def _open(
     except FileNotFoundError:
         raise FileNotFoundError(missing_file(kind, name)) from None
     except OSError as error:
-        raise ValueError(_unreadable(kind, name, error)) from None
+        raise ValueError(unreadable_file(kind, name, error)) from None
     with file:
         yield file, name
-
-
-def _unreadable(kind: str, name: str, error: OSError) -> str:
-    return f'{kind} {name} cannot be read: {error.strerror or error}; make it a file you may read'
 
 
 def _header(kind: str, name: str, file: BinaryIO) -> Header:

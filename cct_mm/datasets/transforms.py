@@ -1,14 +1,30 @@
 """Loading of images and masks that says what is wrong with a file, and which file.
 
-Drop-in replacements for ``LoadImageFromFile`` and ``LoadAnnotations`` in any pipeline.
+Drop-in replacements for ``LoadImageFromFile`` and ``LoadAnnotations`` in any pipeline. What a file
+may be is said in :mod:`cct_mm.datasets.readers`.
 """
+
+from collections.abc import Iterable
+from typing import Any
 
 import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
 from mmseg.registry import TRANSFORMS
+
+from .readers import (
+    check_image_arguments,
+    check_mask_header,
+    is_truncated,
+    missing_file,
+    read_header,
+    read_image,
+    read_mask,
+    unreadable_file,
+    whole_numbers,
+)
 
 IGNORE_INDEX = 255
 """The label that belongs to no class; mmseg's own label maps hold this value as a constant."""
@@ -16,24 +32,33 @@ IGNORE_INDEX = 255
 
 @TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImageFromFile):
-    """Load an image as three channels, and refuse a broken file by name.
+    """Load an image as three channels, and refuse by name what would be taken for something else.
 
-    mmcv fails on rubbish with a bare assertion, and most decoders fill the missing part of a
-    truncated JPEG with grey, on which a run trains without a word. Grey images and images with an
-    alpha channel come out as BGR like all others (``color_type='color'``).
+    That is a damaged or truncated file, one that EXIF data turn unlike its mask, and one of more
+    than 8 bits, see :func:`~cct_mm.datasets.readers.read_image`. Grey images, palettes and images
+    with an alpha channel come out as BGR like all others.
 
     Required Keys: ``img_path``. Added Keys: ``img``, ``img_shape``, ``ori_shape``. An optional
     ``dataset_name`` is named in errors.
 
     Args:
         to_float32: Whether the image comes as float32 instead of uint8. Default: False.
-        color_type: ``flag`` of :func:`mmcv.imfrombytes`. Default: ``'color'``.
-        imdecode_backend: Decoder, see :func:`mmcv.imfrombytes`. Default: ``'cv2'``.
+        color_type: ``flag`` of :func:`mmcv.imfrombytes`. With another than ``'color'``, mmcv
+            decodes the image after it was checked (``'unchanged'``: whatever it holds), and
+            ``orientation``, ``max_value`` and ``strict`` do not apply. Default: ``'color'``.
+        imdecode_backend: With another than ``'cv2'``, too, mmcv decodes the image. Default:
+            ``'cv2'``, whose pixels :func:`~cct_mm.datasets.readers.read_image` gives.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
+        orientation: ``'stored'`` takes images that EXIF data turn in the order of their files,
+            ``'exif'`` turns them, as their masks are then; None refuses them. Default: None.
+        max_value: The value that becomes 255 in images of more than 8 bits, > 0; None refuses
+            them. Default: None.
+        strict: Whether a damaged JPEG is refused, or else taken as the decoder leaves it, with a
+            warning. Default: True.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is truncated or no image.
+        ValueError: The file cannot be used, or an argument.
     """
 
     def __init__(
@@ -42,6 +67,9 @@ class LoadCheckedImage(LoadImageFromFile):
         color_type: str = 'color',
         imdecode_backend: str = 'cv2',
         backend_args: dict | None = None,
+        orientation: str | None = None,
+        max_value: float | None = None,
+        strict: bool = True,
     ) -> None:
         super().__init__(
             to_float32=to_float32,
@@ -49,6 +77,15 @@ class LoadCheckedImage(LoadImageFromFile):
             imdecode_backend=imdecode_backend,
             backend_args=backend_args,
         )
+        check_image_arguments(orientation, max_value)
+        self.reading = dict(orientation=orientation, max_value=max_value, strict=strict)
+        self.by_mmcv = (color_type, imdecode_backend) != ('color', 'cv2')
+        if self.by_mmcv and (orientation, max_value, strict) != (None, None, True):
+            raise ValueError(
+                f'orientation, max_value and strict do not apply where mmcv decodes images '
+                f'(color_type={color_type!r}, imdecode_backend={imdecode_backend!r}), expected '
+                f'none of them; leave color_type and imdecode_backend out'
+            )
 
     def transform(self, results: dict) -> dict:
         """Read ``results['img_path']``.
@@ -61,21 +98,13 @@ class LoadCheckedImage(LoadImageFromFile):
         """
         path = results['img_path']
         content = _read_bytes(results, path, 'image', self.backend_args)
-        problem = 'is truncated' if is_truncated(content) else ''
-        if not problem:
-            try:
-                image = mmcv.imfrombytes(
-                    content, flag=self.color_type, backend=self.imdecode_backend
-                )
-            # The backends raise what they like; cv2 answers None instead.
-            except Exception:
-                image = None
-            problem = 'cannot be decoded' if image is None else ''
-        if problem:
-            raise ValueError(
-                f'{_source(results)}image {path} {problem} ({len(content)} bytes); copy or '
-                f'download it again, or take it off the list'
-            )
+        try:
+            if self.by_mmcv:
+                image = self._decode_by_mmcv(content, path)
+            else:
+                image = read_image(content, name=path, **self.reading)
+        except ValueError as error:
+            raise ValueError(f'{_source(results)}{error}') from None
         if self.to_float32:
             image = image.astype(np.float32)
         results['img'] = image
@@ -83,34 +112,14 @@ class LoadCheckedImage(LoadImageFromFile):
         results['ori_shape'] = image.shape[:2]
         return results
 
-
-def is_truncated(content: bytes) -> bool:
-    """Whether the end of a JPEG or PNG file is missing, told without decoding it.
-
-    A PNG ends with its IEND chunk, a JPEG's first scan is followed by an end marker. The headers
-    of a JPEG are stepped over one by one, because an embedded thumbnail has an end marker of its
-    own; bytes after the end, which some cameras write, are no fault.
-
-    Args:
-        content: The bytes of the file.
-
-    Returns:
-        True for a cut JPEG or PNG; False for a whole one and for every other format.
-    """
-    if content.startswith(b'\x89PNG'):
-        return b'IEND' not in content
-    if not content.startswith(b'\xff\xd8'):
-        return False
-    position = 2
-    while content[position : position + 1] == b'\xff' and position + 4 <= len(content):
-        if content[position + 1] == 0xDA:
-            return content.find(b'\xff\xd9', position) < 0
-        # Padding before a marker may be any number of 0xFF bytes.
-        if content[position + 1] == 0xFF:
-            position += 1
-            continue
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], 'big')
-    return True
+    def _decode_by_mmcv(self, content: bytes, path: str) -> np.ndarray:
+        header = read_header(content, name=path)
+        as_it_is = self.color_type == 'unchanged' or self.imdecode_backend == 'tifffile'
+        if header.format in ('JPEG', 'MPO') or not as_it_is:
+            # The backends turn images on their own terms; those that need it are refused.
+            ignored = self.color_type.endswith('_ignore_orientation')
+            read_image(content, name=path, orientation='stored' if ignored else None)
+        return _imfrombytes(content, 'image', path, self.color_type, self.imdecode_backend)
 
 
 @TRANSFORMS.register_module()
@@ -129,8 +138,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
     Args:
         num_classes: Number of classes, for datasets whose samples do not tell it (those of mmseg
             itself). The sample's own number comes first. Default: None.
-        imdecode_backend: Decoder, see :func:`mmcv.imfrombytes`. Default: ``'pillow'``, which
-            keeps the indices of palette images.
+        imdecode_backend: With another than ``'pillow'``, mmcv decodes the mask. Default:
+            ``'pillow'``, for :func:`~cct_mm.datasets.readers.read_mask`.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
         label_map: Class of each value of the files that is not the class itself, where masks were
             written in another way: ``{255: 1}`` for two classes as 0 and 255. It comes before the
@@ -138,9 +147,9 @@ class LoadCheckedAnnotations(LoadAnnotations):
 
     Raises:
         FileNotFoundError: There is no such mask.
-        ValueError: ``label_map`` has something else than labels; the sample has no mask, the file
-            cannot be decoded, is a colour image, differs from its image in size, or holds a label
-            that is neither a class nor 255.
+        ValueError: ``label_map`` holds something else than labels; the sample has no mask, the file
+            cannot be decoded, is a colour image, a JPEG or of floats that are no whole numbers,
+            differs from its image in size, or holds a label that is neither a class nor 255.
     """
 
     def __init__(
@@ -175,28 +184,23 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 f'{_source(results)}mask {path} has {labels.shape[1]}x{labels.shape[0]} pixels, '
                 f'expected {width}x{height} like {results.get("img_path")}; resize the mask '
                 f'(nearest neighbour) or pair it with its own image'
+                f'{_orientation_hint(results, self.backend_args)}'
             )
         results['gt_seg_map'] = self._map_labels(results, path, labels)
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
     def _decode(self, results: dict, path: str) -> np.ndarray:
         content = _read_bytes(results, path, 'mask', self.backend_args)
+        hint = results.get('label_hint') or ''
         try:
-            labels = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend)
-        except Exception:
-            labels = None
-        if labels is None:
-            raise ValueError(
-                f'{_source(results)}mask {path} is truncated or no image ({len(content)} bytes); '
-                f'copy or convert it again'
-            )
-        labels = labels.squeeze(-1) if labels.shape[2:] == (1,) else labels
-        if labels.ndim != 2:
-            raise ValueError(
-                f'{_source(results)}mask {path} has {labels.shape[2]} channels, expected one with '
-                f'the class index of each pixel{_hint(results)}'
-            )
-        return labels
+            if self.imdecode_backend == 'pillow':
+                return read_mask(content, name=path, hint=hint)
+            check_mask_header(read_header(content, name=path, kind='mask'), hint)
+            labels = _imfrombytes(content, 'mask', path, 'unchanged', self.imdecode_backend)
+            labels = labels.squeeze(-1) if labels.shape[2:] == (1,) else labels
+            return whole_numbers(labels, path, hint)
+        except ValueError as error:
+            raise ValueError(f'{_source(results)}{error}') from None
 
     def _map_labels(self, results: dict, path: str, labels: np.ndarray) -> np.ndarray:
         num_classes = results.get('num_classes') or self.num_classes
@@ -212,7 +216,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
             labels = np.where(values == value, label, labels)
 
         wrong = ~valid[labels.astype(np.uint8)]
-        if labels.dtype.itemsize > 1:
+        if labels.dtype != np.uint8:
             # mmseg's cast to uint8 would turn label 256 of a 16 or 32 bit mask into class 0.
             wrong |= (labels < 0) | (labels > IGNORE_INDEX)
         if wrong.any():
@@ -277,11 +281,78 @@ def _hint(results: dict) -> str:
     return f'; {results["label_hint"]}' if results.get('label_hint') else ''
 
 
+def _orientation_hint(results: dict, backend_args: dict | None) -> str:
+    """What explains sizes that differ where EXIF data turn the image."""
+    try:
+        path = results['img_path']
+        orientation = read_header(
+            fileio.get(path, backend_args=backend_args), name=path
+        ).orientation
+    except (KeyError, OSError, ValueError):
+        return ''
+    if orientation == 1:
+        return ''
+    return (
+        f'. The image has EXIF orientation {orientation}: LoadCheckedImage(orientation=...) has to '
+        f"be 'stored' for masks in the order of the stored pixels, 'exif' for masks of the turned "
+        f'image'
+    )
+
+
+def _imfrombytes(content: bytes, kind: str, path: str, flag: str, backend: str) -> np.ndarray:
+    """Decode by mmcv, whose backends raise what they like; cv2 answers None instead."""
+    state = 'is truncated' if is_truncated(content) else 'cannot be decoded'
+    try:
+        pixels = mmcv.imfrombytes(content, flag=flag, backend=backend)
+    except MemoryError:
+        raise
+    except Exception as error:
+        pixels, said = None, f'{type(error).__name__}: {error}'
+    else:
+        said = f'the backend {backend} takes it for no image'
+    if pixels is None or state == 'is truncated':
+        raise ValueError(
+            f'{kind} {path} {state} ({len(content)} bytes): {said}; copy or convert it again'
+        )
+    return pixels
+
+
 def _read_bytes(results: dict, path: str, kind: str, backend_args: dict | None) -> bytes:
     try:
         return fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f'{_source(results)}{kind} {path} does not exist; restore it, or take it off '
-            f'the list and start again'
-        ) from None
+        raise FileNotFoundError(f'{_source(results)}{missing_file(kind, path)}') from None
+    except OSError as error:
+        raise ValueError(f'{_source(results)}{unreadable_file(kind, path, error)}') from None
+
+
+def unchecked_loaders(pipeline: Iterable[Any]) -> list[str]:
+    """Name the transforms of a pipeline that read files past this module, as sentences.
+
+    Args:
+        pipeline: Transforms, or their configs.
+
+    Returns:
+        For each of them a sentence: what it does, and what to use instead.
+    """
+    sentences = []
+    for transform in pipeline:
+        kind = type(transform)
+        if isinstance(transform, dict):
+            kind = transform.get('type')
+            kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+        if not isinstance(kind, type):
+            continue
+        if issubclass(kind, LoadImageFromFile) and not issubclass(
+            kind, LoadCheckedImage | LoadImageFromNDArray
+        ):
+            sentences.append(
+                f'{kind.__name__} turns images by their EXIF data but not their masks, cuts 16 '
+                f'bits to 8, and takes damaged JPEGs without a word; use LoadCheckedImage'
+            )
+        if issubclass(kind, LoadAnnotations) and not issubclass(kind, LoadCheckedAnnotations):
+            sentences.append(
+                f'{kind.__name__} takes any value of a mask for a label, NaN and 256 for class 0; '
+                f'use LoadCheckedAnnotations'
+            )
+    return sentences

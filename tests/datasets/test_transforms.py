@@ -6,11 +6,17 @@ import cv2
 import mmcv
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage, is_truncated
+from cct_mm.datasets.transforms import (
+    LoadCheckedAnnotations,
+    LoadCheckedImage,
+    is_truncated,
+    unchecked_loaders,
+)
 
 
 @pytest.fixture
@@ -44,14 +50,62 @@ class TestLoadCheckedImage:
 
     def test_grey_alpha_and_palette_images_become_bgr(self, tmp_path, picture):
         rgb = Image.fromarray(picture[..., ::-1])
-        for mode in ('L', 'LA', 'RGBA', 'P', 'I;16'):
-            path = tmp_path / f'{mode.replace(";", "")}.png'
-            rgb.convert('L' if mode == 'I;16' else mode).convert(mode).save(path)
+        for mode in ('L', 'LA', 'RGBA', 'P'):
+            path = tmp_path / f'{mode}.png'
+            rgb.convert(mode).save(path)
             image = self.load(path)['img']
             assert image.shape == (40, 60, 3), mode
             assert image.dtype == np.uint8, mode
         alpha = self.load(tmp_path / 'RGBA.png')['img']
         np.testing.assert_array_equal(alpha, picture)
+
+    def test_16_bits_need_the_value_of_white(self, tmp_path, picture):
+        path = tmp_path / 'deep.png'
+        path.write_bytes(encode(picture.astype(np.uint16) * 16, '.png'))
+        highest = int(picture.max()) * 16
+        with pytest.raises(ValueError, match=rf'^mine: image .*deep\.png .*uint16.* to {highest},'):
+            self.load(path)
+        # 255 / 4080 is 1 / 16.
+        np.testing.assert_array_equal(self.load(path, max_value=4080)['img'], picture)
+
+    def test_orientation_is_a_choice(self, tmp_path, picture):
+        path = tmp_path / 'turned.png'
+        exif = Image.Exif()
+        exif[274] = 6
+        Image.fromarray(picture[..., ::-1]).save(path, exif=exif)
+        with pytest.raises(ValueError, match=r"^mine: image .*turned\.png .*orientation='stored'"):
+            self.load(path)
+        stored = self.load(path, orientation='stored')
+        np.testing.assert_array_equal(stored['img'], picture)
+        turned = self.load(path, orientation='exif')
+        np.testing.assert_array_equal(turned['img'], np.rot90(picture, -1))
+        assert turned['ori_shape'] == turned['img_shape'] == (60, 40)
+        with pytest.raises(ValueError, match="orientation is 'turned', expected one of"):
+            LoadCheckedImage(orientation='turned')
+
+    def test_damaged_jpeg_is_taken_where_it_is_said(self, tmp_path, picture):
+        content = encode(picture, '.jpg')
+        path = tmp_path / 'cut.jpg'
+        path.write_bytes(content[:-200])
+        image = self.load(path, strict=False)['img']
+        np.testing.assert_array_equal(image[:8], cv2.imdecode(np.frombuffer(content, 'u1'), 1)[:8])
+
+    def test_decoders_of_mmcv_are_behind_the_same_checks(self, tmp_path, picture):
+        path = tmp_path / 'a.png'
+        path.write_bytes(encode(picture, '.png'))
+        for kwargs in ({'imdecode_backend': 'pillow'}, {'color_type': 'unchanged'}):
+            np.testing.assert_array_equal(self.load(path, **kwargs)['img'], picture)
+        grey = self.load(path, color_type='grayscale')['img']
+        np.testing.assert_array_equal(grey, mmcv.imread(str(path), flag='grayscale'))
+        path.write_bytes(encode(picture.astype(np.uint16), '.png'))
+        assert self.load(path, color_type='unchanged')['img'].dtype == np.uint16
+        with pytest.raises(ValueError, match=r'^mine: image .*a\.png has pixels of type uint16'):
+            self.load(path, imdecode_backend='pillow')
+        path.write_bytes(encode(picture, '.jpg')[:-200])
+        with pytest.raises(ValueError, match=r'^mine: image .*a\.png is truncated'):
+            self.load(path, imdecode_backend='pillow')
+        with pytest.raises(ValueError, match=r"do not apply .* \(color_type='grayscale'"):
+            LoadCheckedImage(color_type='grayscale', max_value=4095)
 
     @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
     @pytest.mark.parametrize('share', [0.98, 0.5, 0.05])
@@ -169,6 +223,41 @@ class TestLoadCheckedAnnotations:
         with pytest.raises(ValueError, match=r'mine: mask .*m\.png has 6x4 pixels, expected 4x6'):
             self.load(tmp_path / 'm.png', mask, ori_shape=(6, 4))
 
+    @pytest.mark.parametrize('dtype', ['int8', 'int16', 'int32', 'float32', 'float64'])
+    def test_type_of_the_file_changes_no_label(self, tmp_path, dtype):
+        path = tmp_path / 'm.tif'
+        mask = np.array([[0, 1, 2], [2, 1, 100]])
+        path.write_bytes(cv2.imencode('.tiff', mask.astype(dtype))[1].tobytes())
+        labels = self.load(path, num_classes=101)['gt_seg_map']
+        assert labels.tolist() == mask.tolist()
+        assert labels.dtype == np.uint8
+        mask[0, 0] = -1
+        path.write_bytes(cv2.imencode('.tiff', mask.astype(dtype))[1].tobytes())
+        with pytest.raises(ValueError, match=r'^mine: label -1 in .*m\.tif, expected 0-100 or 255'):
+            self.load(path, num_classes=101)
+
+    def test_float_that_is_no_label_is_named(self, tmp_path):
+        mask = np.array([[0, 1], [2, 0.5]], np.float32)
+        message = r'^mine: mask .*m\.tif holds 0\.5 at row 1, column 1 .*; run it$'
+        for backend in ('pillow', 'cv2'):
+            transform = LoadCheckedAnnotations(imdecode_backend=backend)
+            with pytest.raises(ValueError, match=message):
+                self.load(tmp_path / 'm.tif', mask, transform=transform, label_hint='run it')
+
+    def test_size_that_exif_explains_is_explained(self, tmp_path):
+        exif = Image.Exif()
+        exif[274] = 8
+        path = tmp_path / 'turned.jpg'
+        Image.new('RGB', (4, 6)).save(path, exif=exif)
+        mask = np.zeros((6, 4), np.uint8)
+        results = LoadCheckedImage(orientation='stored')({'img_path': str(path)})
+        self.load(tmp_path / 'm.png', mask, **results)
+        results = LoadCheckedImage(orientation='exif')({'img_path': str(path)})
+        with pytest.raises(
+            ValueError, match=r'4x6 pixels, expected 6x4 .* EXIF orientation 8: Load'
+        ):
+            self.load(tmp_path / 'm.png', mask, **results)
+
     def test_palette_masks_keep_their_indices(self, tmp_path):
         mask = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert('P')
         mask.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
@@ -186,7 +275,7 @@ class TestLoadCheckedAnnotations:
         noise = np.random.default_rng(0).integers(0, 3, (64, 64)).astype(np.uint8)
         Image.fromarray(noise).save(path)
         path.write_bytes(path.read_bytes()[:200])
-        with pytest.raises(ValueError, match=r'mine: mask .*m\.png is truncated or no image'):
+        with pytest.raises(ValueError, match=r'mine: mask .*m\.png is truncated \(200 bytes\)'):
             self.load(path)
 
     def test_sample_without_a_mask_is_refused(self):
@@ -200,3 +289,18 @@ class TestLoadCheckedAnnotations:
         transform = LoadCheckedAnnotations(num_classes=5)
         results = self.load(tmp_path / 'm.png', mask, num_classes=None, transform=transform)
         assert results['gt_seg_map'].tolist() == [[0, 4]]
+
+
+def test_loaders_that_check_nothing_are_named():
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type=LoadAnnotations),
+        LoadImageFromFile(),
+        dict(type='LoadCheckedImage'),
+        dict(type='LoadCheckedAnnotations'),
+        LoadCheckedImage(),
+        dict(type='LoadImageFromNDArray'),
+        dict(type='PackSegInputs'),
+    ]
+    named = [sentence.split()[0] for sentence in unchecked_loaders(pipeline)]
+    assert named == ['LoadImageFromFile', 'LoadAnnotations', 'LoadImageFromFile']

@@ -35,11 +35,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from cct_mm.datasets.file_lists import format_file_list, write_atomically
+from cct_mm.datasets.readers import read_header, read_image
 
 VOID = 11
 COLOURS = {
@@ -147,8 +147,8 @@ def is_done(path: Path, size: tuple[int, int]) -> bool:
     """Whether a file of an earlier run is there in this size (width, height)."""
     if not path.is_file():
         return False
-    with Image.open(path) as image:
-        return image.size == size
+    header = read_header(path)
+    return (header.width, header.height) == size
 
 
 def convert_pair(
@@ -168,13 +168,7 @@ def convert_pair(
     Raises:
         ValueError: A file cannot be read, or image and mask differ in size.
     """
-    arrays = []
-    for path in source:
-        array = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if array is None:
-            raise ValueError(f'{path} cannot be decoded; unpack the original archive again')
-        arrays.append(array)
-    image, colours = arrays
+    image, colours = map(read_image, source)
     if image.shape != colours.shape:
         raise ValueError(
             f'{source[1]} has {colours.shape[1]}x{colours.shape[0]} pixels, expected '

@@ -25,12 +25,12 @@ from typing import NamedTuple
 
 import numpy as np
 from mmseg.datasets import PascalVOCDataset
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from scipy.io import loadmat
 
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.datasets.readers import read_header, read_mask
 from cct_mm.datasets.transforms import IGNORE_INDEX
 from cct_mm.visualization import indexed_png
 
@@ -143,17 +143,17 @@ def convert(job: Job) -> None:
         ValueError: A file is broken, or the mask has another size than its image or holds a label
             that is no class.
     """
-    with _open(job.image) as image:
-        size = image.size
+    image = read_header(job.image)
+    size = (image.width, image.height)
     if job.target.is_file():
-        with _open(job.target) as mask:
-            if mask.size == size:
-                return
+        mask = read_header(job.target, kind='mask')
+        if (mask.width, mask.height) == size:
+            return
     if job.source.suffix == '.mat':
         labels = read_sbd(job.source)
         content = indexed_png(labels, PALETTE)
     else:
-        labels = read_voc(job.source)
+        labels = read_mask(job.source, hint='unpack VOC again, this is a picture of the labels')
         content = job.source.read_bytes()
     if labels.shape != (size[1], size[0]):
         raise ValueError(
@@ -182,47 +182,19 @@ def read_sbd(path: Path) -> np.ndarray:
         ValueError: The file is broken or has no labels.
     """
     try:
-        labels = loadmat(path, variable_names='GTcls')['GTcls']['Segmentation'][0, 0]
+        content = loadmat(path, variable_names='GTcls')
     # scipy raises what it likes on broken files.
     except Exception as error:
         raise ValueError(
-            f'{path} has no GTcls.Segmentation that can be read ({type(error).__name__}: {error}); '
-            f'unpack benchmark.tgz again, and take cls/, not inst/'
+            f'{path} cannot be read ({type(error).__name__}: {error}); unpack benchmark.tgz again'
         ) from None
-    return np.asarray(labels, dtype=np.uint8)
-
-
-def read_voc(path: Path) -> np.ndarray:
-    """Read one of VOC's masks.
-
-    Args:
-        path: The indexed PNG.
-
-    Returns:
-        Labels ``[H, W]`` uint8.
-
-    Raises:
-        ValueError: The file is broken or a colour image.
-    """
-    with _open(path) as mask:
-        if mask.mode not in ('P', 'L'):
-            raise ValueError(
-                f'{path} has mode {mask.mode}, expected an indexed PNG with the label of each '
-                f'pixel; unpack VOC again, this is a picture of them'
-            )
-        try:
-            return np.asarray(mask)
-        # Pillow calls a broken PNG a SyntaxError.
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f'{path} is truncated ({error}); unpack the archive again') from None
-
-
-def _open(path: Path) -> Image.Image:
-    """An image file, of which nothing but the header is read yet."""
     try:
-        return Image.open(path)
-    except OSError as error:
-        raise ValueError(f'{path} is no image ({error}); remove or unpack it again') from None
+        return np.asarray(content['GTcls']['Segmentation'][0, 0], dtype=np.uint8)
+    except (KeyError, ValueError, IndexError, TypeError):
+        raise ValueError(
+            f'{path} has no GTcls.Segmentation, expected it in the .mat files of cls/; give SBD as '
+            f'it is in benchmark.tgz, and take cls/, not inst/'
+        ) from None
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -38,7 +38,6 @@ Example:
 """
 
 import argparse
-import io
 import re
 import sys
 from collections.abc import Sequence
@@ -47,12 +46,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from cct_mm.datasets.file_lists import format_file_list, list_image_folder, write_atomically
-from cct_mm.datasets.transforms import is_truncated
+from cct_mm.datasets.readers import read_header, read_image, read_mask
 
 LABELS_37 = {
     'void': 0,
@@ -247,8 +245,8 @@ def is_done(pair: Pair, out: Path) -> bool:
         return False
     if targets[0].stat().st_size != pair.image.stat().st_size:
         return False
-    with Image.open(targets[1]) as new, Image.open(pair.mask) as old:
-        return new.size == old.size
+    new, old = (read_header(path, kind='mask') for path in (targets[1], pair.mask))
+    return (new.width, new.height) == (old.width, old.height)
 
 
 def read_pair(pair: Pair, kind: str) -> tuple[bytes, np.ndarray]:
@@ -266,12 +264,8 @@ def read_pair(pair: Pair, kind: str) -> tuple[bytes, np.ndarray]:
             or it holds a label that is none of the source's.
     """
     content = pair.image.read_bytes()
-    (width, height), labels = _open(pair.image, content)[0], _open(pair.mask)[1]
-    if labels.ndim != 2:
-        raise ValueError(
-            f'{pair.mask} has {labels.shape[2]} channels, expected one with the label of each '
-            f'pixel; unpack the labels again, this is a picture of them'
-        )
+    height, width = read_image(content, name=str(pair.image)).shape[:2]
+    labels = read_mask(pair.mask, hint='unpack the labels again, this is a picture of them')
     if labels.shape != (height, width):
         raise ValueError(
             f'{pair.mask} has {labels.shape[1]}x{labels.shape[0]} pixels, expected '
@@ -281,21 +275,6 @@ def read_pair(pair: Pair, kind: str) -> tuple[bytes, np.ndarray]:
         return content, merge_labels(labels, kind)
     except ValueError as error:
         raise ValueError(f'{pair.mask}: {error}; check --kind {kind}') from None
-
-
-def _open(path: Path, content: bytes | None = None) -> tuple[tuple[int, int], np.ndarray]:
-    """Size (width, height) and pixels of an image file, refused by name where it is broken."""
-    content = path.read_bytes() if content is None else content
-    try:
-        if not is_truncated(content):
-            with Image.open(io.BytesIO(content)) as image:
-                return image.size, np.asarray(image)
-    # Pillow calls a broken PNG a SyntaxError.
-    except (OSError, SyntaxError):
-        pass
-    raise ValueError(
-        f'{path} is truncated or no image ({len(content)} bytes); unpack the archive again'
-    )
 
 
 def convert_split(split: str, args: argparse.Namespace) -> None:
