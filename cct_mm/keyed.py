@@ -6,7 +6,7 @@ ranks, on the order in which decoders are computed, or on where a run was resume
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from operator import index
@@ -44,7 +44,7 @@ def global_generators_seeded(*parts: Part) -> Iterator[None]:
     mmcv's and mmseg's transforms draw from these globals; inside this context their draws belong to
     one sample and to nothing else.
     """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    states = _states()
     seed = key(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -52,6 +52,35 @@ def global_generators_seeded(*parts: Part) -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        _restore(states)
+
+
+@contextmanager
+def global_generators_twice() -> Iterator[Callable[[], None]]:
+    """Give a function that lets the global generators draw once more what they draw from here on.
+
+    Afterwards they stand where they stood when it was called: the second time leaves no trace.
+    """
+    start = _states()
+    end = None
+
+    def again() -> None:
+        nonlocal end
+        end = _states()
+        _restore(start)
+
+    try:
+        yield again
+    finally:
+        if end is not None:
+            _restore(end)
+
+
+def _states() -> tuple:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+
+def _restore(states: tuple) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])

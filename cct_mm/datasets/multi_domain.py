@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import mmengine.fileio as fileio
-from mmcv.transforms import Pad
-from mmengine.dataset import BaseDataset
-from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
+from cct_mm.names import check_domain_name
 
-from .image_labels import LoadImageLabels
+from .filling import FillingError
+from .source_check import build_source, check_source
+from .wrappers import follow_filling, leaf_datasets
 
 SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
 """Kinds of supervision.
@@ -44,7 +43,12 @@ class Source(NamedTuple):
 
     domain: str
     supervision: str
-    dataset: BaseDataset
+    dataset: Dataset
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f'{self.domain}, {self.supervision} source'
 
 
 @DATASETS.register_module()
@@ -60,104 +64,56 @@ class MultiDomainDataset(Dataset):
     Args:
         domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
             unlabeled=dict(type=...))``, each the config of an mmseg dataset, see
-            :data:`SUPERVISIONS`.
+            :data:`SUPERVISIONS`, or of a wrapper such as ``ConcatDataset`` around some.
 
     Raises:
-        ValueError: For an empty source, an unknown kind of source, sources of one domain with
-            differing classes, an unlabeled source whose pipeline loads annotations, a weak source
-            with an image that has no pseudo-labels, or an image without image-level labels where
-            they are read from a file.
+        ValueError: For a domain's name that cannot be, an unknown kind of source, sources of one
+            domain with differing classes, and for all that
+            :func:`~cct_mm.datasets.source_check.check_source` finds.
+        FileNotFoundError: For files that are missing.
     """
 
     def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
         self.sources: list[Source] = []
         for domain, sources in domains.items():
+            check_domain_name(domain)
             for supervision, config in sources.items():
                 if supervision not in SUPERVISIONS:
                     raise ValueError(
                         f'MultiDomainDataset: domain {domain} has a source {supervision!r}, '
                         f'expected one of {", ".join(SUPERVISIONS)}'
                     )
-                self.sources.append(Source(domain, supervision, DATASETS.build(config)))
+                name = f'{domain}, {supervision} source'
+                self.sources.append(Source(domain, supervision, build_source(name, config)))
         for source in self.sources:
             self._check(source)
+            follow_filling(source.dataset)
+            self._probe(source)
         self.domains = list(domains)
         self._starts = [0]
         for source in self.sources:
             self._starts.append(self._starts[-1] + len(source.dataset))
 
     def _check(self, source: Source) -> None:
-        name = f'{source.domain}, {source.supervision} source'
-        if len(source.dataset) == 0:
-            raise ValueError(
-                f'{name}: no images, expected at least one; look at its data_root and ann_file: '
-                f'{source.dataset.data_root!r}, {source.dataset.ann_file!r}'
-            )
-        transforms = source.dataset.pipeline.transforms
-        if source.supervision != 'labeled':
-            if any(isinstance(t, Pad) for t in transforms):
-                raise ValueError(
-                    f'{name}: its pipeline has Pad, after which nothing tells padding from image; '
-                    'leave padding to the data_preprocessor (size or size_divisor), which keeps it '
-                    'out of every loss'
-                )
-        if source.supervision == 'unlabeled':
-            loaders = [type(t).__name__ for t in transforms if isinstance(t, LoadAnnotations)]
-            if loaders:
-                raise ValueError(
-                    f'{name}: its pipeline has {", ".join(loaders)}, expected none: labels of '
-                    'unlabeled images are never read; remove it from the pipeline'
-                )
-        if source.dataset.metainfo.get('classes') is None:
-            raise ValueError(
-                f'{name}: its dataset names no classes, expected those of the domain: add '
-                'metainfo=dict(classes=(...), palette=[...])'
-            )
+        check_source(source.name, source.supervision, source.dataset)
         first = next(s for s in self.sources if s.domain == source.domain)
         classes = source.dataset.metainfo['classes']
         if tuple(classes) != tuple(first.dataset.metainfo['classes']):
             raise ValueError(
-                f'{name}: its classes {classes} differ from those of the {first.supervision} '
-                f'source, {first.dataset.metainfo["classes"]}; all sources of a domain share its '
-                'label space'
+                f'{source.name}: its classes {classes} differ from those of the '
+                f'{first.supervision} source, {first.dataset.metainfo["classes"]}; all sources of '
+                'a domain share its label space'
             )
-        self._check_labels(name, source)
 
-    def _check_labels(self, name: str, source: Source) -> None:
-        """Find labels that are missing now: mmseg's own datasets look only when one is loaded."""
-        transforms = source.dataset.pipeline.transforms
-        image_labels = [t for t in transforms if isinstance(t, LoadImageLabels)]
-        for loader in image_labels:
-            loader.check_classes(source.dataset.metainfo['classes'], name)
-        weak = source.supervision == 'weak'
-        masks = [t for t in transforms if weak and isinstance(t, LoadAnnotations)]
-        files = [t for t in image_labels if t.labels is not None]
-        if not masks and not files:
-            return
-        infos = [source.dataset.get_data_info(i) for i in range(len(source.dataset))]
-        for loader in masks:
-            missing = [
-                info
-                for info in infos
-                if not info.get('seg_map_path')
-                or not fileio.isfile(info['seg_map_path'], backend_args=loader.backend_args)
-            ]
-            if missing:
-                raise ValueError(
-                    f'{name}: {len(missing)} of {len(infos)} images have no label file, expected '
-                    f'one for each; the first is {missing[0]["img_path"]} (seg_map_path: '
-                    f'{missing[0].get("seg_map_path")}); make pseudo-labels with '
-                    'tools/gen_pseudo_labels.py, or take images that it skipped off the list'
-                )
-        for loader in files:
-            unnamed = [i['img_path'] for i in infos if i['img_path'] not in loader.labels]
-            if unnamed:
+    def _probe(self, source: Source) -> None:
+        """Load one image of each data set, so that a pipeline that cannot work says so now."""
+        parts = {id(part): part for part in (*leaf_datasets(source.dataset), source.dataset)}
+        for part in parts.values():
+            with keyed.global_generators_seeded(0, 'probe'):
                 try:
-                    loader.labels[unnamed[0]]
-                except KeyError as error:
-                    raise ValueError(
-                        f'{name}: {error.args[0]} ({len(unnamed)} of {len(infos)} images have none)'
-                    ) from None
+                    part[0]
+                except FillingError as error:
+                    raise ValueError(f'{source.name}: {error}') from error
 
     @property
     def metainfo(self) -> dict[str, Any]:

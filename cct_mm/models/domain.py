@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from cct_mm.models.losses.average import mean_over_ranks
+from cct_mm.names import check_class_names, check_domain_name
 
 
 class Domain(BaseModule):
@@ -30,8 +31,9 @@ class Domain(BaseModule):
         z_index: Which of the encoder's maps is z, the one that is perturbed.
 
     Raises:
-        ValueError: For repeated class names, a foreground name that is no class, or a head whose
-            ``num_classes`` or ``out_channels`` disagrees with the classes.
+        ValueError: For a name or class names that cannot be, see :mod:`cct_mm.names`, a foreground
+            name that is no class, or a head whose ``num_classes`` or ``out_channels`` disagrees
+            with the classes.
     """
 
     def __init__(
@@ -43,15 +45,10 @@ class Domain(BaseModule):
         z_index: int = -1,
     ) -> None:
         super().__init__()
-        if 'loss' in name:
-            raise ValueError(
-                f'domain {name}: its name contains "loss", by which mmengine tells losses from '
-                'other values in the log; choose another name'
-            )
+        check_domain_name(name)
         self.name = name
+        check_class_names(classes, f'domain {name}')
         self.classes = tuple(classes)
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError(f'domain {name}: repeated names in classes {self.classes}')
         self.z_index = z_index
         self.foreground_names = self._foreground_names(foreground)
         mask = torch.tensor([c in self.foreground_names for c in self.classes])

@@ -44,12 +44,18 @@ class Batch:
         return tuple(self.images.shape[2:])
 
     def valid(self) -> Tensor:
-        """Return where the images are, and where only padding: [B, 1, H, W], bool."""
+        """Return where the images are, and where only padding or filling: [B, 1, H, W], bool.
+
+        Padding is the preprocessor's, filling that of a transform such as RandomRotate, see
+        :mod:`cct_mm.datasets.filling`.
+        """
         valid = torch.ones(len(self), 1, *self.size, dtype=torch.bool, device=self.images.device)
         for mask, sample in zip(valid, self.samples, strict=True):
             height, width = sample.metainfo['img_shape'][:2]
             mask[:, height:] = False
             mask[:, :, width:] = False
+            if 'filled' in sample:
+                mask[:, :height, :width] &= ~sample.filled.data
         return valid
 
     def pseudo_labels(self) -> Tensor | None:

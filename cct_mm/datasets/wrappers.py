@@ -1,0 +1,69 @@
+"""Data sets inside data sets: what mmengine's and mmseg's wrappers hold."""
+
+from collections.abc import Callable, Iterator
+
+from torch.utils.data import Dataset
+
+from .filling import Followed, FollowedPipeline, nested
+
+
+def leaf_datasets(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield the data sets that know images, out of any nesting of wrappers.
+
+    Args:
+        dataset: A data set, or ``ConcatDataset``, ``RepeatDataset``, ``ClassBalancedDataset``,
+            ``MultiImageMixDataset`` and the like around some.
+    """
+    inner = _inner(dataset)
+    if not inner:
+        yield dataset
+    for part in inner:
+        yield from leaf_datasets(part)
+
+
+def _inner(dataset: Dataset) -> list[Dataset]:
+    """What a wrapper wraps; nothing for a data set of images."""
+    if hasattr(dataset, 'datasets'):
+        return list(dataset.datasets)
+    return [dataset.dataset] if hasattr(dataset, 'dataset') else []
+
+
+def wrappers_of(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield the wrappers around the data sets that know images, from the outside in."""
+    inner = _inner(dataset)
+    if inner:
+        yield dataset
+    for part in inner:
+        yield from wrappers_of(part)
+
+
+def pipelines(dataset: Dataset) -> Iterator[list[Callable]]:
+    """Yield, for each data set of images, the transforms that its images go through.
+
+    Those of a ``MultiImageMixDataset`` around it come last; transforms inside others, such as the
+    choices of ``RandomChoice``, follow these.
+    """
+    inner = _inner(dataset)
+    own = getattr(dataset, 'pipeline', ())
+    own = [step for t in getattr(own, 'transforms', own) for step in nested(t)]
+    if not inner:
+        yield own
+    for part in inner:
+        for transforms in pipelines(part):
+            yield transforms + own
+
+
+def follow_filling(dataset: Dataset) -> None:
+    """Let the pipelines of a data set and of all around it say what is filling.
+
+    Args:
+        dataset: A source; its pipelines are changed in place, their transforms stay the same. See
+            :mod:`cct_mm.datasets.filling`.
+    """
+    for leaf in leaf_datasets(dataset):
+        if not isinstance(leaf.pipeline, FollowedPipeline):
+            leaf.pipeline = FollowedPipeline(leaf.pipeline.transforms)
+    for wrapper in wrappers_of(dataset):
+        steps = getattr(wrapper, 'pipeline', None)
+        if isinstance(steps, list):
+            steps[:] = [t if isinstance(t, Followed) else Followed(t) for t in steps]
