@@ -1,14 +1,15 @@
 """Which mask files the sources of a dataloader read, and which class each of their values is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mmcv.transforms import LoadImageFromFile
-from mmseg.datasets.transforms import LoadAnnotations
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 
+from .filling import is_loader, name_of
 from .multi_domain import MultiDomainDataset
 from .transforms import IGNORE_INDEX, label_table
+from .wrappers import leaf_datasets, pipelines
 
 KNOWN_PACKAGES = ('cct_mm', 'mmcv', 'mmseg')
 """None of their transforms gives a label another meaning after it is loaded."""
@@ -24,8 +25,9 @@ class FileSource:
         supervision: One of ``SUPERVISIONS``.
         classes: The domain's.
         dataset: The dataset itself.
+        transforms: All that its images go through.
         infos: What it says of each of its samples.
-        image_loader: First transform of its pipeline that reads images; None where there is none.
+        image_loader: First of them that reads images; None where there is none.
         mask_loader: The transform that reads masks; None where masks are not read.
     """
 
@@ -34,6 +36,7 @@ class FileSource:
     supervision: str
     classes: tuple[str, ...]
     dataset: Any
+    transforms: list[Callable]
     infos: list[dict]
     image_loader: LoadImageFromFile | None
     mask_loader: LoadAnnotations | None
@@ -47,8 +50,11 @@ class FileSource:
     @property
     def foreign_transforms(self) -> list[str]:
         """Transforms of other packages, which may give labels another meaning."""
-        types = (type(transform) for transform in self.dataset.pipeline.transforms)
-        return [t.__name__ for t in types if t.__module__.partition('.')[0] not in KNOWN_PACKAGES]
+        return [
+            name_of(transform)
+            for transform in self.transforms
+            if type(transform).__module__.partition('.')[0] not in KNOWN_PACKAGES
+        ]
 
     def class_of(self, value: int) -> int:
         """Return which class a value of a mask file stands for.
@@ -81,7 +87,8 @@ def file_sources(dataset: MultiDomainDataset, name: str) -> tuple[list[FileSourc
     sources, untold = [], []
     for source in dataset.sources:
         where = f'{name}: {source.domain}, {source.supervision} source'
-        for leaf in leaf_datasets(source.dataset):
+        parts = zip(leaf_datasets(source.dataset), pipelines(source.dataset), strict=True)
+        for leaf, transforms in parts:
             if not hasattr(leaf, 'get_data_info') or not hasattr(leaf, 'pipeline'):
                 untold.append(
                     f'{where}: files are not looked at, for {type(leaf).__name__} does not name '
@@ -95,9 +102,8 @@ def file_sources(dataset: MultiDomainDataset, name: str) -> tuple[list[FileSourc
                     'no img_path'
                 )
                 continue
-            transforms = leaf.pipeline.transforms
             images = [t for t in transforms if isinstance(t, LoadImageFromFile)]
-            masks = [t for t in transforms if isinstance(t, LoadAnnotations)]
+            masks = [t for t in transforms if is_loader(t)]
             if source.supervision == 'unlabeled':
                 masks = []
             sources.append(
@@ -107,20 +113,10 @@ def file_sources(dataset: MultiDomainDataset, name: str) -> tuple[list[FileSourc
                     source.supervision,
                     tuple(source.dataset.metainfo['classes']),
                     leaf,
+                    transforms,
                     infos,
                     images[0] if images else None,
                     masks[0] if masks else None,
                 )
             )
     return sources, untold
-
-
-def leaf_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside of wrappers such as ConcatDataset and RepeatDataset."""
-    if hasattr(dataset, 'datasets'):
-        for inner in dataset.datasets:
-            yield from leaf_datasets(inner)
-    elif hasattr(dataset, 'dataset'):
-        yield from leaf_datasets(dataset.dataset)
-    else:
-        yield dataset

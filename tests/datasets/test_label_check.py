@@ -190,7 +190,8 @@ class TestLabelOutOfRange:
         'loader', [None, dict(type='LoadAnnotations')], ids=['checked', 'plain']
     )
     def test_is_named_with_file_and_number(self, sources, loader):
-        (error,), *_ = look(sources([[0, 1]], [[0, 7]], [[7, 9]], loader=loader))
+        rows = [0, 1], [0, 7], [7, 9]
+        (error,), *_ = look(sources(*([row, row] for row in rows), loader=loader))
         assert 'label 7 in ' in error
         assert '1.png, expected 0-1 or 255' in error
         assert error.endswith('(2 of 3 masks hold such labels)')

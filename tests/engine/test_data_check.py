@@ -146,7 +146,7 @@ class TestLabels:
 
     def test_all_errors_are_told_at_once(self, data):
         data.write('one', [[0, 255]])
-        data.write('wrong', [[0, 9]])
+        data.write('wrong', GOOD, [[0, 9]])
         error = run(dict(labeled=data.source('one')), dict(labeled=data.source('wrong')))
         assert [line.split(':')[0] for line in error.splitlines()] == [
             'train_dataloader',
@@ -180,12 +180,13 @@ class TestHeaders:
     def test_of_images_that_viewers_turn_are_refused(self, data):
         exif = Image.Exif()
         exif[274] = 6
-        data.write('turned', GOOD, GOOD, exif=exif)
+        data.write('turned', GOOD, GOOD, GOOD, exif=exif)
+        data.write('turned', GOOD)
         unlabeled = data.source('turned', labeled=False)
         error = run(dict(labeled=data.source('train'), unlabeled=unlabeled))
         assert error.startswith('train_dataloader: plant, unlabeled source: image ')
         assert 'EXIF orientation 6' in error
-        assert error.endswith('(2 of its 2 images)')
+        assert error.endswith('(2 of its 3 images)')
 
     def test_of_16_bits_are_refused(self, data):
         path = data.root / 'train' / 'images' / '1.png'
