@@ -7,7 +7,7 @@ from typing import Any
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 
 from .filling import is_loader, name_of
-from .multi_domain import MultiDomainDataset
+from .multi_domain import MultiDomainDataset, Source
 from .transforms import IGNORE_INDEX, label_table
 from .wrappers import leaf_datasets, pipelines
 
@@ -86,37 +86,45 @@ def file_sources(dataset: MultiDomainDataset, name: str) -> tuple[list[FileSourc
     """
     sources, untold = [], []
     for source in dataset.sources:
-        where = f'{name}: {source.domain}, {source.supervision} source'
-        parts = zip(leaf_datasets(source.dataset), pipelines(source.dataset), strict=True)
-        for leaf, transforms in parts:
-            if not hasattr(leaf, 'get_data_info') or not hasattr(leaf, 'pipeline'):
-                untold.append(
-                    f'{where}: files are not looked at, for {type(leaf).__name__} does not name '
-                    'them as datasets of mmseg do (get_data_info, pipeline)'
-                )
-                continue
-            infos = [leaf.get_data_info(i) for i in range(len(leaf))]
-            if not infos or 'img_path' not in infos[0]:
-                untold.append(
-                    f'{where}: files are not looked at, for samples of {type(leaf).__name__} have '
-                    'no img_path'
-                )
-                continue
-            images = [t for t in transforms if isinstance(t, LoadImageFromFile)]
-            masks = [t for t in transforms if is_loader(t)]
-            if source.supervision == 'unlabeled':
-                masks = []
-            sources.append(
-                FileSource(
-                    where,
-                    source.domain,
-                    source.supervision,
-                    tuple(source.dataset.metainfo['classes']),
-                    leaf,
-                    transforms,
-                    infos,
-                    images[0] if images else None,
-                    masks[0] if masks else None,
-                )
+        found, more = list_files(f'{name}: {source.domain}, {source.supervision} source', source)
+        sources += found
+        untold += more
+    return sources, untold
+
+
+def list_files(name: str, source: Source) -> tuple[list[FileSource], list[str]]:
+    """List the files of one source, see :func:`file_sources`."""
+    sources, untold = [], []
+    parts = zip(leaf_datasets(source.dataset), pipelines(source.dataset), strict=True)
+    for leaf, transforms in parts:
+        if not hasattr(leaf, 'get_data_info') or not hasattr(leaf, 'pipeline'):
+            untold.append(
+                f'{name}: files are not looked at, for {type(leaf).__name__} does not name them as '
+                'datasets of mmseg do (get_data_info, pipeline)'
             )
+            continue
+        infos = [leaf.get_data_info(i) for i in range(len(leaf))]
+        if not infos or 'img_path' not in infos[0]:
+            untold.append(
+                f'{name}: files are not looked at, for samples of {type(leaf).__name__} have no '
+                'img_path'
+            )
+            continue
+        images = [t for t in transforms if isinstance(t, LoadImageFromFile)]
+        masks = [t for t in transforms if is_loader(t)]
+        if source.supervision == 'unlabeled':
+            masks = []
+        sources.append(
+            FileSource(
+                name=name,
+                domain=source.domain,
+                supervision=source.supervision,
+                classes=tuple(source.dataset.metainfo['classes']),
+                dataset=leaf,
+                transforms=transforms,
+                infos=infos,
+                image_loader=images[0] if images else None,
+                mask_loader=masks[0] if masks else None,
+            )
+        )
     return sources, untold

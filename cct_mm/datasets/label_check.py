@@ -68,7 +68,7 @@ def count_labels(
 
     Args:
         sources: Of one domain, all of which read masks.
-        masks: What is in their mask files, or why they can't be read.
+        masks: What is in their mask files, or why they can't be read; others are left out.
     """
     sources = list(sources)
     classes = sources[0].classes
@@ -81,8 +81,10 @@ def count_labels(
         wrong = []
         for info in source.infos:
             path = info.get('seg_map_path') or ''
+            values = masks.get(path) if path else f'{info["img_path"]} has no mask, expected one'
+            if values is None:
+                continue
             counts.masks += 1
-            values = masks[path] if path else f'{info["img_path"]} has no mask, expected one'
             if isinstance(values, str):
                 counts.unreadable[path] = values
                 continue
@@ -157,6 +159,16 @@ def errors(counts: LabelCounts, where: str, training: bool) -> list[str]:
             f'{_values(counts)}; {_fix(counts)}'
         )
     return found
+
+
+def single_class(classes: Sequence[str]) -> str:
+    """Say why a domain needs a second class."""
+    return (
+        f'it has the single class {classes[0]!r}, expected two at least: softmax over one class is '
+        '1 everywhere, so that the loss is 0 whatever the network does; add what is left as a '
+        f"class, classes=('background', {classes[0]!r}), and write masks accordingly (heads that "
+        'end in a sigmoid are not supported)'
+    )
 
 
 def warnings(counts: LabelCounts, where: str, training: bool) -> list[str]:

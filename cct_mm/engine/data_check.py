@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from cct_mm import keyed
 from cct_mm.datasets import LoadCheckedImage, label_check
+from cct_mm.datasets.batch_check import check_batch
 from cct_mm.datasets.file_cache import Problem
 from cct_mm.datasets.file_sources import FileSource, file_sources
 from cct_mm.datasets.image_headers import read_headers
@@ -17,9 +17,6 @@ from cct_mm.datasets.label_counts import count_masks
 from cct_mm.datasets.readers import Header, check_image_header
 
 from .first_rank import on_first_rank
-
-MOST_SIZES = 5
-"""Validation images of so many sizes are sent through their pipeline."""
 
 Findings = tuple[list[str], list[str]]
 """Errors and warnings."""
@@ -64,7 +61,8 @@ class DataCheckHook(Hook):
         if runner.val_loop is not None and not errors:
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             padded = bool(getattr(model.data_preprocessor, 'test_cfg', None))
-            errors += check_batch(runner.val_dataloader, validation, padded)
+            batch_size = runner.val_dataloader.batch_size
+            errors += check_batch('val_dataloader', batch_size, validation, padded)
         return errors, warnings
 
 
@@ -72,10 +70,7 @@ def check_class_lists(training: Iterable[FileSource]) -> list[str]:
     """Say which domains have a single class."""
     domains = {s.domain: s.classes for s in training if s.mask_loader is not None}
     return [
-        f'train_dataloader: domain {name} has the single class {classes[0]!r}, expected two at '
-        'least: softmax over one class is 1 everywhere, so that the loss is 0 whatever the network '
-        f"does; add what is left as a class, classes=('background', {classes[0]!r}), and write "
-        'masks accordingly (heads that end in a sigmoid are not supported)'
+        f'train_dataloader: domain {name}: {label_check.single_class(classes)}'
         for name, classes in domains.items()
         if len(classes) == 1
     ]
@@ -191,41 +186,6 @@ def refusal(source: FileSource, header: Header) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def check_batch(loader, validation: Iterable[FileSource], padded: bool) -> list[str]:
-    """Say where images of validation leave their pipeline with sizes that make no batch.
-
-    Args:
-        loader: The dataloader.
-        validation: Its sources.
-        padded: Whether the model's data_preprocessor pads images of validation.
-    """
-    if padded or (loader.batch_size or 1) == 1:
-        return []
-    sizes: dict[tuple, str] = {}
-    for source in validation:
-        paths = [info['img_path'] for info in source.infos]
-        headers = read_headers(paths, say=lambda sentence: None)
-        first: dict[tuple, int] = {}
-        for index, path in enumerate(paths):
-            if not isinstance(headers[path], Problem):
-                header = headers[path]
-                first.setdefault((header.width, header.height, header.orientation), index)
-        for index in list(first.values())[:MOST_SIZES]:
-            # Whatever the pipeline draws, the run's own draws stay as they are.
-            with keyed.global_generators_seeded(0, 'check_batch', index, 0):
-                results = source.dataset.prepare_data(index)
-            height, width = results['inputs'].shape[-2:]
-            sizes.setdefault((width, height), paths[index])
-    if len(sizes) < 2:
-        return []
-    shown = ', '.join(f'{w}x{h} ({path})' for (w, h), path in list(sizes.items())[:2])
-    return [
-        f'val_dataloader: batch_size is {loader.batch_size}, but images leave the pipeline with '
-        f'different sizes, expected one: {shown}; set batch_size=1, resize them to one size, or '
-        'let model.data_preprocessor pad them: test_cfg=dict(size_divisor=32)'
-    ]
 
 
 def file_identity(path: str) -> tuple[int, int] | None:

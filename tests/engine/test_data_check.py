@@ -138,10 +138,10 @@ class TestLabels:
         data.write('one', [[0, 255]])
         error = run(dict(labeled=data.source('one', classes=('leaf',))))
         assert error == (
-            "train_dataloader: domain plant has the single class 'leaf', expected two at least: "
-            'softmax over one class is 1 everywhere, so that the loss is 0 whatever the network '
-            "does; add what is left as a class, classes=('background', 'leaf'), and write masks "
-            'accordingly (heads that end in a sigmoid are not supported)'
+            "train_dataloader: domain plant: it has the single class 'leaf', expected two at "
+            'least: softmax over one class is 1 everywhere, so that the loss is 0 whatever the '
+            "network does; add what is left as a class, classes=('background', 'leaf'), and write "
+            'masks accordingly (heads that end in a sigmoid are not supported)'
         )
 
     def test_all_errors_are_told_at_once(self, data):
