@@ -116,12 +116,19 @@ def report_data(cfg: Config, workers: int) -> DataReport:
     _look_at_labels(report)
     _look_for_copies(report)
     preprocessor = cfg.get('model', {}).get('data_preprocessor') or {}
-    for split in ('val', 'test'):
-        sources = [found.source for found in report.sources if found.split == split]
-        if loaders[split] and not any(f.problems for f in report.sources if f.split == split):
-            name = f'{split}_dataloader'
+    for split, loader in loaders.items():
+        name = f'{split}_dataloader'
+        if not loader or any(finding.where.startswith(name) for finding in report.problems):
+            continue
+        try:
+            MultiDomainDataset(loader['dataset']['domains'])
+        except (ValueError, OSError) as error:
+            report.problems.append(Finding(name, 'source', str(error)))
+            continue
+        if split != 'train':
+            sources = [found.source for found in report.sources if found.split == split]
             padded = bool(preprocessor.get('test_cfg'))
-            for sentence in check_batch(name, loaders[split].get('batch_size'), sources, padded):
+            for sentence in check_batch(name, loader.get('batch_size'), sources, padded):
                 message = sentence.removeprefix(f'{name}: ')
                 report.problems.append(Finding(name, 'batch', message))
     return report
@@ -142,7 +149,6 @@ def _look_at_loader(
     report: DataReport, split: str, domains: Mapping[str, Mapping[str, dict]]
 ) -> None:
     """Build the sources one by one, so that one that cannot be built hides no other."""
-    before = len(report.problems)
     for domain, sources in domains.items():
         for supervision, config in sources.items():
             where = f'{split}_dataloader: {domain}, {supervision} source'
@@ -162,13 +168,6 @@ def _look_at_loader(
                 pass
             except ValueError as error:
                 report.problems.append(Finding(where, 'source', str(error)))
-    if len(report.problems) == before:
-        try:
-            MultiDomainDataset(domains)
-        except FileNotFoundError:
-            pass
-        except ValueError as error:
-            report.problems.append(Finding(f'{split}_dataloader', 'source', str(error)))
 
 
 def _without_checks(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,7 +276,7 @@ def _look_for_copies(report: DataReport) -> None:
                     Finding(
                         found.source.name,
                         'in training, too',
-                        f'{other} {as_what} {learned.source.name}, expected in neither or one: a '
+                        f'{other} {as_what} {learned.source.name}, expected in one of both: a '
                         'score on images of training says little of others; take it off one list',
                         other,
                     )

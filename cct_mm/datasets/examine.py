@@ -89,14 +89,14 @@ def _image(pixels: np.ndarray, path: str) -> dict:
     header = read_header(path)
     # As 8 bits, whatever the loader makes of them: one hash for the same image in two sources.
     pixels = np.ascontiguousarray(pixels, np.uint8)
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels)
     return {
         'size': [width, height],
-        'type': f'{header.format} {header.channels}x{header.dtype}',
+        'type': f'{header.format} {header.channels}x{header.bits} bit',
         'orientation': header.orientation,
         'constant': bool(pixels.min() == pixels.max()),
-        'digest': digest.hexdigest(),
+        'digest': digest.hexdigest()[:32],
     }
 
 
