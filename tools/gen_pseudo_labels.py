@@ -28,6 +28,8 @@ from mmseg.utils import register_all_modules
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.processes import processes
+from cct_mm.progress_bar import progress_bar
 from cct_mm.visualization import fit, overlay, sheet
 from cct_mm.weak.crf import import_crf
 from cct_mm.weak.generate import (
@@ -36,7 +38,6 @@ from cct_mm.weak.generate import (
     Summary,
     coverage,
     generate,
-    processes,
 )
 from cct_mm.weak.networks import (
     activation_network,
@@ -48,7 +49,6 @@ from cct_mm.weak.networks import (
     source_config,
     validation_resizes,
 )
-from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.pseudo_labels import PRESETS, VERSION, Recipe
 from cct_mm.weak.writer import Folder, LabelFiles
 

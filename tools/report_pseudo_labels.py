@@ -24,8 +24,10 @@ from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.processes import processes
+from cct_mm.progress_bar import progress_bar
 from cct_mm.weak.crf import import_crf
-from cct_mm.weak.generate import Images, Summary, processes, work
+from cct_mm.weak.generate import Images, Summary, work
 from cct_mm.weak.networks import (
     activation_network,
     build_resize,
@@ -34,7 +36,6 @@ from cct_mm.weak.networks import (
     load_network,
     validation_resizes,
 )
-from cct_mm.weak.progress_bar import progress_bar
 from cct_mm.weak.pseudo_labels import PRESETS
 from cct_mm.weak.quality import Scorer, add, compare_files, plot, recipes, report
 from cct_mm.weak.writer import LabelFiles

@@ -395,6 +395,7 @@ class ListDataset(BaseSegDataset):
             ``'_mask.png'``; where it is given, a folder's files that end so are no images. Default:
             ``'.png'``.
         dataset_name: What errors call this dataset. Default: the class's ``DATASET_NAME``.
+        check_files: False leaves missing files in, for a tool that names each of them.
         **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
@@ -426,9 +427,11 @@ class ListDataset(BaseSegDataset):
         img_suffix: str | Sequence[str] = IMAGE_SUFFIXES,
         seg_map_suffix: str | None = None,
         dataset_name: str | None = None,
+        check_files: bool = True,
         **kwargs,
     ) -> None:
         self.labeled = labeled
+        self.check_files = check_files
         self.dataset_name = dataset_name or self.DATASET_NAME or type(self).__name__
         suffixes = (img_suffix,) if isinstance(img_suffix, str) else tuple(img_suffix)
         self._mask_suffix = seg_map_suffix
@@ -538,6 +541,8 @@ class ListDataset(BaseSegDataset):
             label_asked = None if label is None else self._path('seg_map_path', label)
             image_path = finder.find_image(asked, label_asked, self.img_suffix)
             label_path = None if label is None else self._find_mask(finder, label_asked)
+            if not self.check_files:
+                image_path, label_path = image_path or asked, label_path or label_asked
             if image_path is None:
                 missing['image'].append((image, asked))
             elif label is not None and label_path is None:

@@ -138,12 +138,15 @@ class LoadCheckedAnnotations(LoadAnnotations):
         imdecode_backend: With another than ``'pillow'``, mmcv decodes the mask. Default:
             ``'pillow'``, for :func:`~cct_mm.datasets.readers.read_mask`.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
+        label_map: Class of each value of the files that is not the class itself, where masks were
+            written in another way: ``{255: 1}`` for two classes as 0 and 255. It comes before the
+            dataset's own ``reduce_zero_label`` and ``label_map``. Default: None.
 
     Raises:
         FileNotFoundError: There is no such mask.
-        ValueError: The sample has no mask, the file cannot be decoded, is a colour image, a JPEG
-            or of floats that are no whole numbers, differs from its image in size, or holds a label
-            that is neither a class nor 255.
+        ValueError: ``label_map`` holds something else than labels; the sample has no mask, the file
+            cannot be decoded, is a colour image, a JPEG or of floats that are no whole numbers,
+            differs from its image in size, or holds a label that is neither a class nor 255.
     """
 
     def __init__(
@@ -151,9 +154,17 @@ class LoadCheckedAnnotations(LoadAnnotations):
         num_classes: int | None = None,
         imdecode_backend: str = 'pillow',
         backend_args: dict | None = None,
+        label_map: dict[int, int] | None = None,
     ) -> None:
         super().__init__(imdecode_backend=imdecode_backend, backend_args=backend_args)
         self.num_classes = num_classes
+        self.label_map = dict(label_map or {})
+        for value, label in self.label_map.items():
+            if not isinstance(value, int) or not (isinstance(label, int) and 0 <= label <= 255):
+                raise ValueError(
+                    f'LoadCheckedAnnotations: label_map has {value!r}: {label!r}, expected an '
+                    'integer of the files and a class (or 255 for none), as in {255: 1}'
+                )
 
     def _load_seg_map(self, results: dict) -> None:
         path = results.get('seg_map_path')
@@ -197,6 +208,9 @@ class LoadCheckedAnnotations(LoadAnnotations):
             )
         table = label_table(results.get('label_map'), results.get('reduce_zero_label', False))
         valid = (table < num_classes) | (table == IGNORE_INDEX)
+        values = labels
+        for value, label in self.label_map.items():
+            labels = np.where(values == value, label, labels)
 
         wrong = ~valid[labels.astype(np.uint8)]
         if labels.dtype != np.uint8:

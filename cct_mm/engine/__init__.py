@@ -2,6 +2,7 @@
 
 from .agreement import AgreementHook
 from .cpu_amp import CPUAmpOptimWrapper
+from .data_check import DataCheckHook
 from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
@@ -10,6 +11,7 @@ from .progress import TrainingProgressHook
 __all__ = [
     'AgreementHook',
     'CPUAmpOptimWrapper',
+    'DataCheckHook',
     'DivergenceHook',
     'DomainCheckHook',
     'DomainVisualizationHook',

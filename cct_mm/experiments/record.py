@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import platform
 import statistics
 from pathlib import Path
@@ -14,6 +13,7 @@ import mmseg
 import torch
 
 from ..datasets.file_lists import write_atomically
+from ..processes import core_count
 from .grid import GridError, Run
 
 STATE = 'state.json'
@@ -146,11 +146,6 @@ def describe_machine(gpu: int | None = None) -> dict[str, Any]:
         'cores': core_count(),
         'gpu': None if gpu is None else torch.cuda.get_device_name(gpu),
     }
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

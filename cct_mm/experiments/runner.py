@@ -29,11 +29,11 @@ from typing import IO
 
 import torch
 
+from ..processes import core_count
 from .grid import Grid, GridError, Run
 from .identity import KINDS, Identity, differences, identify, missing_list_files, resolve_config
 from .record import (
     STATE,
-    core_count,
     describe_machine,
     last_checkpoint,
     make_record,

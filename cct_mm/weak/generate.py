@@ -1,19 +1,13 @@
 """Pseudo-labels for a whole dataset: reading, network, and CRF and writing beside each other."""
 
-import os
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import Any
 
-import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets import BaseSegDataset
@@ -22,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cct_mm.datasets.image_labels import LoadImageLabels
 from cct_mm.datasets.transforms import IGNORE_INDEX, LoadCheckedAnnotations
+from cct_mm.processes import leave_interrupts
 
 from .pseudo_labels import Recipe
 from .writer import Folder, LabelFiles
@@ -329,7 +324,7 @@ def work(
 
     loader = DataLoader(
         images, batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context='fork',
-        collate_fn=_as_it_is, worker_init_fn=_leave_interrupts,
+        collate_fn=_as_it_is, worker_init_fn=leave_interrupts,
     )  # fmt: skip
     try:
         for image in loader if len(images) else ():
@@ -363,50 +358,8 @@ def _in_a_sentence(error: Exception, path: str) -> str:
     return text if path in text else f'{path}: {text}'
 
 
-def _leave_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _as_it_is(image: Image) -> Image:
     return image
-
-
-@contextmanager
-def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Start processes for labels, CRF and writing; before the network, whose memory they share not.
-
-    They end with this process, however it ends.
-
-    Args:
-        workers: How many, >= 1.
-    """
-    # OpenCV's threads are not there in a forked process, which waits for ever where it needs them,
-    # if only to stop them. So they are stopped here, for as long as there are such processes.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    pool = ProcessPoolExecutor(
-        workers, get_context('fork'), initializer=_follow, initargs=(os.getpid(),)
-    )
-    try:
-        # A process is only started when there is work for it.
-        wait([pool.submit(time.sleep, 0.05) for _ in range(workers)])
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(threads)
-
-
-def _follow(parent: int) -> None:
-    """End this process when its parent is gone, killed processes included."""
-    _leave_interrupts(0)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def coverage(pixels: Counter) -> float:

@@ -5,6 +5,7 @@ custom_hooks = [
     dict(type='TrainingProgressHook'),
     dict(type='DomainCheckHook'),
     dict(type='AgreementHook'),
+    dict(type='DataCheckHook'),
     dict(type='DivergenceHook'),
 ]
 default_hooks = dict(

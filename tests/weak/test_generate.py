@@ -17,7 +17,8 @@ from mmengine.registry import DefaultScope
 from cct_mm.datasets.file_lists import ListDataset
 from cct_mm.datasets.image_labels import LoadImageLabels
 from cct_mm.datasets.transforms import LoadCheckedImage
-from cct_mm.weak.generate import Finisher, ImageError, Images, generate, processes
+from cct_mm.processes import processes
+from cct_mm.weak.generate import Finisher, ImageError, Images, generate
 from cct_mm.weak.pseudo_labels import Recipe, threshold
 from cct_mm.weak.writer import Folder, LabelFiles
 
@@ -198,24 +199,6 @@ class TestInterruption:
             pytest.fail('processes outlived the one that was killed')
         run(root, 'out')
         assert contents(root / 'out') == contents(root / 'undisturbed')
-
-
-def test_processes_work_where_opencv_had_threads_and_leave_it_their_number():
-    script = """
-        import cv2, numpy
-        from cct_mm.weak.generate import processes
-
-        image = numpy.zeros((2000, 2000, 3), numpy.uint8)
-        cv2.setNumThreads(3)
-        cv2.GaussianBlur(cv2.resize(image, (3000, 3000)), (15, 15), 3)
-        with processes(2) as pool:
-            print(*(pool.submit(cv2.resize, image, (700, 700)).result().shape for _ in range(4)))
-        print(cv2.getNumThreads())
-    """
-    # A process of its own, which can be ended should it hang.
-    command = [sys.executable, '-c', textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.stdout.splitlines()[-2:] == [' '.join(['(700, 700, 3)'] * 4), '3'], done.stderr
 
 
 def test_objects_of_other_classes_are_no_background(root):

@@ -1,0 +1,198 @@
+"""Look at all data of a config before training: ``python tools/check_data.py CONFIG``.
+
+Every image and mask of every source of train_dataloader, val_dataloader and test_dataloader is
+loaded as training loads it. Shown are files that are missing or cannot be read, sizes, types,
+orientations, label values and classes, images that are in training and in evaluation (by their
+pixels: a copy as PNG or BMP counts), and what the labels of each domain are. Masks of unlabeled
+sources are never opened. What is known of files that have not changed is not read again.
+
+Exit code: 0 all is well, 1 there are problems, 2 the config or the command line is wrong.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmseg.utils import register_all_modules
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import cct_mm  # noqa: F401  registers everything
+from cct_mm.datasets.data_report import DataReport, Finding, SourceReport, report_data
+from cct_mm.datasets.file_cache import cache_folder
+from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.engine.config_file import read_config
+from cct_mm.processes import core_count
+
+SHOWN = 5
+"""Findings of one kind and source on the screen; the JSON file has all."""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--json', type=Path, help='file for all that is found')
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=core_count(),
+        help='number of processes (default: one a core)',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+    )
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error(f'--workers {args.workers}: expected at least 1')
+    if args.json and (args.json.is_dir() or not os.access(args.json.parent, os.W_OK)):
+        parser.error(f'--json {args.json}: expected a file in a folder that can be written')
+    return args
+
+
+def load(path: str, options: dict | None) -> Config:
+    """Read the config.
+
+    Raises:
+        ValueError: If it cannot be read, whatever happens in it.
+    """
+    try:
+        cfg = read_config(path)
+        if options:
+            cfg.merge_from_dict(options)
+    # A config is a program and fails as it likes.
+    except Exception as error:
+        raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
+    return cfg
+
+
+def sources_table(sources: Iterable[SourceReport]) -> Table:
+    """What each source holds, in a line."""
+    columns = ('split', 'domain', 'source', 'images', 'sizes', 'files', 'classes', 'no label')
+    table = Table(*columns, 'problems')
+    for found in sources:
+        labels = found.labels
+        table.add_row(
+            found.split,
+            found.source.domain,
+            found.source.supervision,
+            str(found.images),
+            _most(Counter({f'{w}x{h}': n for (w, h), n in found.sizes.items()})),
+            _most(found.types) + _turned(found.orientations),
+            f'{len(labels.present)} of {len(labels.classes)}' if labels else '-',
+            _percent(labels.ignored, labels.total) if labels else '-',
+            str(found.problems or ''),
+        )
+    return table
+
+
+def class_tables(sources: Iterable[SourceReport]) -> Iterable[Table]:
+    """For each domain the share of pixels of each class, and the number of images that show it."""
+    domains: dict[str, list[SourceReport]] = defaultdict(list)
+    for found in sources:
+        if found.labels is not None:
+            domains[found.source.domain].append(found)
+    for domain, group in domains.items():
+        table = Table('class', title=f'{domain}: share of labeled pixels, images with the class')
+        for found in group:
+            table.add_column(f'{found.split} {found.source.supervision}', justify='right')
+        for index, name in enumerate(group[0].labels.classes):
+            cells = []
+            for found in group:
+                counts = found.labels
+                share = _percent(int(counts.pixels[index]), counts.total - counts.ignored)
+                images = int(counts.images[index])
+                cells.append(f'{share}  {images:>5}' if images else '[red]absent[/red]')
+            table.add_row(escape(f'{index} {name}'), *cells)
+        yield table
+
+
+def lines(findings: Iterable[Finding]) -> Iterable[str]:
+    """Some findings of each kind and source."""
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[finding.where, finding.kind].append(finding)
+    for (where, kind), group in groups.items():
+        yield f'{where} ({kind})'
+        for finding in group[:SHOWN]:
+            yield f'  {finding.message}'
+        if len(group) > SHOWN:
+            yield f'  and {len(group) - SHOWN} more (--json FILE lists all)'
+
+
+def show(report: DataReport) -> None:
+    """Print the report."""
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 140
+    console.print(sources_table(report.sources))
+    for table in class_tables(report.sources):
+        console.print(table)
+    for title, findings in (('Notes', report.notes), ('Problems', report.problems)):
+        if findings:
+            console.print(f'\n[bold]{title}: {len(findings)}[/bold]')
+            for line in lines(findings):
+                # Paths stay on one line, to be copied.
+                console.print(escape(line), soft_wrap=True, highlight=False)
+    if not report.problems:
+        console.print('\nNo problems were found.')
+
+
+def _most(counts: Counter) -> str:
+    common = counts.most_common(2)
+    text = ', '.join(f'{name} ({n})' if len(counts) > 1 else name for name, n in common)
+    return text + (f', {len(counts) - 2} more' if len(counts) > 2 else '')
+
+
+def _turned(orientations: Counter) -> str:
+    turned = sum(n for orientation, n in orientations.items() if orientation != 1)
+    return f', {turned} with EXIF orientation' if turned else ''
+
+
+def _percent(part: int, total: int) -> str:
+    share = part / total if total else 0.0
+    return '<0.01%' if 0 < share < 0.00005 else f'{share:.2%}'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the data.
+
+    Args:
+        argv: Command line without the program's name. Default: that of the process.
+
+    Returns:
+        The exit code.
+    """
+    args = parse_args(argv)
+    register_all_modules(init_default_scope=True)
+    try:
+        report = report_data(load(args.config, args.cfg_options), args.workers)
+        if args.json:
+            content = {'config': args.config, **report.to_dict()}
+            write_atomically(args.json, json.dumps(content, indent=2) + '\n')
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f'check_data: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f'\ncheck_data: interrupted; what was looked at is kept in {cache_folder()}, the same '
+            'command goes on from there',
+            file=sys.stderr,
+        )
+        return 130
+    show(report)
+    if args.json:
+        print(f'\nAll of it: {args.json}')
+    return 1 if report.problems else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
