@@ -12,6 +12,7 @@ import datetime
 import os
 import pathlib
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -181,7 +182,18 @@ def _sentences(name: str) -> Iterator[None]:
             'known to be harmless: reading it may run any code, so it was not read. If you know '
             f'where it comes from, allow it with {FLAG} {name}'
         ) from None
-    except (EOFError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+    # What torch's reader stumbles over in rubbish.
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
         if isinstance(error, CheckpointError):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,7 @@ import pytest
 from cct_mm.experiments import load_grid, run_grid, runner
 
 TRAIN = """
-import json, os, sys, time
+import json, os, sys, time, zipfile
 
 config, work_dir = sys.argv[1], sys.argv[sys.argv.index('--work-dir') + 1]
 options = dict(option.split('=') for option in sys.argv[sys.argv.index('--cfg-options') + 1:])
@@ -31,7 +31,8 @@ for step in range(start + 1, total + 1):
     lines = [dict(iter=step, step=step, time=0.5, memory=100 + step, loss=1.0)]
     if step % 2 == 0 or step == total:
         checkpoint = os.path.abspath(os.path.join(work_dir, f'iter_{step}.pth'))
-        open(checkpoint, 'w').close()
+        with zipfile.ZipFile(checkpoint, 'w') as archive:
+            archive.writestr('data.pkl', 'weights')
         open(pointer, 'w').write(checkpoint)
         # Best in the middle, so that last and best differ.
         lines.append(dict(step=step, mIoU=60.0 - abs(step - 4)))
