@@ -75,12 +75,13 @@ yapf_api.FormatCode = lambda text, **style: (text, True)
 gc.freeze()
 
 for line in sys.stdin:
-    log, *arguments = json.loads(line)
+    log, variables, *arguments = json.loads(line)
     child = os.fork()
     if child == 0:
-        file = os.open(log, os.O_WRONLY | os.O_CREAT)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        os.environ.update(variables)
         sys.argv = arguments
         runpy.run_path(arguments[0], run_name='__main__')
         sys.exit()
@@ -141,11 +142,11 @@ class Tools:
         arguments = [tool, str(self.config), *map(str, arguments)]
         return [*arguments, '--work-dir', str(self.root / work_dir)]
 
-    def fork(self, tool, *arguments, work_dir):
-        """Start a tool with the imports done."""
+    def fork(self, tool, *arguments, work_dir, **variables):
+        """Start a tool with the imports done, and further environment variables."""
         log = self.root / f'{work_dir}.log'
         command = self.command(tool, *arguments, work_dir=work_dir)
-        print(json.dumps([str(log), *command]), file=self.parent.stdin, flush=True)
+        print(json.dumps([str(log), variables, *command]), file=self.parent.stdin, flush=True)
         code = int(self.parent.stdout.readline())
         return Run(code, log.read_text(), self.root / work_dir)
 
