@@ -17,8 +17,10 @@ setup(
     # No environment markers here: cct_mm/environment.py compares what is installed with these
     # lines, and takes a line with a marker for an optional one.
     install_requires=[
-        'torch>=2.1,<3',
-        'torchvision>=0.16,<1',
+        # torch before 2.6 could be made to run code by a checkpoint that is read as data
+        # (CVE-2025-32434); 2.7 knows the types in checkpoints by the names of other versions.
+        'torch>=2.7,<3',
+        'torchvision>=0.22,<1',
         'onedl-mmengine>=0.10.8,<0.11',
         'onedl-mmcv>=2.3.3,<3',
         'onedl-mmsegmentation>=1.4,<2',

@@ -28,6 +28,7 @@ from mmseg.utils import register_all_modules
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.engine.checkpoint_loading import add_trust_argument
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.visualization import fit, overlay, sheet
@@ -107,6 +108,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--preview', type=int, default=0, metavar='N', help='draw a sheet of N images and labels'
     )
+    add_trust_argument(parser)
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )

@@ -24,6 +24,7 @@ from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.engine.checkpoint_loading import add_trust_argument
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.weak.crf import import_crf
@@ -76,6 +77,7 @@ def parse_args() -> argparse.Namespace:
         default=max(1, (os.cpu_count() or 1) // 2),
         help='processes beside the network [half of the cores]',
     )
+    add_trust_argument(parser)
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )

@@ -11,6 +11,8 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from cct_mm.datasets.file_lists import write_atomically
+from cct_mm.engine.checkpoint_files import CheckpointError, require_writable
+from cct_mm.engine.checkpoint_loading import add_trust_argument
 from cct_mm.engine.config_file import read_config
 from cct_mm.engine.launch import leave_processes, prepare_processes
 
@@ -32,6 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )
+    add_trust_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
@@ -73,8 +76,14 @@ def main() -> None:
             type='DomainVisualizationHook', draw=True, interval=1
         )
         cfg.visualizer.save_dir = args.show_dir
-    runner = Runner.from_cfg(cfg)
-    metrics = runner.test()
+    try:
+        require_writable(cfg.work_dir, '--work-dir')
+        if args.out:
+            require_writable(osp.dirname(osp.abspath(args.out)), '--out')
+        runner = Runner.from_cfg(cfg)
+        metrics = runner.test()
+    except CheckpointError as error:
+        raise SystemExit(str(error)) from None
     if args.out and is_main_process():
         # JSON has no NaN: the IoU of a class that occurs nowhere is null.
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}

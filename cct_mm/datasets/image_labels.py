@@ -11,8 +11,8 @@ They are read from a file, or counted in a mask. Three formats, told apart by th
 ``.npy``
     A pickled dictionary, image -> vector of 0 and 1 with an entry for each class but
     ``background``: the ``cls_labels.npy`` that papers on PASCAL VOC share. An integer of ten
-    digits is an id of VOC (2007000032 is 2007_000032). Unpickling can run any code: open only
-    files that you trust.
+    digits is an id of VOC (2007000032 is 2007_000032). Only dictionaries, numbers, text and arrays
+    are unpickled: a file that would run code is refused.
 
 A label is the name of a class or its index. An image is a path, or any end of one, with or without
 the suffix.
@@ -21,9 +21,11 @@ the suffix.
 import csv
 import json
 import os
+import pickle
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -107,8 +109,7 @@ def read_image_labels(
     """Read image-level labels.
 
     Args:
-        path: The file; see the module's docstring for the formats. ``.npy`` is unpickled: open
-            only files that you trust.
+        path: The file; see the module's docstring for the formats.
         classes: The domain's classes. The result holds indices into them.
         file_classes: The classes that the file knows, in the order of its vectors and indices,
             where they are more than ``classes``: labels of the others are dropped. ``background``
@@ -195,11 +196,7 @@ def _read_json(path: str, classes: list[str]) -> _Rows:
 
 def _read_npy(path: str, classes: list[str]) -> _Rows:
     foreground = [name for name in classes if name != BACKGROUND]
-    try:
-        content = np.load(path, allow_pickle=True)[()]
-    # Unpickling raises what it likes.
-    except Exception as error:
-        raise ValueError(f'{path} cannot be unpickled ({error}); copy it again') from None
+    content = _load_npy(path)
     if not isinstance(content, dict):
         raise ValueError(
             f'{path} holds a {type(content).__name__}, expected a dictionary, image -> vector; '
@@ -223,6 +220,69 @@ def _read_npy(path: str, classes: list[str]) -> _Rows:
             text = f'{text[:4]}_{text[4:]}'
         yield text, {foreground[i] for i in np.flatnonzero(vector)}
 
+
+def _load_npy(path: str) -> Any:
+    """Read what ``numpy.save`` wrote of an object, without running code that the file names."""
+    with open(path, 'rb') as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            _, _, dtype = read_header(file)
+            if not dtype.hasobject:
+                return np.load(path, allow_pickle=False)
+            return _Unpickler(file).load()[()]
+        except _Refused:
+            raise
+        # What damaged pickles lead to.
+        except (
+            pickle.UnpicklingError,
+            EOFError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise ValueError(f'{path} cannot be unpickled ({error}); copy it again') from None
+
+
+class _Refused(ValueError):
+    pass
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes dictionaries, numbers, text and arrays, and nothing else."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self.path = file.name
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a pickle names, if it is known."""
+        # NumPy has moved these from `core` to `_core`.
+        if (module.replace('._core.', '.core.'), name) in _UNPICKLED:
+            return super().find_class(module, name)
+        raise _Refused(
+            f'{self.path} holds {module}.{name}, expected a dictionary of arrays and nothing '
+            'else: reading it may run any code, so it was not read; write the labels as CSV or '
+            'JSON, or take the file from where it comes from again'
+        )
+
+
+_UNPICKLED = {
+    ('numpy', 'ndarray'),
+    ('numpy', 'dtype'),
+    ('numpy.core.multiarray', '_reconstruct'),
+    ('numpy.core.multiarray', 'scalar'),
+    ('numpy.core.numeric', '_frombuffer'),
+    ('collections', 'OrderedDict'),
+    # How Python 2's format spells bytes.
+    ('_codecs', 'encode'),
+}
 
 _READERS = {'.csv': _read_csv, '.json': _read_json, '.npy': _read_npy}
 

@@ -13,6 +13,7 @@ import mmseg
 import torch
 
 from ..datasets.file_lists import write_atomically
+from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
 from ..processes import core_count
 from .grid import GridError, Run
 
@@ -70,15 +71,12 @@ def read_scalars(train_dir: str | Path) -> tuple[dict[int, dict], dict[int, dict
 
 
 def last_checkpoint(train_dir: str | Path) -> Path | None:
-    """The checkpoint that ``last_checkpoint`` names, also after its folder was moved."""
+    """The newest whole checkpoint of a training, None where there is none, damaged or not."""
     try:
-        named = Path((Path(train_dir) / 'last_checkpoint').read_text(encoding='utf-8').strip())
-    except OSError:
+        found = newest_checkpoint(train_dir)
+    except CheckpointError:
         return None
-    for path in (Path(train_dir) / named.name, named):
-        if path.is_file():
-            return path
-    return None
+    return found and found.path
 
 
 def make_record(

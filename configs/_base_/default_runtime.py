@@ -12,11 +12,12 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
+    # cct_mm's, which writes whole files; the one before is kept in case the newest gets damaged.
     checkpoint=dict(
         type='CheckpointHook',
         by_epoch=False,
         interval=100,
-        max_keep_ckpts=1,
+        max_keep_ckpts=2,
         save_best='mIoU',
         rule='greater',
     ),

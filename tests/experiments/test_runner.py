@@ -327,3 +327,30 @@ class TestCommand:
         code, output = command('--table-only')
         assert code == 2
         assert 'leave out --table-only' in output.err
+
+
+class TestDamagedCheckpoint:
+    """What a full disk or a copy that was cut off leaves of ``iter_6.pth``, the last one."""
+
+    @pytest.fixture
+    def train_dir(self, lab):
+        lab.run(lab.grid())
+        for record in lab.folder.glob('*/result.json'):
+            record.unlink()
+        return lab.folder / 'supervised_seed0' / 'train'
+
+    def test_is_trained_again_from_the_one_before_and_not_evaluated_early(self, lab, train_dir):
+        (train_dir / 'iter_6.pth').write_bytes(b'')
+        (train_dir / 'last_checkpoint').write_text('iter_4.pth')
+        jobs = lab.run(lab.grid())
+        assert {job.status for job in jobs} == {'done'}
+        assert all('iter_6.pth' in job.record['commands']['test'] for job in jobs)
+        log = (train_dir.parent / 'train.log').read_text()
+        assert log.count('from 4') == 1
+
+    def test_where_none_is_whole_is_named(self, lab, train_dir):
+        for path in train_dir.glob('*.pth'):
+            path.write_bytes(b'')
+        failed = [job for job in lab.run(lab.grid()) if job.status == 'failed']
+        assert [job.run.name for job in failed] == [train_dir.parent.name]
+        assert 'has no whole checkpoint' in failed[0].error

@@ -1,223 +1,12 @@
-"""Training and evaluation as a user starts them, on a few toy scenes with a network of no size.
-
-All runs are processes of their own. Most are forked from one that has paid for the imports; two
-start from nothing, as on a command line.
-"""
+"""Training and evaluation as a user starts them, see ``conftest.py``."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
-from unittest import mock
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from cct_mm.datasets import toy_scenes
-
-ROOT = Path(__file__).parents[2]
-
-CONFIG = f"""
-_base_ = {str(ROOT / 'configs/cct/cct_toy.py')!r}
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='ResNetV1c',
-        depth=18,
-        stem_channels=8,
-        base_channels=8,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 2),
-        out_indices=(0, 1, 2),
-    ),
-    neck=None,
-    # One with dropout, whose draws have to survive a resume too.
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels=32,
-        in_index=2,
-        channels=8,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.5,
-    ),
-    auxiliary=dict(in_channels=32),
-)
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(labeled_per_batch=2, unlabeled_per_batch=2),
-)
-train_cfg = dict(max_iters=6, val_interval=6)
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=6, by_epoch=False)]
-default_hooks = dict(
-    checkpoint=dict(interval=3, max_keep_ckpts=-1, save_best=None), logger=dict(interval=1)
-)
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
-"""
-
-TWO_CLASSES = """
-_base_ = {config!r}
-classes = ('ground', 'thing')
-source = dict(
-    type='ListDataset',
-    data_root={folder!r},
-    metainfo=dict(classes=classes),
-    pipeline=[dict(type='LoadCheckedImage'), {loader}, dict(type='PackSegInputs')],
-)
-unlabeled = dict(
-    type='ListDataset',
-    data_root={folder!r},
-    labeled=False,
-    metainfo=dict(classes=classes),
-    pipeline=[dict(type='LoadCheckedImage'), dict(type='PackSegInputs')],
-)
-model = dict(domains=dict(day=dict(classes=classes, foreground=('thing',))))
-train_dataloader = dict(
-    dataset=dict(
-        domains=dict(
-            day=dict(
-                _delete_=True,
-                labeled=dict(**source, ann_file='n12.txt'),
-                unlabeled=dict(**unlabeled, ann_file='n12_unlabeled.txt'),
-            )
-        )
-    )
-)
-validation = dict(labeled=dict(**source, ann_file='val.txt'))
-val_dataloader = dict(dataset=dict(domains=dict(day=dict(_delete_=True, **validation))))
-test_dataloader = val_dataloader
-"""
-
-FORK_A_RUN_FOR_EACH_LINE = """
-import gc, json, os, runpy, sys
-
-# What libraries print goes elsewhere than the exit codes.
-codes = os.fdopen(os.dup(1), 'w')
-os.dup2(2, 1)
-import cct_mm, matplotlib.pyplot, mmengine.runner, torch.distributed
-from yapf.yapflib import yapf_api
-
-# mmengine lays its config out anew for each log and checkpoint, which takes longer than training.
-yapf_api.FormatCode = lambda text, **style: (text, True)
-gc.freeze()
-
-for line in sys.stdin:
-    log, *arguments = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        file = os.open(log, os.O_WRONLY | os.O_CREAT)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        sys.argv = arguments
-        runpy.run_path(arguments[0], run_name='__main__')
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=codes, flush=True)
-"""
-
-NOT_REPEATABLE = {'time', 'data_time', 'memory'}
-
-
-class Run:
-    """What a process left behind: its exit code, its output and its work dir."""
-
-    def __init__(self, code, output, work_dir):
-        self.code, self.output, self.work_dir = code, output, work_dir
-
-    @property
-    def scalars(self):
-        """Everything that was logged, without the times that it took."""
-        (path,) = self.work_dir.glob('*/vis_data/scalars.json')
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return [{k: v for k, v in line.items() if k not in NOT_REPEATABLE} for line in lines]
-
-    @property
-    def losses(self):
-        """The logged lines of training, by iteration."""
-        return {line['iter']: line for line in self.scalars if 'iter' in line}
-
-    def checkpoint(self, iteration=6):
-        path = self.work_dir / f'iter_{iteration}.pth'
-        return torch.load(path, map_location='cpu', weights_only=False)
-
-
-class Tools:
-    """Runs ``tools/*.py`` on the tiny config."""
-
-    def __init__(self, root):
-        self.root = root
-        self.config = root / 'tiny.py'
-        self.config.write_text(CONFIG)
-        self.environment = {
-            **os.environ,
-            'CCT_MM_DATA': str(root / 'data'),
-            'CUDA_VISIBLE_DEVICES': '',
-            'OMP_NUM_THREADS': '1',
-        }
-        self.parent = subprocess.Popen(
-            [sys.executable, '-c', FORK_A_RUN_FOR_EACH_LINE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=self.environment,
-        )
-
-    def command(self, tool, *arguments, work_dir, config=None):
-        arguments = [tool, str(config or self.config), *map(str, arguments)]
-        return [*arguments, '--work-dir', str(self.root / work_dir)]
-
-    def fork(self, tool, *arguments, work_dir, config=None):
-        """Start a tool with the imports done."""
-        log = self.root / f'{work_dir}.log'
-        command = self.command(tool, *arguments, work_dir=work_dir, config=config)
-        print(json.dumps([str(log), *command]), file=self.parent.stdin, flush=True)
-        code = int(self.parent.stdout.readline())
-        return Run(code, log.read_text(), self.root / work_dir)
-
-    def start(self, tool, *arguments, work_dir):
-        """Start a tool from nothing."""
-        done = subprocess.run(
-            [sys.executable, *self.command(tool, *arguments, work_dir=work_dir)],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env=self.environment,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout + done.stderr, self.root / work_dir)
-
-    def train(self, work_dir, *arguments, **options):
-        options = [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
-        arguments += ('--cfg-options', *options) if options else ()
-        run = self.fork('tools/train.py', *arguments, work_dir=work_dir)
-        assert run.code == 0, run.output
-        return run
-
-
-@pytest.fixture(scope='module')
-def tools(tmp_path_factory):
-    root = tmp_path_factory.mktemp('train')
-    with mock.patch.object(toy_scenes, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
-        toy_scenes.write_toy_scenes(root / 'data')
-    tools = Tools(root)
-    yield tools
-    tools.parent.stdin.close()
-    tools.parent.wait()
-
-
-@pytest.fixture(scope='module')
-def straight(tools):
-    """Six iterations without a stop, checkpoints after the third and the sixth."""
-    return tools.train('straight')
 
 
 def assert_same_weights(run, expected):
@@ -273,7 +62,7 @@ class TestTrain:
         assert run.losses[1] != straight.losses[1]
 
         options['train_cfg__max_iters'] = 6
-        tools.train('pretrained-2', '--resume', **options)
+        tools.train('pretrained-2', '--extend', **options)
         whole = tools.train('pretrained-3', **options)
         weights, expected = (
             torch.load(tools.root / name / 'iter_6.pth', weights_only=False)['state_dict']
@@ -285,43 +74,6 @@ class TestTrain:
             for name, value in straight.checkpoint()['state_dict'].items()
         )
         assert whole.losses[1] == started.losses[1]
-
-
-class TestTwoClassesAs0And255:
-    """As many tools write masks; our own label for no label is 255."""
-
-    @pytest.fixture
-    def train(self, tools):
-        folder = tools.root / 'two'
-        if not folder.exists():
-            shutil.copytree(tools.root / 'data' / 'ToyScenes' / 'day', folder)
-            for path in folder.rglob('*.png'):
-                with Image.open(path) as file:
-                    labels = np.asarray(file)
-                if labels.ndim == 2:
-                    Image.fromarray(np.where(labels > 1, 255, 0).astype(np.uint8)).save(path)
-
-        def train(name, loader):
-            config = tools.root / f'{name}.py'
-            places = dict(config=str(tools.config), folder=str(folder))
-            config.write_text(TWO_CLASSES.format(loader=loader, **places))
-            return tools.fork('tools/train.py', work_dir=name, config=config)
-
-        return train
-
-    def test_are_refused_before_the_first_iteration(self, train):
-        run = train('meaningless', "dict(type='LoadCheckedAnnotations')")
-        assert run.code == 1
-        assert "of its 2 classes only the class 'ground' occurs in the labels of 12" in run.output
-        assert "dict(type='LoadCheckedAnnotations', label_map={255: 1})" in run.output
-        assert list(run.work_dir.glob('**/scalars.json')) == []
-
-    def test_are_trained_and_evaluated_by_the_map_that_the_error_names(self, train):
-        run = train('mapped', "dict(type='LoadCheckedAnnotations', label_map={255: 1})")
-        assert run.code == 0, run.output
-        last = run.scalars[-1]
-        assert 0 <= last['day/IoU.thing'] <= 100
-        assert last['mIoU'] < 100
 
 
 class TestMixedPrecision:

@@ -2,12 +2,10 @@
 # Cityscapes + SUN RGB-D. The paper gives neither a batch size nor what an epoch of two domains
 # is. Chosen: 4 + 4 images, and an epoch is over when the largest unlabeled source, 3285 images of
 # SUN RGB-D, has been gone through, every second iteration being the other domain's.
-iterations = 164200
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=16420)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=164200, val_interval=16420)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
 )
-param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=iterations, by_epoch=False)
-]
+# It ends where the training does: mmengine fills in max_iters.
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, by_epoch=False)]

@@ -3,12 +3,10 @@
 # Chosen: 4 + 4 images, and an epoch is over when the largest unlabeled source, the 2925 images of
 # Cityscapes that are not among n50's, would have been gone through, every second iteration being
 # the other domain's. (The config draws from all 2975, for whatever n.)
-iterations = 73100
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=7310)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=73100, val_interval=7310)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
 )
-param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=iterations, by_epoch=False)
-]
+# It ends where the training does: mmengine fills in max_iters.
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, by_epoch=False)]

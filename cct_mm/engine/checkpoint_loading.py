@@ -1,0 +1,240 @@
+"""Checkpoints are read as data: none of them runs code unless the user says that it may.
+
+A checkpoint is a pickle, and unpickling calls whatever the file names. ``torch.load`` with
+``weights_only=True`` calls nothing but what it knows; mmengine falls back to the other way where it
+meets something else. Importing this module makes mmengine's ``CheckpointLoader``, through which
+``load_from``, ``resume``, ``init_cfg`` and ``load_checkpoint`` read, refuse such a file instead.
+Known are the types that checkpoints of this package, of mmengine and of mmseg's model zoo hold.
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+from .checkpoint_files import CheckpointError, damage
+
+FLAG = '--trust-checkpoint'
+"""The tools' option that lets a checkpoint run code."""
+
+_trusted: set[str] = set()
+
+
+def _statistic(owner: Any, name: str) -> Callable:
+    """Stand in for the ``getattr`` by which mmengine's log buffers name their statistics."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise UnpicklingError(f'GLOBAL builtins.getattr for {name!r} of {owner!r}')
+    return getattr(HistoryBuffer, name)
+
+
+def _plain_dict(*arguments: Any) -> dict:
+    """Stand in for ``defaultdict``, which torch's reader fills no items into."""
+    return {}
+
+
+def _plain_list(*arguments: Any) -> list:
+    """Stand in for ``deque``, likewise."""
+    return []
+
+
+def _known() -> list[Any]:
+    # The functions that rebuild arrays and scalars, wherever this version of NumPy keeps them.
+    rebuild, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+    known = [
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(kind)) for kind in '?bhilqBHILQefdgFDGSUOMmV'},
+        HistoryBuffer,
+        Config,
+        ConfigDict,
+        datetime.date,
+        datetime.datetime,
+        datetime.timedelta,
+        datetime.timezone,
+        argparse.Namespace,
+        slice,
+        range,
+        frozenset,
+        # What a defaultdict is given.
+        dict,
+        list,
+        int,
+        float,
+        str,
+        # Names of other versions, Python's, mmcv's and NumPy's.
+        (_statistic, 'builtins.getattr'),
+        (_plain_dict, 'collections.defaultdict'),
+        (_plain_list, 'collections.deque'),
+        (ConfigDict, 'mmcv.utils.config.ConfigDict'),
+        (Config, 'mmcv.utils.config.Config'),
+    ]
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        known += [(rebuild, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
+    for module in ('pathlib', 'pathlib._local'):
+        # A path of another system's kind cannot be made here, but its pure form can.
+        for name in ('PurePosixPath', 'PureWindowsPath'):
+            pure = getattr(pathlib, name)
+            known += [(pure, f'{module}.{name}'), (pure, f'{module}.{name.removeprefix("Pure")}')]
+    return known
+
+
+KNOWN = _known()
+"""What a checkpoint may hold beside PyTorch's own types, as for ``add_safe_globals``."""
+
+
+def trust_checkpoint(name: str | os.PathLike) -> None:
+    """Let this checkpoint be read as any pickle, which may run code.
+
+    Args:
+        name: Its path or address, as it is given where it is read.
+    """
+    _trusted.add(_identity(name))
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint FILE``, which trusts it as the command line is read."""
+
+    class Trust(argparse.Action):
+        def __call__(self, parser, namespace, values, option_string=None) -> None:
+            trust_checkpoint(values)
+
+    parser.add_argument(
+        FLAG,
+        action=Trust,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
+        metavar='FILE',
+        help='read this checkpoint although it runs code, which may be any: where it comes from '
+        'is your decision; once for each file',
+    )
+
+
+def _identity(name: str | os.PathLike) -> str:
+    name = os.fspath(name)
+    return name if '://' in name else os.path.realpath(os.path.expanduser(name))
+
+
+def read_checkpoint(
+    path: str | os.PathLike, map_location: Any = 'cpu', mmap: bool = False
+) -> dict[str, Any]:
+    """Read a checkpoint file.
+
+    Args:
+        path: The file.
+        map_location: As in ``torch.load``.
+        mmap: Whether to leave tensors on the disk until they are used, and the file unchecked.
+
+    Raises:
+        CheckpointError: It does not exist, is damaged or no checkpoint, or it would run code.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise CheckpointError(
+            f'checkpoint {path} does not exist, expected a .pth file; check the path'
+        )
+    with open(path, 'rb') as file:
+        start = file.read(4)
+    archive = start == b'PK\x03\x04'
+    if not archive and not start.startswith(b'\x80'):
+        with open(path, 'rb') as file:
+            found = file.read(40) or 'nothing'
+        raise CheckpointError(
+            f'{path} is no checkpoint: it begins with {found!r}, expected a file of torch.save; '
+            'copy or download it again, or name another'
+        )
+    if archive and not mmap and (reason := damage(path)):
+        raise CheckpointError(f'checkpoint {path} {reason}; copy it again, or take another')
+    mmap = mmap and archive
+    trusted = _identity(path) in _trusted
+    with _sentences(path), torch.serialization.safe_globals(KNOWN):
+        return torch.load(path, map_location, weights_only=not trusted, mmap=mmap)
+
+
+@contextmanager
+def _sentences(name: str) -> Iterator[None]:
+    """Turn torch's errors about a checkpoint into sentences."""
+    try:
+        yield
+    except UnpicklingError as error:
+        text = str(error).rpartition('WeightsUnpickler error: ')[2]
+        found = re.search(r'GLOBAL (\S+)|(?:function|got|create) (<.*?>)', text)
+        if not found:
+            raise CheckpointError(
+                f'checkpoint {name} cannot be read as weights ({text.splitlines()[0]}); copy or '
+                f'download it again, or, if you know where it comes from, let it run code while it '
+                f'is read with {FLAG} {name}'
+            ) from None
+        raise CheckpointError(
+            f'checkpoint {name} holds {found[1] or found[2]}, which is none of the types that are '
+            'known to be harmless: reading it may run any code, so it was not read. If you know '
+            f'where it comes from, allow it with {FLAG} {name}'
+        ) from None
+    # What torch's reader stumbles over in rubbish.
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f'checkpoint {name} cannot be read ({reason}); copy or download it again'
+        ) from error
+
+
+@contextmanager
+def _forced() -> Iterator[None]:
+    """Make every ``torch.load`` read data alone, whatever its arguments say."""
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    before = os.environ.get(name)
+    os.environ[name] = '1'
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+def _safe(loader: Callable) -> Callable:
+    """Return mmengine's loader of a scheme, reading data alone."""
+
+    @wraps(loader)
+    def load(filename: str, map_location: Any = None) -> dict[str, Any]:
+        if _identity(filename) in _trusted:
+            return loader(filename, map_location)
+        with _sentences(filename), _forced(), torch.serialization.safe_globals(KNOWN):
+            return loader(filename, map_location)
+
+    return load
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Read a file for ``CheckpointLoader``, see :func:`read_checkpoint`."""
+    return read_checkpoint(filename, map_location)
+
+
+for _prefix, _loader in list(CheckpointLoader._schemes.items()):
+    if _loader.__module__.startswith('mmengine.'):
+        _loader = _safe(_loader) if _prefix else load_from_local
+        CheckpointLoader.register_scheme(_prefix, _loader, force=True)

@@ -1,0 +1,151 @@
+"""Training and evaluation as a user starts them, on a few toy scenes with a network of no size.
+
+All runs are processes of their own. Most are forked from one that has paid for the imports; some
+start from nothing, as on a command line.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from fork_server import ForkServer
+
+from cct_mm.datasets import toy_scenes
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = f"""
+_base_ = {str(ROOT / 'configs/cct/cct_toy.py')!r}
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='ResNetV1c',
+        depth=18,
+        stem_channels=8,
+        base_channels=8,
+        num_stages=3,
+        strides=(1, 2, 1),
+        dilations=(1, 1, 2),
+        out_indices=(0, 1, 2),
+    ),
+    neck=None,
+    # One with dropout, whose draws have to survive a resume too.
+    decode_head=dict(
+        _delete_=True,
+        type='FCNHead',
+        in_channels=32,
+        in_index=2,
+        channels=8,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0.5,
+    ),
+    auxiliary=dict(in_channels=32),
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(labeled_per_batch=2, unlabeled_per_batch=2),
+)
+train_cfg = dict(max_iters=6, val_interval=6)
+param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=6, by_epoch=False)]
+default_hooks = dict(
+    checkpoint=dict(interval=3, max_keep_ckpts=-1, save_best=None), logger=dict(interval=1)
+)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(vis_backends=vis_backends)
+"""
+
+NOT_REPEATABLE = {'time', 'data_time', 'memory'}
+
+
+class Run:
+    """What a process left behind: its exit code, its output and its work dir."""
+
+    def __init__(self, code, output, work_dir):
+        self.code, self.output, self.work_dir = code, output, work_dir
+
+    @property
+    def scalars(self):
+        """Everything that was logged, without the times that it took."""
+        (path,) = self.work_dir.glob('*/vis_data/scalars.json')
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k not in NOT_REPEATABLE} for line in lines]
+
+    @property
+    def losses(self):
+        """The logged lines of training, by iteration."""
+        return {line['iter']: line for line in self.scalars if 'iter' in line}
+
+    def checkpoint(self, iteration=6):
+        path = self.work_dir / f'iter_{iteration}.pth'
+        return torch.load(path, map_location='cpu', weights_only=False)
+
+
+class Tools:
+    """Runs ``tools/*.py`` on the tiny config."""
+
+    def __init__(self, root):
+        self.root = root
+        self.config = root / 'tiny.py'
+        self.config.write_text(CONFIG)
+        self.environment = {
+            **os.environ,
+            'CCT_MM_DATA': str(root / 'data'),
+            'CUDA_VISIBLE_DEVICES': '',
+            'OMP_NUM_THREADS': '1',
+        }
+        self.server = ForkServer(**self.environment)
+
+    def command(self, tool, *arguments, work_dir, config=None):
+        arguments = [tool, str(config or self.config), *map(str, arguments)]
+        return [*arguments, '--work-dir', str(self.root / work_dir)]
+
+    def fork(self, tool, *arguments, work_dir, config=None, **variables):
+        """Run a tool with the imports done, and further environment variables."""
+        log = self.root / f'{work_dir}.log'
+        log.unlink(missing_ok=True)
+        command = self.command(tool, *arguments, work_dir=work_dir, config=config)
+        tool = self.server.run(log, *command, environment=variables)
+        return Run(tool.code, tool.output, self.root / work_dir)
+
+    def start(self, tool, *arguments, work_dir):
+        """Start a tool from nothing."""
+        done = subprocess.run(
+            [sys.executable, *self.command(tool, *arguments, work_dir=work_dir)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=self.environment,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout + done.stderr, self.root / work_dir)
+
+    def train(self, work_dir, *arguments, **options):
+        options = [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
+        arguments += ('--cfg-options', *options) if options else ()
+        run = self.fork('tools/train.py', *arguments, work_dir=work_dir)
+        assert run.code == 0, run.output
+        return run
+
+
+@pytest.fixture(scope='session')
+def tools(tmp_path_factory):
+    root = tmp_path_factory.mktemp('train')
+    with mock.patch.object(toy_scenes, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
+        toy_scenes.write_toy_scenes(root / 'data')
+    tools = Tools(root)
+    with tools.server:
+        yield tools
+
+
+@pytest.fixture(scope='session')
+def straight(tools):
+    """Six iterations without a stop, checkpoints after the third and the sixth."""
+    return tools.train('straight')
