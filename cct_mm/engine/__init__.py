@@ -4,6 +4,8 @@ from .cpu_amp import CPUAmpOptimWrapper
 from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
+from .evaluator_check import EvaluatorCheckHook
+from .pooled_norms import PooledNormsHook
 from .progress import TrainingProgressHook
 
 __all__ = [
@@ -11,5 +13,7 @@ __all__ = [
     'DivergenceHook',
     'DomainCheckHook',
     'DomainVisualizationHook',
+    'EvaluatorCheckHook',
+    'PooledNormsHook',
     'TrainingProgressHook',
 ]

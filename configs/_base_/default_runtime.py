@@ -4,7 +4,9 @@ custom_imports = dict(imports=['cct_mm'], allow_failed_imports=False)
 custom_hooks = [
     dict(type='TrainingProgressHook'),
     dict(type='DomainCheckHook'),
+    dict(type='EvaluatorCheckHook'),
     dict(type='DivergenceHook'),
+    dict(type='PooledNormsHook'),
 ]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
