@@ -4,6 +4,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from cct_mm.models.adversarial import DomainDiscriminator
 from cct_mm.models.norm import pool_statistics
 
 from .saving import saves_after
@@ -18,6 +19,9 @@ class PooledNormsHook(Hook):
     network of each process, and the checkpoint holds that of the first one. Statistics that are
     equal stay as they are. With one process it does nothing.
 
+    Where a checkpoint is written, the queues of a discriminator become those in it, too: whoever
+    resumes from it goes on bit for bit as this run.
+
     See :func:`cct_mm.models.norm.pool_statistics`.
     """
 
@@ -30,6 +34,9 @@ class PooledNormsHook(Hook):
         """Pool where a checkpoint is about to be written."""
         if saves_after(runner):
             self._pool(runner)
+            for module in runner.model.modules():
+                if isinstance(module, DomainDiscriminator):
+                    module.share_queues()
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Pool: a checkpoint hook may count epochs."""

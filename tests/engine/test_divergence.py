@@ -250,6 +250,64 @@ def test_where_gradients_are_accumulated_the_others_still_count(runner, make_tra
     assert not torch.equal(weights[4], weights[5])
 
 
+SKIP = """
+    from types import SimpleNamespace
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.model import MMDistributedDataParallel
+    from mmengine.optim import OptimWrapper
+    from mmseg.structures import SegDataSample
+    from torch import nn
+    from cct_mm.engine import DivergenceHook
+
+    def train(max_skipped):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+        model = MMDistributedDataParallel(network, broadcast_buffers=False)
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+        runner = SimpleNamespace(
+            model=model, optim_wrapper=wrapper, work_dir='there', hooks=[], max_iters=100,
+            message_hub=MessageHub('skip'), logger=MMLogger('skip'),
+        )
+        hook = DivergenceHook(interval=4, max_skipped=max_skipped)
+        hook.before_train(runner)
+        for runner.iter in range(8):
+            image = SegDataSample(metainfo=dict(domain='day', img_path=f'{runner.iter + 1}-{rank}'))
+            data = dict(data_samples=[image])
+            before = {k: v.clone() for k, v in network.state_dict().items()}
+            hook.before_train_iter(runner, runner.iter, data)
+            loss = model(torch.randn(4, 2) + rank).square().mean()
+            # Of the first process at iteration 2, of the second at 6; no gradient shows it.
+            if (runner.iter + 1, rank) in [(2, 0), (6, 1)]:
+                loss = loss + float('inf')
+            wrapper.update_params(loss)
+            try:
+                hook.after_train_iter(runner, runner.iter, data, dict(loss=loss.detach()))
+            except FloatingPointError as error:
+                message = str(error).partition(', expected')[0]
+                break
+            same = all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+            assert same == (max_skipped > 0 and runner.iter + 1 in (2, 6)), runner.iter
+        else:
+            message = None
+        ours = torch.cat([p.detach().flatten() for p in network.parameters()])
+        theirs = ours.clone()
+        distributed.broadcast(theirs, 0)
+        assert torch.equal(ours, theirs)
+        return runner.iter + 1, message
+
+    found = 'iteration {0}: loss not finite, domain day, images of process 0 {0}-0, '
+    found += 'images of process 1 {0}-1'
+    assert train(0) == (4, found.format(2)), train(0)
+    after = ', after 1 others that were left out (max_skipped)'
+    assert train(1) == (6, found.format(6) + after), train(1)
+    assert train(2) == (8, None), train(2)
+"""
+
+
+def test_two_processes_stop_or_leave_out_steps_together(on_two_processes):
+    on_two_processes(SKIP)
+
+
 def test_a_loss_scale_finds_itself_without_an_alarm(runner, make_training):
     class Scaled(OptimWrapper):
         """What AmpOptimWrapper does on a GPU: the scaler leaves out what is infinite."""
