@@ -8,18 +8,22 @@ from .data_check import DataCheckHook
 from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
+from .evaluator_check import EvaluatorCheckHook
+from .pooled_norms import PooledNormsHook
 from .progress import TrainingProgressHook
 from .resume import ExtendHook
 
 __all__ = [
     'AgreementHook',
     'CPUAmpOptimWrapper',
-    'DataCheckHook',
     'CheckpointHook',
+    'DataCheckHook',
     'DivergenceHook',
     'DomainCheckHook',
     'DomainVisualizationHook',
+    'EvaluatorCheckHook',
     'ExtendHook',
+    'PooledNormsHook',
     'TrainingProgressHook',
     'read_checkpoint',
 ]

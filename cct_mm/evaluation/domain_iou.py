@@ -1,5 +1,6 @@
 """IoU by domain, from one dataloader over all of them."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor
 class DomainIoUMetric(BaseMetric):
     """Intersection over union of each class of each domain, in percent.
 
-    Reports ``<domain>/IoU.<class>``, ``<domain>/mIoU`` (over the classes that occur in labels or
-    predictions) and ``mIoU``, the mean over domains, for ``save_best``. One list of results, tagged
-    with the domain and cut to the dataset's length, so that no sample counts twice on several GPUs.
+    Reports ``<domain>/IoU.<class>``, ``<domain>/mIoU`` and ``mIoU``, the mean over domains, for
+    ``save_best``. A class that occurs in neither labels nor predictions is nan and counts in no
+    mean, as in mmseg; the log says which. A domain without any class is nan, too. One list of
+    results, tagged with the domain and cut to the dataset's length, so that no sample counts twice
+    on several GPUs.
 
     Args:
         ignore_index: Label of pixels that count nowhere.
@@ -44,26 +47,42 @@ class DomainIoUMetric(BaseMetric):
         """Sum the counts by domain and divide."""
         metrics, means = {}, {}
         for domain, meta in self.dataset_meta['domains'].items():
-            counts = [
-                (intersect, union) for name, intersect, union, _, _ in results if name == domain
-            ]
+            counts = [areas for name, *areas in results if name == domain]
             if not counts:
                 continue
-            intersect, union = (
+            intersect, union, _, labels = (
                 torch.stack(list(c)).sum(dim=0).double() for c in zip(*counts, strict=True)
             )
             iou = 100 * intersect / union
             for name, value in zip(meta['classes'], iou.tolist(), strict=True):
                 metrics[f'{domain}/IoU.{name}'] = value
             means[domain] = metrics[f'{domain}/mIoU'] = iou.nanmean().item()
-            self._print(domain, meta['classes'], iou, means[domain])
-        metrics['mIoU'] = sum(means.values()) / len(means)
+            self._print(domain, meta['classes'], iou, labels)
+        metrics['mIoU'] = torch.tensor(list(means.values()), dtype=torch.float64).nanmean().item()
+        if empty := [domain for domain, mean in means.items() if math.isnan(mean)]:
+            _log(
+                f'mIoU: mean over {len(means) - len(empty)} of {len(means)} domains, without any '
+                f'class: {", ".join(empty)}'
+            )
         return metrics
 
-    def _print(self, domain: str, classes: Sequence[str], iou: Tensor, mean: float) -> None:
+    def _print(self, domain: str, classes: Sequence[str], iou: Tensor, labels: Tensor) -> None:
         table = PrettyTable([domain, 'IoU'])
         table.add_rows(
             [[name, f'{value:.2f}'] for name, value in zip(classes, iou.tolist(), strict=True)]
         )
-        table.add_row(['mean', f'{mean:.2f}'])
-        print_log('\n' + table.get_string(), logger=MMLogger.get_current_instance())
+        table.add_row(['mean', f'{iou.nanmean().item():.2f}'])
+        absent = [name for name, value in zip(classes, iou, strict=True) if value.isnan()]
+        unlabeled = [
+            name for name, n in zip(classes, labels, strict=True) if n == 0 and name not in absent
+        ]
+        summary = f'{domain}: mean over {len(classes) - len(absent)} of {len(classes)} classes'
+        if absent:
+            summary += f', absent: {", ".join(absent)}'
+        if unlabeled:
+            summary += f'; predicted but in no label, so 0: {", ".join(unlabeled)}'
+        _log(f'\n{table.get_string()}\n{summary}')
+
+
+def _log(text: str) -> None:
+    print_log(text, logger=MMLogger.get_current_instance())

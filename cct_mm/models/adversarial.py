@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import broadcast_object_list
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
         queue_images: Images of each domain that a process keeps of its own batch for the other
             domains' iterations, spread evenly over labeled and unlabeled ones: of two, the first
-            and the last. Checkpoints hold the first process's, from which all start that resume.
+            and the last. Checkpoints hold the first process's, with which all go on.
 
     Raises:
         ValueError: For fewer than two domains.
@@ -136,6 +137,13 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         loss = -(logits.log_softmax(dim=1)[:, index] * weight).sum()
         right = logits.detach().argmax(dim=1) == index
         return loss, 100 * (right * weight).sum()
+
+    def share_queues(self) -> None:
+        """Let all processes go on with the first one's queues, as if they had resumed from it."""
+        shared = [{name: queue.cpu() for name, queue in self.named_buffers(recurse=False)}]
+        broadcast_object_list(shared)
+        for name, queue in list(self.named_buffers(recurse=False)):
+            setattr(self, name, shared[0][name].to(queue.device))
 
     def in_checkpoint(self, state_dict: dict, prefix: str) -> str | None:
         """Describe the discriminator in a checkpoint: its domains in order, and its channels.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import torch
+from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -108,3 +109,38 @@ def freeze_statistics(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, _BatchNorm):
             child.eval()
+
+
+@torch.no_grad()
+def pool_statistics(*modules: nn.Module) -> None:
+    """Let each running mean and variance be that of all processes' images, on every process.
+
+    Where batch norms do not synchronize, each process has statistics of its own images. They become
+    the mean of the means, and the mean of the variances plus the variance of the means: those of
+    the images together, as each process has equally many. Equal statistics stay as they are, bit
+    for bit, so that pooling again, or norms that are synchronized, change nothing. All processes
+    have to call it together.
+
+    Args:
+        *modules: Networks with norms of any kind, by domain or not.
+    """
+    if get_world_size() == 1:
+        return
+    # Those of a DomainNorm are in a module of their own for each domain.
+    buffers = [
+        m._buffers for module in modules for m in module.modules() if 'running_mean' in m._buffers
+    ]
+    pairs = [
+        (b['running_mean'], b['running_var']) for b in buffers if b['running_mean'] is not None
+    ]
+    if not pairs:
+        return
+    means, variances = zip(*pairs, strict=True)
+    own = torch.stack([torch.cat([t.double().flatten() for t in x]) for x in (means, variances)])
+    found = torch.stack(all_gather(own))
+    # By differences from the first, which are exactly zero where all are equal.
+    mean, variance = found[0] + (found - found[0]).mean(dim=0)
+    variance += (found[:, 0] - mean).square().mean(dim=0)
+    for there, pooled in (means, mean), (variances, variance):
+        for t, values in zip(there, pooled.split([t.numel() for t in there]), strict=True):
+            t.copy_(values.reshape(t.shape))

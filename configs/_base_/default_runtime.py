@@ -6,7 +6,9 @@ custom_hooks = [
     dict(type='DomainCheckHook'),
     dict(type='AgreementHook'),
     dict(type='DataCheckHook'),
+    dict(type='EvaluatorCheckHook'),
     dict(type='DivergenceHook'),
+    dict(type='PooledNormsHook'),
 ]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

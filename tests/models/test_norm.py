@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from cct_mm.models.norm import DomainNorm, activate, freeze_statistics, use_domain_norms
+from cct_mm.models.norm import (
+    DomainNorm,
+    activate,
+    freeze_statistics,
+    pool_statistics,
+    use_domain_norms,
+)
 
 
 @pytest.fixture
@@ -151,3 +157,55 @@ def test_frozen_statistics_stay_while_weights_learn(network, images):
     network(images['day']).sum().backward()
     assert all(torch.equal(value, before[name]) for name, value in statistics(network).items())
     assert network[1][0].weight.grad is not None
+
+
+POOL = """
+    from torch import nn
+    from cct_mm.models.norm import pool_statistics, use_domain_norms
+
+    encoder = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    use_domain_norms(encoder, ['day', 'night'])
+    network = nn.Sequential(encoder, nn.BatchNorm2d(2), nn.InstanceNorm2d(2), nn.GroupNorm(1, 2))
+    network = nn.ModuleDict(dict(net=network, head=nn.InstanceNorm2d(2, track_running_stats=True)))
+    network.head.double()
+    norms = [m for m in network.modules() if m._buffers.get('running_mean') is not None]
+    assert len(norms) == 4
+    # Means 1 and 4, variances 2 and 6: 2.5, and 4 + 1.5 ** 2 = 6.25.
+    for number, norm in enumerate(norms):
+        norm.running_mean.copy_(torch.tensor([[1.0, 10.0], [4.0, 10.0]][rank]) + number)
+        norm.running_var.copy_(torch.tensor([[2.0, 0.1], [6.0, 0.1]][rank]))
+        norm.num_batches_tracked.fill_(7)
+    weights = {k: v.clone() for k, v in network.named_parameters()}
+    pool_statistics(network)
+    for number, norm in enumerate(norms):
+        assert norm.running_mean.tolist() == [2.5 + number, 10.0 + number]
+        assert norm.running_var.tolist() == [6.25, torch.tensor(0.1).to(norm.running_var).item()]
+        assert norm.num_batches_tracked == 7
+    for k, v in network.named_parameters():
+        assert torch.equal(v, weights[k])
+
+    # Odd numbers, of which means are rounded: equal on both, and a second time changes nothing.
+    torch.manual_seed(rank)
+    for norm in norms:
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.1, 3)
+    pool_statistics(network)
+    once = [b.clone() for b in network.buffers()]
+    pool_statistics(network)
+    for found, expected in zip(network.buffers(), once, strict=True):
+        assert torch.equal(found, expected)
+        other = expected.clone()
+        distributed.broadcast(other, 0)
+        assert torch.equal(expected, other)
+"""
+
+
+class TestPooling:
+    def test_gives_both_processes_the_statistics_of_all_images(self, on_two_processes):
+        on_two_processes(POOL)
+
+    def test_alone_changes_nothing(self, by_domain):
+        before = statistics(by_domain)
+        pool_statistics(by_domain)
+        for name, value in statistics(by_domain).items():
+            assert torch.equal(value, before[name])

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -164,6 +165,72 @@ def test_a_step_on_one_domain_leaves_the_other_bit_for_bit(runs, processes):
             if name.startswith('domains.'):
                 same = torch.equal(value, after[name])
                 assert same is not name.startswith(f'domains.{trained}.'), name
+
+
+NORMS = f"""
+_base_ = {str(ROOT / 'configs/multi_domain/cct-adv_toy.py')!r}
+model = dict(backbone=dict(init_cfg=None))
+train_cfg = dict(max_iters=6, val_interval=3)
+# A step that changes the statistics, too.
+optim_wrapper = dict(optimizer=dict(lr=0.05))
+default_hooks = dict(
+    logger=dict(interval=1), checkpoint=dict(interval=3, max_keep_ckpts=4, save_best=None)
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(labeled_per_batch=2, unlabeled_per_batch=2),
+)
+val_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(domains={{name: dict(labeled=dict(indices=5)) for name in ('day', 'night')}}),
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def norms(environment, tmp_path_factory):
+    """Train six iterations on two processes whose norms are not synchronized."""
+    folder = tmp_path_factory.mktemp('norms')
+    config, straight = folder / 'norms.py', folder / 'straight'
+    config.write_text(NORMS)
+    run(['tools/dist_train.sh', str(config), '2', '--work-dir', str(straight)], environment)
+    return config, straight
+
+
+def test_the_checkpoint_of_two_processes_is_the_network_that_they_have_validated(
+    norms, environment, tmp_path
+):
+    config, straight = norms
+    command = [sys.executable, 'tools/test.py', str(config), str(straight / 'iter_3.pth')]
+    out = tmp_path / 'metrics.json'
+    options = ['--split', 'val', '--work-dir', str(tmp_path), '--out', str(out)]
+    run([*command, *options], environment)
+    validated = next(line for line in curve(straight) if 'mIoU' in line)
+    tested = json.loads(out.read_text())
+    assert len(tested) > 6
+    for name, value in tested.items():
+        found = validated[name]
+        assert (None if found != found else found) == pytest.approx(value, abs=1e-6), name
+
+
+def test_two_processes_go_on_bit_for_bit(norms, environment, tmp_path):
+    config, straight = norms
+    shutil.copy(straight / 'iter_3.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_3.pth'))
+    command = ['tools/dist_train.sh', str(config), '2', '--work-dir', str(tmp_path), '--resume']
+    run(command, environment)
+    found, expected = (
+        torch.load(folder / 'iter_6.pth', weights_only=False) for folder in (tmp_path, straight)
+    )
+    assert any('queue' in name for name in expected['state_dict'])
+    assert any('statistics.night.running_var' in name for name in expected['state_dict'])
+    for name, value in expected['state_dict'].items():
+        assert torch.equal(found['state_dict'][name], value), name
+    momenta = [checkpoint['optimizer']['state'] for checkpoint in (found, expected)]
+    torch.testing.assert_close(*momenta, rtol=0, atol=0)
 
 
 def test_scripts_say_how_they_are_called():

@@ -14,7 +14,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from cct_mm.datasets.multi_domain import SUPERVISIONS
-from cct_mm.models.dilated_depthwise import use_dilated_depthwise
+from cct_mm.models.cpu_convolutions import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.losses.weak import IGNORE_INDEX
 from cct_mm.models.norm import NORMS, activate, freeze_statistics, use_domain_norms
@@ -146,7 +146,6 @@ class MultiDomainSegmentor(EncoderDecoder):
                 for name, domain in domains.items()
             }
         )
-        use_dilated_depthwise(self)
         self.joint_encoding = joint_encoding
         if norm not in NORMS:
             raise ValueError(
@@ -162,6 +161,7 @@ class MultiDomainSegmentor(EncoderDecoder):
             with torch.random.fork_rng(devices=[]):
                 config = {'type': 'DomainDiscriminator', **discriminator}
                 self.discriminator = MODELS.build({**config, 'domains': list(self.domains)})
+        use_cpu_convolutions(self)
         # Here and not in a hook: DDP lays its buckets out like the weights that it finds, and mixes
         # gradients up where their format changes later.
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -188,6 +188,8 @@ class MultiDomainSegmentor(EncoderDecoder):
     def train(self, mode: bool = True) -> 'MultiDomainSegmentor':
         """Switch to training; frozen statistics stay as they are."""
         super().train(mode)
+        # Here too, for what a derived class has added since.
+        use_cpu_convolutions(self)
         if self.norm == 'frozen':
             freeze_statistics(self.backbone)
         return self

@@ -41,8 +41,8 @@ def make_model():
                 seg_pad_val=255,
                 test_cfg=dict(size_divisor=16),
             ),
-            # Not narrower: for strided 1x1 convolutions of fewer than 8 channels, channels last,
-            # oneDNN writes past its buffers on CPUs with AVX2 alone (uxlfoundation/oneDNN#6035).
+            # Its strided 1x1 convolutions of 8 channels are what oneDNN gets wrong: the segmentor
+            # converts them, see cct_mm/models/strided_pointwise.py.
             backbone=dict(
                 type='ResNetV1c',
                 depth=18,
