@@ -73,7 +73,7 @@ def parse_requirement(line: str) -> Requirement:
     except InvalidRequirement as error:
         raise ValueError(
             f'requirement {line!r}: expected a distribution name at its start, then version '
-            f'clauses such as >=2.1, ==2.4.0 or ==2.* ({_first_line(error)})'
+            'clauses such as >=2.1, ==2.4.0 or ==2.*'
         ) from error
 
 
@@ -212,8 +212,10 @@ def torch_mismatch(installed: Versions, torchvision_requires: Iterable[str]) -> 
     return None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition('\n')[0]
+def _describe(error: Exception) -> str:
+    # Errors of torchvision run over a paragraph.
+    first_line = str(error).strip().partition('\n')[0]
+    return ': '.join(filter(None, (type(error).__name__, first_line)))
 
 
 def _trial(
@@ -226,8 +228,7 @@ def _trial(
         run()
     except Exception as error:  # a broken build raises anything from OSError to AttributeError
         versions = ' and '.join(f'{name} {installed[name]}' for name in needs)
-        cause = f'{type(error).__name__}: {_first_line(error)}'
-        return f'{thing} fails with {versions} ({cause}), expected {expected}.'
+        return f'{thing} fails with {versions} ({_describe(error)}), expected {expected}.'
     return None
 
 
@@ -294,9 +295,7 @@ def opencv_problem(load: Run = _run_cv2, installed: Iterable[str] = ()) -> str |
         else:
             names = ' '.join(builds or ['opencv-python'])
             expected = f'it to work; run {PIP} --force-reinstall {names} numpy'
-        return (
-            f'import cv2 fails ({type(error).__name__}: {_first_line(error)}), expected {expected}.'
-        )
+        return f'import cv2 fails ({_describe(error)}), expected {expected}.'
     return None
 
 
