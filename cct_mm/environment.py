@@ -1,10 +1,10 @@
-"""Finds what is wrong with an installation before it breaks a training.
+"""Find what is wrong with an installation before it breaks a training.
 
 Every check takes what it looks at as arguments and returns sentences that name the thing, the
 value found, what was expected and the fix; :func:`problems` runs them all on this interpreter.
 
-Only the standard library is imported here, and torch, torchvision and OpenCV only inside the
-checks that try them, so the file works where the rest of the package cannot be imported::
+Only the standard library and packaging are imported here, and torch, torchvision and OpenCV only
+where they are tried, so the file works where the rest of the package cannot be imported::
 
     python cct_mm/environment.py
 """
@@ -14,12 +14,28 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
-REINSTALL = 'pip install -c constraints.txt -e .'
+Run = Callable[[], object]
+Versions = Mapping[str, str]
+Distributions = Iterable[metadata.Distribution]
+
+PIP = 'pip install -c constraints.txt'
+
+try:
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.specifiers import Specifier, SpecifierSet
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion, Version
+except ImportError as error:
+    PACKAGING_PROBLEM = (
+        f'packaging cannot be imported ({error}), expected it for comparing versions; '
+        f'run {PIP} -e . and check again.'
+    )
+else:
+    PACKAGING_PROBLEM = None
 
 # Import names of which more than one distribution exists, with the one that setup.py asks for.
 CONTESTED = {
@@ -28,8 +44,8 @@ CONTESTED = {
     'mmseg': 'onedl-mmsegmentation',
 }
 
-# What may stand in for a distribution that setup.py asks for, with the versions that do. An
-# empty range means the range of the distribution that it stands in for.
+# What may stand in for a distribution that setup.py asks for, with the versions that do; an
+# empty range means the one that setup.py declares.
 STAND_INS = {
     'onedl-mmengine': {'mmengine': '>=0.10,<1'},
     # Not mmcv-lite: mmseg 1.2.2 imports mmcv.ops.
@@ -43,413 +59,262 @@ STAND_INS = {
 }
 
 # Asked for where cct_mm itself is not installed, so that its ranges are unknown.
-REQUIRED = (
-    'torch',
-    'torchvision',
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmsegmentation',
-    'numpy',
-    'opencv-python',
-)
+REQUIRED = ('torch', 'torchvision', *CONTESTED.values(), 'numpy', 'opencv-python')
 
-# System libraries that the OpenCV wheel expects, with the Debian package of each.
-SYSTEM_LIBRARIES = {'libGL': 'libgl1', 'libgthread': 'libglib2.0-0', 'libglib': 'libglib2.0-0'}
-
-
-class Requirement(NamedTuple):
-    """One line of a distribution's declared requirements.
-
-    Args:
-        name: Normalized name of the distribution.
-        range: Version clauses separated by commas, such as ``>=2.1,<3``; empty for any version.
-        optional: Whether the line holds only under a marker (an extra, a Python version).
-    """
-
-    name: str
-    range: str
-    optional: bool
-
-
-def normalize(name: str) -> str:
-    """Spells a distribution's name the one way that makes names comparable.
-
-    Args:
-        name: A name as its author spells it, such as ``Typing_Extensions``.
-
-    Returns:
-        The name in lower case, with ``-`` for each run of ``-``, ``_`` and ``.``.
-    """
-    return re.sub(r'[-_.]+', '-', name).lower()
+# System libraries that the OpenCV wheel expects, and the Debian packages that hold them.
+SYSTEM_LIBRARIES = ('libGL', 'libgthread', 'libglib')
+SYSTEM_PACKAGES = 'libgl1 libglib2.0-0'
 
 
 def parse_requirement(line: str) -> Requirement:
-    """Reads a line of ``Requires-Dist``.
+    """Read a line of ``Requires-Dist``; raise a ValueError that quotes one that cannot be read."""
+    try:
+        return Requirement(line)
+    except InvalidRequirement as error:
+        raise ValueError(
+            f'requirement {line!r}: expected a distribution name at its start, then version '
+            'clauses such as >=2.1, ==2.4.0 or ==2.*'
+        ) from error
 
-    Args:
-        line: Such as ``torch>=2.1,<3``, ``torch (==2.4.0)`` or ``timm; extra == "efficientnet"``.
 
-    Returns:
-        The requirement's parts.
+def holds(requirement: Requirement, extra: str = '') -> bool:
+    """Tell whether the requirement's marker, if it has one, is true here under this extra."""
+    return requirement.marker is None or requirement.marker.evaluate({'extra': extra})
 
-    Raises:
-        ValueError: If the line does not start with a distribution's name.
+
+def release(version: str) -> Version:
+    """Return the release that a version leads to: 2.11.0 for ``2.11.0.dev2026+cu130``.
+
+    A version that packaging cannot read counts by the numbers at its start, or else as 0.
     """
-    head, _, marker = line.partition(';')
-    match = re.match(r'\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^]]*\])?\s*(.*)$', head, re.DOTALL)
-    if match is None:
-        raise ValueError(f'requirement {line!r}: expected a distribution name at its start')
-    clauses = re.sub(r'[\s()]', '', match[2])
-    return Requirement(normalize(match[1]), clauses, bool(marker.strip()))
+    try:
+        return Version(Version(version).base_version)
+    except InvalidVersion:
+        return Version((re.match(r'\d+(\.\d+)*', version) or ['0'])[0])
 
 
-def release(version: str) -> tuple[int, ...]:
-    """Reads the release numbers of a version.
-
-    What follows them (``rc1``, ``.dev2026``, ``.post1``, ``+cpu``) is left out: a nightly build
-    counts as the release that it leads to.
-
-    Args:
-        version: Such as ``2.14.1+cpu``.
-
-    Returns:
-        The numbers without trailing zeros, such as ``(2, 14, 1)``; empty for ``unknown``.
-    """
-    match = re.match(r'\s*v?(\d+(?:\.\d+)*)', version)
-    numbers = [int(number) for number in match[1].split('.')] if match else []
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+def satisfies(version: str, wanted: SpecifierSet) -> bool:
+    """Tell whether a version lies in a range, where nightly builds count as releases."""
+    for clause in wanted:
+        is_prefix = clause.version.endswith('.*')
+        bound = clause.version if is_prefix else release(clause.version)
+        if not Specifier(f'{clause.operator}{bound}').contains(release(version)):
+            return False
+    return True
 
 
-def satisfies(version: str, clauses: str) -> bool:
-    """Tells whether a version lies in a range; suffixes count as :func:`release` says.
-
-    Args:
-        version: Such as ``2.14.1+cpu``.
-        clauses: Clauses separated by commas, such as ``>=2.1,<3``; empty for any version.
-
-    Returns:
-        Whether the version fulfils every clause.
-
-    Raises:
-        ValueError: If a clause is none of ``==``, ``===``, ``!=``, ``~=``, ``<=``, ``>=``, ``<``
-            and ``>`` followed by a version.
-    """
-    return all(_fulfils(version, clause) for clause in clauses.split(',') if clause.strip())
-
-
-def _fulfils(version: str, clause: str) -> bool:
-    match = re.match(r'\s*(===|==|!=|~=|<=|>=|<|>)\s*(v?\d[^\s*]*?)(\.\*)?\s*$', clause)
-    if match is None or (match[3] and match[1] not in ('==', '!=')):
-        raise ValueError(f'version clause {clause!r}: expected one such as >=2.1, ==2.4.0 or ==2.*')
-    operator, bound_text, wildcard = match.groups()
-    found, bound = release(version), release(bound_text)
-    if wildcard:
-        # Trailing zeros count in a prefix: 2.0.* holds 2.0.1 and not 2.1.
-        length = bound_text.count('.') + 1
-        equal = _pad(found, length) == _pad(bound, length)
-    else:
-        equal = found == bound
-    if operator == '~=':
-        prefix = bound_text.count('.')
-        return found >= bound and _pad(found, prefix) == _pad(bound, prefix)
-    return {
-        '==': equal,
-        '===': equal,
-        '!=': not equal,
-        '<=': found <= bound,
-        '>=': found >= bound,
-        '<': found < bound,
-        '>': found > bound,
-    }[operator]
-
-
-def _pad(numbers: tuple[int, ...], length: int) -> tuple[int, ...]:
-    return (numbers + (0,) * length)[:length]
-
-
-def installed_versions(
-    distributions: Iterable[metadata.Distribution] | None = None,
-) -> dict[str, str]:
-    """Lists the distributions that this interpreter finds.
-
-    Args:
-        distributions: Where to look; all on ``sys.path`` by default.
-
-    Returns:
-        Normalized name -> version. Of two on the path the first counts, as for an import.
-    """
-    versions: dict[str, str] = {}
+def _named(distributions: Distributions | None) -> Iterator[tuple[str, metadata.Distribution]]:
     for distribution in metadata.distributions() if distributions is None else distributions:
         # An interrupted uninstallation leaves folders without a name behind.
-        name = distribution.metadata['Name']
-        if name:
-            versions.setdefault(normalize(name), distribution.version or 'unknown')
+        if name := distribution.metadata['Name']:
+            yield canonicalize_name(name), distribution
+
+
+def installed_versions(distributions: Distributions | None = None) -> dict[str, str]:
+    """Return canonical name -> version of the distributions, by default all on ``sys.path``."""
+    versions: dict[str, str] = {}
+    for name, distribution in _named(distributions):
+        # Of two on the path the first counts, as it does for an import.
+        versions.setdefault(name, distribution.version or 'unknown')
     return versions
 
 
 def package_owners(
-    packages: Iterable[str] = tuple(CONTESTED),
-    distributions: Iterable[metadata.Distribution] | None = None,
+    packages: Iterable[str] = tuple(CONTESTED), distributions: Distributions | None = None
 ) -> dict[str, list[str]]:
-    """Finds the distributions that install a package's folder.
+    """Return import name -> sorted names of the distributions that install its folder.
 
     ``importlib.metadata.packages_distributions`` would do, but on Python 3.10 it knows only
     distributions with a ``top_level.txt``, and onedl-mmengine has none.
-
-    Args:
-        packages: Import names.
-        distributions: Where to look; all on ``sys.path`` by default.
-
-    Returns:
-        Import name -> sorted normalized names of its distributions.
     """
     owners: dict[str, set[str]] = {package: set() for package in packages}
-    for distribution in metadata.distributions() if distributions is None else distributions:
-        name = distribution.metadata['Name']
-        if not name:
-            continue
+    for name, distribution in _named(distributions):
         # An editable installation lists no files of its package, only its top level.
         top_level = (distribution.read_text('top_level.txt') or '').split()
         record = '\n' + (distribution.read_text('RECORD') or '')
         for package, names in owners.items():
             if package in top_level or f'\n{package}/__init__.py,' in record:
-                names.add(normalize(name))
+                names.add(name)
     return {package: sorted(names) for package, names in owners.items()}
 
 
 def requirements_of(name: str) -> list[str]:
-    """Reads what an installed distribution requires.
-
-    Args:
-        name: Name of the distribution.
-
-    Returns:
-        Its lines of ``Requires-Dist``; none where it is not installed.
-    """
+    """Return the ``Requires-Dist`` lines of a distribution; none where it is not installed."""
     try:
         return metadata.requires(name) or []
     except metadata.PackageNotFoundError:
         return []
 
 
-def version_problems(requirements: Iterable[str], installed: Mapping[str, str]) -> list[str]:
-    """Finds distributions that are missing or outside the range that setup.py declares.
+def answers(requirements: Iterable[str], installed: Versions) -> Iterator[tuple[str, SpecifierSet]]:
+    """Yield the distribution that answers each requirement, with the range it has to lie in.
 
-    A distribution that :data:`STAND_INS` names for a missing one is taken in its place. A line
-    with a marker is optional: it says what an extra must be where it is installed.
+    It is the one asked for or, where that is missing, an installed stand-in. A line whose marker
+    is false here is left out, unless an extra makes it true and its distribution is installed.
 
     Args:
         requirements: Lines of ``Requires-Dist``.
-        installed: Normalized name -> version of what is installed.
-
-    Returns:
-        One sentence for each problem.
+        installed: Canonical name -> version.
     """
-    found = []
     for requirement in map(parse_requirement, requirements):
-        candidates = {requirement.name: requirement.range}
-        for name, own_range in STAND_INS.get(requirement.name, {}).items():
-            candidates[name] = own_range or requirement.range
-        present = [name for name in candidates if name in installed]
-        if not present:
-            if not requirement.optional:
-                found.append(
-                    f'{requirement.name} is not installed, expected '
-                    f'{requirement.range or "any version"}; run {REINSTALL}.'
-                )
-            continue
-        name = present[0]
-        if not satisfies(installed[name], candidates[name]):
+        asked = canonicalize_name(requirement.name)
+        stand_ins = STAND_INS.get(asked, {})
+        name = next((name for name in (asked, *stand_ins) if name in installed), asked)
+        # The name of an extra is among the values that the marker quotes.
+        extras = re.findall('"([^"]*)"', str(requirement.marker)) if name in installed else []
+        if any(holds(requirement, extra) for extra in ('', *extras)):
+            yield name, SpecifierSet(stand_ins.get(name, '')) or requirement.specifier
+
+
+def version_problems(requirements: Iterable[str], installed: Versions) -> list[str]:
+    """Name the :func:`answers` that are missing or outside their range."""
+    found = []
+    for name, wanted in answers(requirements, installed):
+        if name not in installed:
             found.append(
-                f'{name} is {installed[name]}, expected {candidates[name]}; '
-                f"run pip install -c constraints.txt '{name}{candidates[name]}'."
+                f'{name} is not installed, expected {wanted or "any version"}; run {PIP} -e .'
+            )
+        elif not satisfies(installed[name], wanted):
+            found.append(
+                f"{name} is {installed[name]}, expected {wanted}; run {PIP} '{name}{wanted}'."
             )
     return found
 
 
 def duplicate_problems(owners: Mapping[str, Sequence[str]]) -> list[str]:
-    """Finds packages that several distributions write into one folder.
-
-    The files of one overwrite the files of the other, and the versions get mixed.
-
-    Args:
-        owners: Import name -> names of its distributions, as :func:`package_owners` returns.
-
-    Returns:
-        One sentence for each package that has several owners.
-    """
+    """Name the packages that several distributions write into one folder, mixing their files."""
     found = []
     for package, names in owners.items():
         distinct = sorted(set(names))
         if len(distinct) > 1:
-            wanted = CONTESTED.get(package, distinct[0])
-            # Taking away one of them takes files of the other along: both must go.
+            # Removing one of them removes files of the other, so both have to go.
             found.append(
                 f'{package}/ belongs to {len(distinct)} distributions, {" and ".join(distinct)}, '
                 f'expected one; run pip uninstall -y {" ".join(distinct)}, then '
-                f'pip install -c constraints.txt {wanted}.'
+                f'{PIP} {CONTESTED.get(package, distinct[0])}.'
             )
     return found
 
 
-def torch_mismatch(installed: Mapping[str, str], torchvision_requires: Iterable[str]) -> str | None:
-    """Compares torch with the version that torchvision declares to need.
-
-    Args:
-        installed: Normalized name -> version of what is installed.
-        torchvision_requires: The ``Requires-Dist`` lines of the installed torchvision.
-
-    Returns:
-        A sentence where the two do not match, otherwise None.
-    """
-    if 'torch' not in installed or 'torchvision' not in installed:
+def torch_mismatch(installed: Versions, torchvision_requires: Iterable[str]) -> str | None:
+    """Compare torch with the version that torchvision's ``Requires-Dist`` lines ask for."""
+    if not {'torch', 'torchvision'} <= installed.keys():
         return None
-    for requirement in map(parse_requirement, torchvision_requires):
-        if requirement.name != 'torch' or requirement.optional:
-            continue
-        if not satisfies(installed['torch'], requirement.range):
+    # Other lines of old releases may be unreadable, and do not matter here.
+    lines = [line for line in torchvision_requires if re.match(r'torch(?![\w.-])', line)]
+    for requirement in map(parse_requirement, lines):
+        if holds(requirement) and not satisfies(installed['torch'], requirement.specifier):
             return (
                 f'torch is {installed["torch"]}, but torchvision {installed["torchvision"]} '
-                f'expects torch{requirement.range}; install the two together: '
-                f'pip install -c constraints.txt torch torchvision.'
+                f'expects torch{requirement.specifier}; install the two together: '
+                f'{PIP} torch torchvision.'
             )
     return None
 
 
+def _describe(error: Exception) -> str:
+    # Errors of torchvision run over a paragraph.
+    first_line = str(error).strip().partition('\n')[0]
+    return ': '.join(filter(None, (type(error).__name__, first_line)))
+
+
+def _trial(
+    thing: str, needs: Sequence[str], expected: str, installed: Versions, run: Run
+) -> str | None:
+    """Return a sentence with the error and versions where run fails and what it needs is there."""
+    if not set(needs) <= installed.keys():
+        return None
+    try:
+        run()
+    except Exception as error:  # a broken build raises anything from OSError to AttributeError
+        versions = ' and '.join(f'{name} {installed[name]}' for name in needs)
+        return f'{thing} fails with {versions} ({_describe(error)}), expected {expected}.'
+    return None
+
+
 def _run_nms() -> None:
-    """Runs an operator of torchvision's compiled part."""
     import torch
     import torchvision
 
     torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)
 
 
-def operator_problem(
-    installed: Mapping[str, str], run: Callable[[], object] = _run_nms
-) -> str | None:
-    """Tries an operator of torchvision, which declared versions alone do not vouch for.
+def operator_problem(installed: Versions, run: Run = _run_nms) -> str | None:
+    """Try a compiled operator of torchvision, which matching versions alone do not vouch for.
 
     A CPU-only torch beside a torchvision built for CUDA has matching versions and no operators,
     and then every mmengine Runner fails as it starts.
-
-    Args:
-        installed: Normalized name -> version of what is installed.
-        run: Runs the operator; raises where it does not work.
-
-    Returns:
-        A sentence with the error where the operator fails, otherwise None. None too where torch
-        or torchvision is missing, which :func:`version_problems` names.
     """
-    if 'torch' not in installed or 'torchvision' not in installed:
-        return None
-    try:
-        run()
-    except Exception as error:  # a broken build raises anything from OSError to AttributeError
-        return (
-            f'torchvision.ops.nms fails with torch {installed["torch"]} and torchvision '
-            f'{installed["torchvision"]} ({_describe(error)}), expected builds of one release '
-            f'and one kind (a CPU-only torch needs the CPU-only torchvision); run pip uninstall '
-            f'-y torch torchvision, then pip install -c constraints.txt torch torchvision.'
-        )
-    return None
+    expected = (
+        'builds of one release and one kind (a CPU-only torch needs the CPU-only torchvision); '
+        f'run pip uninstall -y torch torchvision, then {PIP} torch torchvision'
+    )
+    return _trial('torchvision.ops.nms', ('torch', 'torchvision'), expected, installed, run)
 
 
 def _run_numpy() -> None:
-    """Hands a tensor to numpy."""
     import torch
 
     torch.zeros(1).numpy()
 
 
-def numpy_problem(
-    installed: Mapping[str, str], run: Callable[[], object] = _run_numpy
-) -> str | None:
-    """Tries the bridge from torch to numpy, which torch before 2.3 lacks for numpy 2.
-
-    Args:
-        installed: Normalized name -> version of what is installed.
-        run: Hands a tensor to numpy; raises where that does not work.
-
-    Returns:
-        A sentence with the error where the bridge fails, otherwise None. None too where torch or
-        numpy is missing, which :func:`version_problems` names.
-    """
-    if 'torch' not in installed or 'numpy' not in installed:
-        return None
-    try:
-        run()
-    except Exception as error:  # as above
-        return (
-            f'torch.Tensor.numpy fails with torch {installed["torch"]} and numpy '
-            f'{installed["numpy"]} ({_describe(error)}), expected a torch built for this numpy; '
-            f'run pip install -c constraints.txt torch torchvision numpy.'
-        )
-    return None
+def numpy_problem(installed: Versions, run: Run = _run_numpy) -> str | None:
+    """Try the bridge from torch to numpy, which torch before 2.3 lacks for numpy 2."""
+    expected = f'a torch built for this numpy; run {PIP} torch torchvision numpy'
+    return _trial('torch.Tensor.numpy', ('torch', 'numpy'), expected, installed, run)
 
 
-def _import_cv2() -> None:
-    import cv2  # noqa: F401
+def _run_cv2() -> None:
+    import cv2
+
+    # Removing one of two distributions that own cv2/ may leave a folder, which imports, empty.
+    cv2.getVersionString()
 
 
-def opencv_problem(load: Callable[[], object] = _import_cv2) -> str | None:
-    """Tries to import OpenCV, whose wheel wants system libraries that a bare Debian lacks.
+def opencv_problem(load: Run = _run_cv2, installed: Iterable[str] = ()) -> str | None:
+    """Try OpenCV, whose wheel wants system libraries that a bare Debian lacks.
 
     Args:
         load: Imports OpenCV; raises where that fails.
-
-    Returns:
-        A sentence with the error where the import fails, otherwise None. None too where there is
-        no OpenCV at all, which :func:`version_problems` names.
+        installed: Names of what is installed. Where OpenCV is not among them and not found,
+            :func:`version_problems` says so.
     """
+    builds = [name for name in ('opencv-python', *STAND_INS['opencv-python']) if name in installed]
     try:
         load()
-    except ModuleNotFoundError as error:
-        if error.name == 'cv2':
-            return None
-        return f'import cv2 fails ({_describe(error)}), expected it to work; run {REINSTALL}.'
     except Exception as error:  # a wheel for another numpy raises AttributeError and others
-        text = str(error)
-        packages = {package for name, package in SYSTEM_LIBRARIES.items() if name in text}
-        if packages:
-            # The loader names the first library it misses: both are installed at once.
-            wanted = ' '.join(dict.fromkeys(SYSTEM_LIBRARIES.values()))
-            return (
-                f'import cv2 fails ({_describe(error)}), expected the system libraries of '
-                f'opencv-python; run apt-get install {wanted}, or without root: pip uninstall -y '
-                f'opencv-python, then pip install opencv-python-headless.'
+        if not builds and isinstance(error, ModuleNotFoundError) and error.name == 'cv2':
+            return None
+        if any(library in str(error) for library in SYSTEM_LIBRARIES):
+            # The loader names only the first library it misses, so all are installed at once.
+            expected = (
+                f'the system libraries of opencv-python; run apt-get install {SYSTEM_PACKAGES}, or '
+                'without root: pip uninstall -y opencv-python, then pip install '
+                'opencv-python-headless'
             )
-        return (
-            f'import cv2 fails ({_describe(error)}), expected it to work; run pip install '
-            f'--force-reinstall -c constraints.txt opencv-python numpy.'
-        )
+        else:
+            names = ' '.join(builds or ['opencv-python'])
+            expected = f'it to work; run {PIP} --force-reinstall {names} numpy'
+        return f'import cv2 fails ({_describe(error)}), expected {expected}.'
     return None
 
 
-def _describe(error: Exception) -> str:
-    """Shortens an error to its type and first line: torchvision's run over a paragraph."""
-    lines = str(error).strip().splitlines()
-    return f'{type(error).__name__}: {lines[0]}' if lines else type(error).__name__
-
-
 def problems(
-    installed: Mapping[str, str] | None = None,
+    installed: Versions | None = None,
     requirements: Sequence[str] | None = None,
     torchvision_requires: Sequence[str] | None = None,
     owners: Mapping[str, Sequence[str]] | None = None,
-    run_operator: Callable[[], object] = _run_nms,
-    run_numpy: Callable[[], object] = _run_numpy,
-    load_opencv: Callable[[], object] = _import_cv2,
+    run_operator: Run = _run_nms,
+    run_numpy: Run = _run_numpy,
+    load_opencv: Run = _run_cv2,
 ) -> list[str]:
-    """Runs every check; without arguments, on this interpreter.
+    """Run every check; without arguments, on this interpreter.
 
     Args:
-        installed: Normalized name -> version of what is installed.
-        requirements: What cct_mm requires; where it is not installed, its packages in any
-            version.
-        torchvision_requires: What torchvision requires.
-        owners: Import name -> names of its distributions.
+        installed: From :func:`installed_versions`.
+        requirements: From :func:`requirements_of` cct_mm or, where it is not installed, REQUIRED.
+        torchvision_requires: From :func:`requirements_of` torchvision.
+        owners: From :func:`package_owners`.
         run_operator: Runs an operator of torchvision; raises where it does not work.
         run_numpy: Hands a tensor to numpy; raises where that does not work.
         load_opencv: Imports OpenCV; raises where that fails.
@@ -457,58 +322,45 @@ def problems(
     Returns:
         One sentence for each problem; none where all is well.
     """
-    if installed is None:
-        installed = installed_versions()
+    if PACKAGING_PROBLEM:
+        return [PACKAGING_PROBLEM]
+    installed = installed_versions() if installed is None else installed
     if requirements is None:
         requirements = requirements_of('cct_mm') or REQUIRED
+    owners = package_owners() if owners is None else owners
     if torchvision_requires is None:
         torchvision_requires = requirements_of('torchvision')
-    if owners is None:
-        owners = package_owners()
-    found = [*version_problems(requirements, installed), *duplicate_problems(owners)]
     mismatch = torch_mismatch(installed, torchvision_requires)
-    # Versions that do not match explain a failing operator: one cause, one sentence.
-    found.append(mismatch or operator_problem(installed, run_operator))
-    found.append(numpy_problem(installed, run_numpy))
-    found.append(opencv_problem(load_opencv))
+    found = [
+        *version_problems(requirements, installed),
+        *duplicate_problems(owners),
+        # Versions that do not match explain a failing operator: one cause, one sentence.
+        mismatch or operator_problem(installed, run_operator),
+        numpy_problem(installed, run_numpy),
+        opencv_problem(load_opencv, installed),
+    ]
     return [sentence for sentence in found if sentence]
 
 
-def version_table(requirements: Iterable[str], installed: Mapping[str, str]) -> str:
-    """Lays out what is installed beside what is expected.
-
-    Args:
-        requirements: Lines of ``Requires-Dist``; optional ones show only where installed.
-        installed: Normalized name -> version of what is installed.
-
-    Returns:
-        Lines of name, version and range.
-    """
+def version_table(requirements: Iterable[str], installed: Versions) -> str:
+    """Return lines of name, version and range of the :func:`answers`."""
     rows = [('python', platform.python_version(), '')]
     rows.append(('cct-mm', installed.get('cct-mm', 'not installed'), ''))
-    for requirement in map(parse_requirement, requirements):
-        names = [requirement.name, *STAND_INS.get(requirement.name, {})]
-        name = next((name for name in names if name in installed), requirement.name)
-        if name in installed or not requirement.optional:
-            own_range = STAND_INS.get(requirement.name, {}).get(name) or requirement.range
-            rows.append((name, installed.get(name, 'not installed'), own_range))
+    for name, wanted in answers(requirements, installed):
+        rows.append((name, installed.get(name, 'not installed'), str(wanted)))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     return '\n'.join(
-        f'{name:{widths[0]}}  {version:{widths[1]}}  {own_range}'.rstrip()
-        for name, version, own_range in rows
+        f'{name:{widths[0]}}  {version:{widths[1]}}  {wanted}'.rstrip()
+        for name, version, wanted in rows
     )
 
 
 def main() -> int:
-    """Prints the versions and the problems of this interpreter.
-
-    Returns:
-        The exit code: 0 where no problem was found, otherwise 1.
-    """
-    installed = installed_versions()
-    requirements = requirements_of('cct_mm') or REQUIRED
-    print(version_table(requirements, installed), flush=True)
-    found = problems(installed, requirements)
+    """Print the versions and the problems of this interpreter; return 1 if there are any, or 0."""
+    if not PACKAGING_PROBLEM:
+        requirements = requirements_of('cct_mm') or REQUIRED
+        print(version_table(requirements, installed_versions()), flush=True)
+    found = problems()
     for sentence in found:
         print(f'Problem: {sentence}', file=sys.stderr)
     if not found:

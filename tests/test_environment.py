@@ -1,3 +1,5 @@
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from cct_mm import environment
 from cct_mm.environment import (
+    answers,
     duplicate_problems,
     installed_versions,
     numpy_problem,
@@ -80,41 +85,92 @@ class FakeDistribution:
 
 @given(versions, ranges)
 def test_ranges_mean_what_packaging_says(version, clauses):
-    assert satisfies(version, clauses) == SpecifierSet(clauses).contains(version)
+    assert satisfies(version, SpecifierSet(clauses)) == SpecifierSet(clauses).contains(version)
 
 
 @pytest.mark.parametrize('version', ['2.15.0.dev20260101+cu130', '2.15.0rc1', '2.15', 'v2.15.0'])
 def test_suffixes_and_trailing_zeros_do_not_count(version):
-    assert release(version) == (2, 15)
+    assert release(version) == Version('2.15')
+
+
+@pytest.mark.parametrize(
+    ('version', 'wanted'),
+    [
+        ('2.11.0.dev2026', '>=2.5'),
+        ('2.11.0.dev2026', '>=2.11'),
+        ('2.11.0rc1+cu130', '==2.11.0'),
+        ('2.11.0.post1', '==2.11.0'),
+        ('2.11.0', '==2.11.0.dev20260115'),
+        ('2.11.0.dev20260116+cu130', '==2.11.0.dev20260115'),
+        ('2.1.0a0+41361538.nv23.06', '>=2.1,<3'),
+        ('4.8.0-dirty', '>=4.8,<6'),
+        ('2.0.1', '==2.0.*'),
+    ],
+)
+def test_a_nightly_build_counts_as_its_release(version, wanted):
+    assert satisfies(version, SpecifierSet(wanted))
+    assert not satisfies(f'0{version[1:]}', SpecifierSet(wanted))
+
+
+@pytest.mark.parametrize(
+    ('version', 'wanted'),
+    [('3.0.0.dev2026', '<3'), ('2.11.0.dev2026', '!=2.11'), ('2.1', '==2.0.*')],
+)
+def test_a_nightly_build_of_an_excluded_release_is_excluded(version, wanted):
+    assert not satisfies(version, SpecifierSet(wanted))
 
 
 def test_an_unreadable_version_lies_in_no_range_with_a_lower_bound():
-    assert not satisfies('unknown', '>=2.1')
+    assert not satisfies('unknown', SpecifierSet('>=2.1'))
 
 
 @pytest.mark.parametrize('clause', ['2.1', '=>2.1', '>=', '>=2.*', '~=2.*', '>=latest'])
 def test_a_clause_that_is_none_is_refused_by_name(clause):
-    with pytest.raises(ValueError, match='version clause .*expected one such as'):
-        satisfies('2.1', clause)
+    with pytest.raises(ValueError, match='expected .*version clauses such as') as error:
+        parse_requirement(f'torch {clause}')
+    assert repr(f'torch {clause}') in str(error.value)
 
 
 @pytest.mark.parametrize(
-    'line',
+    ('line', 'name', 'wanted', 'required', 'optional'),
     [
-        'torch',
-        'torch==2.10.0',
-        'torch (>=2.14.0)',
-        'pillow (!=8.3.*,>=5.3.0)',
-        'Typing_Extensions >= 4.10.0',
-        'cuda-toolkit[cublas,cudart]==13.0.3; platform_system == "Linux"',
-        "scipy ; extra == 'scipy'",
+        ('torch', 'torch', '', True, True),
+        ('torch==2.10.0', 'torch', '==2.10.0', True, True),
+        ('torch (>=2.14.0)', 'torch', '>=2.14.0', True, True),
+        ('pillow (!=8.3.*,>=5.3.0)', 'pillow', '>=5.3.0,!=8.3.*', True, True),
+        ('Typing_Extensions >= 4.10.0', 'typing-extensions', '>=4.10.0', True, True),
+        (
+            f'cuda-toolkit[cublas,cudart]==13.0.3; sys_platform == "{sys.platform}"',
+            'cuda-toolkit',
+            '==13.0.3',
+            True,
+            True,
+        ),
+        ("scipy ; extra == 'scipy'", 'scipy', '', False, True),
+        ('timm>=1; python_version > "3" and extra == "Efficient_Net"', 'timm', '>=1', False, True),
+        ('timm>=1; python_version < "3" and extra == "efficientnet"', 'timm', '', False, False),
+        ('numpy<2; python_version < "3.10"', 'numpy', '', False, False),
+        ('numpy>=2; python_version >= "3.10"', 'numpy', '>=2', True, True),
+        ('pywin32; sys_platform == "nowhere"', 'pywin32', '', False, False),
     ],
 )
-def test_requirements_mean_what_packaging_says(line):
-    ours, theirs = parse_requirement(line), Requirement(line)
-    assert ours.name == environment.normalize(theirs.name)
-    assert SpecifierSet(ours.range) == theirs.specifier
-    assert ours.optional == (theirs.marker is not None)
+def test_requirements_mean_what_packaging_says(line, name, wanted, required, optional):
+    theirs = Requirement(line)
+    assert canonicalize_name(theirs.name) == name
+    absent, present = list(answers([line], {})), list(answers([line], {name: '1'}))
+    assert absent == ([(name, SpecifierSet(wanted))] if required else [])
+    assert present == ([(name, SpecifierSet(wanted))] if optional else [])
+    if optional:
+        assert theirs.specifier == SpecifierSet(wanted)
+
+
+def test_of_two_lines_by_python_version_the_one_that_holds_here_counts():
+    lines = ['numpy<1; python_version < "3.10"', 'numpy>=2; python_version >= "3.10"']
+    assert version_problems(lines, {'numpy': '2.4.6'}) == []
+    (sentence,) = version_problems(lines, {'numpy': '0.9'})
+    assert sentence.startswith('numpy is 0.9, expected >=2;')
+    (sentence,) = version_problems(lines, {})
+    assert sentence.startswith('numpy is not installed, expected >=2;')
 
 
 def test_a_requirement_without_a_name_is_refused():
@@ -201,7 +257,7 @@ def test_the_first_of_two_versions_on_the_path_counts():
 @pytest.mark.parametrize('requirement', ['torch==2.14.0', 'torch (==2.14.0)', 'torch (>=2.15.0)'])
 def test_a_torch_that_torchvision_does_not_expect_is_named(requirement):
     sentence = torch_mismatch(INSTALLED, ['numpy', requirement])
-    wanted = parse_requirement(requirement).range
+    wanted = parse_requirement(requirement).specifier
     assert sentence.startswith(f'torch is 2.14.1, but torchvision 0.29.1 expects torch{wanted};')
 
 
@@ -256,6 +312,16 @@ def test_a_missing_opencv_is_left_to_the_version_check():
     assert sentence is not None
 
 
+def test_an_opencv_whose_files_are_gone_is_named_with_every_build_that_is_installed():
+    # What is left after the removal of one of two distributions that share the folder.
+    gone = fails_with(ModuleNotFoundError("No module named 'cv2'", name='cv2'))
+    rest = {key: version for key, version in INSTALLED.items() if key != 'opencv-python'}
+    assert opencv_problem(gone, rest) is None
+    sentence = opencv_problem(gone, {**INSTALLED, 'opencv-python-headless': '4.13.0.92'})
+    assert "No module named 'cv2'" in sentence
+    assert '--force-reinstall opencv-python opencv-python-headless' in sentence
+
+
 @pytest.fixture
 def healthy():
     return {
@@ -301,6 +367,11 @@ def test_a_mismatch_and_the_operator_it_breaks_are_one_problem(healthy):
     assert sentence.startswith('torch is 2.14.1, but torchvision')
 
 
+def test_lines_of_torchvision_that_nobody_can_read_do_not_matter(healthy):
+    lines = ['pillow (>=5.3.*)', 'torch (>=2.14.0)', 'torch-extra (>=9.*)']
+    assert problems(**{**healthy, 'torchvision_requires': lines}) == []
+
+
 def test_an_empty_environment_names_every_package(healthy):
     empty = {'installed': {}, 'requirements': environment.REQUIRED, 'owners': {}}
     found = problems(**{**healthy, **empty})
@@ -332,3 +403,26 @@ def test_the_check_runs_by_path_without_importing_the_package():
     assert 'torchvision' in imported
     assert not imported & {'cct_mm', 'mmengine', 'mmcv', 'mmseg'}
     assert run.stdout.startswith('python')
+
+
+def test_without_packaging_a_sentence_says_so():
+    hide = 'import runpy, sys; sys.modules["packaging"] = None; '
+    script = str(ROOT / 'cct_mm' / 'environment.py')
+    run = subprocess.run(
+        [sys.executable, '-c', f'{hide}runpy.run_path({script!r}, run_name="__main__")'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stdout == ''
+    (sentence,) = run.stderr.splitlines()
+    assert re.match(r'Problem: packaging .*expected .*; run pip install ', sentence)
+
+
+def test_without_packaging_the_problems_are_that_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'packaging', None)
+    for name in [name for name in sys.modules if name.startswith('packaging.')]:
+        monkeypatch.delitem(sys.modules, name)
+    (sentence,) = runpy.run_path(str(ROOT / 'cct_mm' / 'environment.py'))['problems']()
+    assert sentence.startswith('packaging ')

@@ -1,15 +1,22 @@
 """The sub-pixel decoders as per-position trees: forward and backward without a single shuffle.
 
-A decoder is 1x1 convolutions and 2x2 shuffles, so a position of z makes its own stride x stride
-block of pixels and sees no other position. Kept as ``[G, channels, positions]`` (G decoders side by
-side), a sub-pixel convolution is one batched matrix product to ``[G, 4 channels, positions]``, and
-its shuffle is a view as ``[G, channels, 4 positions]``: the row c * 4 + s of the product holds
-child s of every position. After n of them the pixels stand in *tree order*, ``s_n, ..., s_1,
-position``, in which everything that is a sum over pixels can be computed; the target is brought
-into it once.
+A decoder consists of 1x1 convolutions and 2x2 shuffles, so a position of z makes its own stride x
+stride block of pixels and sees no other position. With the maps kept as ``[G, channels,
+positions]``, for G decoders side by side, a sub-pixel convolution is one batched matrix product to
+``[G, 4 channels, positions]``, and its shuffle is a view of that as ``[G, channels, 4 positions]``:
+row c * 4 + s of the product holds channel c of child s of every position.
 
-Every map but the logits carries a channel of ones behind its own, so that a bias is one more column
-of its layer's weights (:func:`with_bias`): it is added, and its gradient summed, by the products.
+After n such layers the pixels stand in *tree order*: the child s_n of the last layer changes
+slowest, then s_{n-1} and so on to s_1, and the position changes fastest. A sum over pixels does not
+depend on their order, so the losses are computed in this one, and only the target has to be brought
+into it (:func:`to_tree`), once for all decoders.
+
+Every map but the logits has one more channel, of ones, behind its own. A bias is then one more
+column of its layer's weights (:func:`with_bias`), and the matrix products add it and sum its
+gradient.
+
+In the shapes, c channels and P positions enter the first sub-pixel layer, c_i channels leave the
+i-th (c_0 = c), and the last leaves C classes.
 """
 
 from collections.abc import Sequence
@@ -22,7 +29,7 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
     """Bring a full-resolution map into tree order.
 
     Args:
-        x: Any map at the decoders' output size.
+        x: A map of the size of the decoders' output.
         doublings: n, the number of sub-pixel convolutions.
 
     Shape:
@@ -31,9 +38,9 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
     """
     channels, height, width = x.shape
     side = 2**doublings
-    x = x.unflatten(2, (width // side, *[2] * doublings))
-    x = x.unflatten(1, (height // side, *[2] * doublings))
-    # Axes: 0 c, 1 h, then dy of levels 1..n, then w, then dx of levels 1..n.
+    x = x.unflatten(2, (width // side, *[2] * doublings))  # [c, h 2^n, w, 2, ..., 2]
+    x = x.unflatten(1, (height // side, *[2] * doublings))  # [c, h, 2, ..., 2, w, 2, ..., 2]
+    # The first run of twos is dy of the levels 1 to n, and the second is dx of them.
     rows, columns = 2, 3 + doublings
     children = [
         axis for level in reversed(range(doublings)) for axis in (rows + level, columns + level)
@@ -42,17 +49,23 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
 
 
 def with_ones(y: Tensor) -> Tensor:
-    """Put the channel of ones behind the channels of y: [G, c, P] to [G, c + 1, P]."""
+    """Put the channel of ones behind the channels of y.
+
+    Shape:
+        - y: [G, c, P]
+        - output: [G, c + 1, P]
+    """
     return torch.cat([y, y.new_ones(len(y), 1, y.shape[2])], dim=1)
 
 
 def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:
     """Put each sub-pixel layer's bias behind its weights, as the weight of the channel of ones.
 
-    All layers but the last get four more rows, which make the four children's ones.
+    All layers but the last get four more rows, which make the ones of the four children.
 
     Shape:
-        - weights: [G, 4 c_out, c_in] each, biases: [G, 4 c_out] each
+        - weights: [G, 4 c_out, c_in] each
+        - biases: [G, 4 c_out] each
         - output: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 c_out, c_in + 1]
     """
     layers = []
@@ -68,7 +81,12 @@ def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tenso
 
 
 def without_bias(layers: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the weights and the biases in tensors (or gradients) made by :func:`with_bias`."""
+    """Return the weights and the biases in layers, or in gradients of layers, of :func:`with_bias`.
+
+    Shape:
+        - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 c_out, c_in + 1]
+        - output: [G, 4 c_out, c_in] each and [G, 4 c_out] each
+    """
     rows = [layer.shape[1] - 4 for layer in layers[:-1]] + [layers[-1].shape[1]]
     weights = [layer[:, :n, :-1] for layer, n in zip(layers, rows, strict=True)]
     return weights, [layer[:, :n, -1] for layer, n in zip(layers, rows, strict=True)]
@@ -84,14 +102,14 @@ def forward(y: Tensor, layers: Sequence[Tensor], last_relu: bool) -> list[Tensor
 
     Shape:
         - y: [G, c + 1, P]
-        - output: [G, c_i + 1, 4^i P] for i = 0, ..., n - 1 and [G, C, 4^n P]
+        - output: [G, c_i + 1, 4^i P] each for i = 0, ..., n - 1, and [G, C, 4^n P]
     """
     maps = [y]
     for i, layer in enumerate(layers):
-        y = torch.bmm(layer, y)
+        y = torch.bmm(layer, y)  # [G, 4 c_{i+1} + 4, 4^i P]
         if last_relu or i < len(layers) - 1:
             y = y.relu_()
-        y = y.view(len(y), layer.shape[1] // 4, -1)
+        y = y.view(len(y), layer.shape[1] // 4, -1)  # [G, c_{i+1} + 1, 4^{i+1} P]
         maps.append(y)
     return maps
 
@@ -114,33 +132,34 @@ def backward(
 
     Shape:
         - grad: [G, C, 4^n P]
-        - output: [G, c + 1, P]; the last channel is that of the ones and means nothing
+        - output: [G, c + 1, P], of which the last channel, that of the ones, has no meaning
     """
     for i in reversed(range(len(layers))):
         if last_relu or i < len(layers) - 1:
             grad = torch.ops.aten.threshold_backward(grad, maps[i + 1], 0)
-        grad = grad.view(len(grad), layers[i].shape[1], -1)
+        grad = grad.view(len(grad), layers[i].shape[1], -1)  # [G, 4 c_{i+1} + 4, 4^i P]
         if grad_layers is not None:
             grad_layers[i].baddbmm_(grad, maps[i].transpose(1, 2))
-        grad = torch.bmm(layers[i].transpose(1, 2), grad)
+        grad = torch.bmm(layers[i].transpose(1, 2), grad)  # [G, c_i + 1, 4^i P]
     return grad
 
 
 def tangent(u: Tensor, maps: Sequence[Tensor], layers: Sequence[Tensor], last_relu: bool) -> Tensor:
-    """Push a direction u of y forward to the logits: the Jacobian times u.
+    """Push a direction u of y forward to the logits: their Jacobian times u.
 
     Args:
-        u: [G, c + 1, P]; 0 in the channel of ones, which is the same for all y.
+        u: The direction; 0 in the channel of ones, which does not change with y.
         maps: From :func:`forward` at the point y.
         layers: As in :func:`forward`.
         last_relu: As in :func:`forward`.
 
     Shape:
+        - u: [G, c + 1, P]
         - output: [G, C, 4^n P]
     """
     for i, layer in enumerate(layers):
-        u = torch.bmm(layer, u)
-        u = u.view(len(u), layer.shape[1] // 4, -1)
+        u = torch.bmm(layer, u)  # [G, 4 c_{i+1} + 4, 4^i P]
+        u = u.view(len(u), layer.shape[1] // 4, -1)  # [G, c_{i+1} + 1, 4^{i+1} P]
         if last_relu or i < len(layers) - 1:
             u = torch.ops.aten.threshold_backward(u, maps[i + 1], 0)
     return u

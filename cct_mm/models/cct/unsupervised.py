@@ -1,4 +1,7 @@
-"""What the auxiliary decoders learn from, and what comes out: the interface of both paths."""
+"""What the auxiliary decoders learn from, and the loss that comes of it.
+
+The fused path and the reference path have this interface in common.
+"""
 
 from dataclasses import dataclass
 
@@ -40,9 +43,9 @@ class Target:
 
     def guidance(self, size: tuple[int, int]) -> Guidance:
         """Bring the main prediction to z's size (h, w)."""
-        labels = F.interpolate(self.prob, size, mode='nearest').argmax(dim=1)
-        valid = F.interpolate(self.valid.float(), size, mode='nearest') > 0
-        foreground = self.foreground[labels].unsqueeze(1) & valid
+        labels = F.interpolate(self.prob, size, mode='nearest').argmax(dim=1)  # [B, h, w]
+        valid = F.interpolate(self.valid.float(), size, mode='nearest') > 0  # [B, 1, h, w]
+        foreground = self.foreground[labels].unsqueeze(1) & valid  # [B, 1, h, w]
         return Guidance(labels, foreground, valid)
 
 
@@ -69,13 +72,17 @@ class UnsupervisedTerms:
 
 @dataclass
 class UnsupervisedLoss:
-    """Value of the unsupervised loss.
+    """The unsupervised loss, in sum and term by term.
 
     Args:
         total: w_u L_u + w_p L_P-Wise + w_w L_w, with gradient.
-        distances: d(y^u, y_a^k) of each decoder, [K], without gradient.
-        pairwise: L_P-Wise before its weight, without gradient, or None.
-        weak: L_w before its weight, without gradient, or None.
+        distances: d(y^u, y_a^k) of each decoder, without gradient.
+        pairwise: L_P-Wise before it is weighted, without gradient; None where it is not computed.
+        weak: L_w before it is weighted, without gradient; None where it is not computed.
+
+    Shape:
+        - total, pairwise, weak: scalar
+        - distances: [K]
     """
 
     total: Tensor

@@ -1,9 +1,9 @@
 """What a perturbation p_r is: three functions, and the algebraic form that makes it cheap.
 
-``draw(context) -> state`` makes all random or prediction-dependent choices, ``perturb(z, state)``
-applies them to z as the paper writes it, and ``project(z, weight, state)`` gives the 1x1
-convolution of the perturbed map, ``weight @ perturb(z, state)``, without ever making it. A
-perturbation of a known form (the four classes at the end) only writes ``draw``.
+``draw(context) -> state`` makes all choices, be they random or dependent on the prediction.
+``perturb(z, state)`` applies them to z as the paper writes it. ``project(z, weight, state)`` gives
+the 1x1 convolution of the perturbed map, ``weight @ perturb(z, state)``, without making that map.
+A perturbation that has one of the four forms at the end of this file only writes ``draw``.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ PERTURBATIONS = Registry('perturbation', scope='cct_mm')
 
 @dataclass
 class Guidance:
-    """What the guided perturbations know of a step: computed once, shared by all decoders.
+    """What the guided perturbations know of a step; it is computed once for all decoders.
 
     Args:
         labels: The main head's most probable class at each position of z.
@@ -48,7 +48,7 @@ class Guidance:
 
 @dataclass
 class Context:
-    """All that ``draw`` may look at, for one decoder in one step; nothing carries gradient.
+    """All that ``draw`` may look at, for one decoder in one step. Nothing of it carries gradient.
 
     Args:
         z: The encoder's output.
@@ -56,10 +56,10 @@ class Context:
         guidance: The main head's view of the batch.
         kl_gradient: ``kl_gradient(u, at_zero)`` returns the gradient with respect to u of
             KL(p(y) || p(y + u)) summed over the image, where y = W z and p is the decoder's
-            softmax: at u itself, or, ``at_zero``, its derivative along u at 0 (the KL's Hessian
-            times u).
+            softmax. It is taken at u or, with ``at_zero``, it is replaced by its derivative along u
+            at 0, which is the Hessian of the KL times u.
         key: What makes this decoder's draws its own: seed, domain, iteration, decoder.
-        samples: For each image of the batch the number that identifies it in the whole run.
+        samples: For each image of the batch, the number that identifies it in the whole run.
 
     Shape:
         - z: [B, D, h, w]
@@ -96,7 +96,7 @@ class Context:
         )
 
     def normal(self, name: str, *shape: int) -> Tensor:
-        """Draw from N(0, 1) for each image by its own key; like :meth:`uniform`."""
+        """Draw from N(0, 1) for each image by its own key, [B, *shape]; see :meth:`uniform`."""
         return torch.stack(
             [
                 torch.empty(shape, device=self.z.device).normal_(
@@ -107,7 +107,7 @@ class Context:
         )
 
     def shared_uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Draw from U(low, high) once for the whole batch, on all ranks alike; [*shape]."""
+        """Draw from U(low, high), [*shape], once for the whole batch and alike on all ranks."""
         return torch.empty(shape, device=self.z.device).uniform_(
             low, high, generator=self._generator(name, 'batch')
         )
@@ -117,35 +117,46 @@ class Context:
 
 
 def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
-    """Apply ``weight`` [C, D], or one a image [B, C, D], at each position of z [B, D, h, w].
+    """Apply a weight at each position of z.
 
-    As a matrix product: a convolution would run in TF32 on a GPU, and slowly on a single core.
+    It is a matrix product, since a convolution runs in TF32 on a GPU and slowly on a single core.
+
+    Shape:
+        - z: [B, D, h, w]
+        - weight: [c, D], or one for each image, [B, c, D]
+        - output: [B, c, h, w]
     """
     return (weight @ z.flatten(2)).unflatten(2, z.shape[2:])
 
 
 def outer(grad: Tensor, z: Tensor) -> Tensor:
-    """Sum ``grad z^T`` over images and positions: [c, D] of [B, c, h, w] and [B, D, h, w]."""
+    """Sum ``grad z^T`` over images and positions: the gradient of ``conv1x1``'s weight.
+
+    Shape:
+        - grad: [B, c, h, w]
+        - z: [B, D, h, w]
+        - output: [c, D]
+    """
     return (grad.flatten(2) @ z.flatten(2).mT).sum(dim=0)
 
 
 def add_conv1x1_(total: Tensor, grad: Tensor, weight: Tensor) -> None:
-    """Add ``weight^T grad`` to total: what a gradient of ``conv1x1(z, weight)`` is to z.
+    """Add ``weight^T grad`` to total: the gradient of ``conv1x1``'s z.
 
     Shape:
         - total: [B, D, h, w], contiguous
-        - grad: [B, C, h, w]
-        - weight: [C, D], or one a image [B, C, D]
+        - grad: [B, c, h, w]
+        - weight: [c, D], or one for each image, [B, c, D]
     """
-    weight = weight.expand(len(grad), *weight.shape[-2:])
+    weight = weight.expand(len(grad), *weight.shape[-2:])  # [B, c, D]
     total.flatten(2).baddbmm_(weight.mT, grad.flatten(2))
 
 
 class Perturbation(ABC):
     """One of the paper's p_r (Section 3.2.3). It has parameters, but nothing that is learned.
 
-    A subclass of one of the forms below writes ``draw`` alone. One that fits no form writes
-    ``draw`` and ``perturb``: it works on the fast path too, at the cost of a perturbed copy of z.
+    A subclass of one of the forms below only writes ``draw``. One that fits no form writes ``draw``
+    and ``perturb``: the fused path computes it too, at the cost of a perturbed copy of z.
 
     Attributes:
         guided: Whether ``draw`` reads the foreground, so that the domain has to name its classes.
@@ -155,14 +166,14 @@ class Perturbation(ABC):
 
     @abstractmethod
     def draw(self, context: Context) -> Any:
-        """Make all choices for one decoder and batch, without gradient."""
+        """Make all choices for one decoder and batch, and return them as the state."""
 
     @abstractmethod
     def perturb(self, z: Tensor, state: Any) -> Tensor:
         """Return the perturbed map z~, [B, D, h, w]."""
 
     def project(self, z: Tensor, weight: Tensor, state: Any) -> Tensor:
-        """Return ``conv1x1(perturb(z, state), weight)``, the cheap way.
+        """Return ``conv1x1(perturb(z, state), weight)``, computed the cheap way.
 
         Shape:
             - z: [B, D, h, w]
@@ -174,21 +185,34 @@ class Perturbation(ABC):
     def project_backward(
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Any, grad_z: Tensor
     ) -> Tensor:
-        """Pull ``grad`` of :meth:`project`'s output back: add z's part to grad_z, return weight's.
+        """Pull a gradient of :meth:`project`'s output back to its inputs.
+
+        Args:
+            grad: Gradient of the output.
+            z: As in :meth:`project`.
+            weight: As in :meth:`project`.
+            state: As in :meth:`project`.
+            grad_z: Where the gradient of z is added; the decoders before have added theirs.
+
+        Returns:
+            Tensor: The gradient of weight.
 
         Shape:
             - grad: [B, c, h, w]
-            - grad_z: [B, D, h, w], contiguous, with the gradients of the decoders before
+            - grad_z: [B, D, h, w], contiguous
             - output: [c, D]
         """
         _, pull_back = torch.func.vjp(lambda z, weight: self.project(z, weight, state), z, weight)
-        of_z, of_weight = pull_back(grad)
+        of_z, of_weight = pull_back(grad)  # [B, D, h, w], [c, D]
         grad_z += of_z
         return of_weight
 
 
 class SpatialMask(Perturbation):
-    """Whole positions are dropped: ``z * M``, M [B, 1, h, w]. Mask c projected channels instead."""
+    """Drops whole positions: ``z * M``. The c projected channels are masked instead of the D of z.
+
+    The state is the mask M, [B, 1, h, w].
+    """
 
     def perturb(self, z: Tensor, state: Tensor) -> Tensor:
         """Return ``z * M``."""
@@ -202,13 +226,16 @@ class SpatialMask(Perturbation):
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
     ) -> Tensor:
         """Add ``W^T (grad * M)``, return ``(grad * M) z^T``."""
-        grad = grad * state
+        grad = grad * state  # [B, c, h, w]
         add_conv1x1_(grad_z, grad, weight)
         return outer(grad, z)
 
 
 class ChannelMask(Perturbation):
-    """Whole channels are scaled: ``z * m``, m [B, D, 1, 1]. Fold m into each image's weight."""
+    """Scales whole channels: ``z * m``. The scales become part of the weight, image by image.
+
+    The state is m, [B, D, 1, 1].
+    """
 
     def perturb(self, z: Tensor, state: Tensor) -> Tensor:
         """Return ``z * m``."""
@@ -222,16 +249,16 @@ class ChannelMask(Perturbation):
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
     ) -> Tensor:
         """Add ``(W diag(m))^T grad``, return ``(grad z^T) diag(m)``, summed over images."""
-        scale = state.flatten(1).unsqueeze(1)
+        scale = state.flatten(1).unsqueeze(1)  # [B, 1, D]
         add_conv1x1_(grad_z, grad, weight * scale)
         return (grad.flatten(2) @ z.flatten(2).mT * scale).sum(dim=0)
 
 
 class MultiplicativeNoise(Perturbation):
-    """``(z * N) + z``, N [1, D, h, w] shared by the batch: one convolution of a scaled z.
+    """Adds noise in proportion: ``(z * N) + z``, projected as one convolution of a scaled z.
 
-    The state is a function that draws N by its key, so that no decoder has to keep an N of z's size
-    from forward to backward.
+    The state is a function that draws N, [1, D, h, w] and shared by the batch, by its key. So no
+    decoder has to keep an N of z's size from forward to backward.
     """
 
     def perturb(self, z: Tensor, state: Callable[[], Tensor]) -> Tensor:
@@ -247,15 +274,16 @@ class MultiplicativeNoise(Perturbation):
         grad_z: Tensor,
     ) -> Tensor:
         """Add ``(1 + N) * (W^T grad)``, return ``grad (z~)^T``."""
-        scale = state().to(z.dtype).add_(1)
+        scale = state().to(z.dtype).add_(1)  # [1, D, h, w]
         grad_z.addcmul_(conv1x1(grad, weight.T), scale)
         return outer(grad, z * scale)
 
 
 class AdditiveDirection(Perturbation):
-    """``z + W^T s``, s [B, c, h, w], W the decoder's own first layer, neither with gradient.
+    """Adds a direction: ``z + W^T s``, where W is the decoder's own first layer.
 
-    Any other addend would have no effect beyond its part in W's row space. The state is (s, W).
+    Of any other addend only the part in the row space of W would have an effect. The state is
+    (s, W), with s [B, c, h, w] and W [c, D], neither of which carries gradient.
     """
 
     def perturb(self, z: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
@@ -264,7 +292,7 @@ class AdditiveDirection(Perturbation):
         return z + conv1x1(s, fixed.T)
 
     def project(self, z: Tensor, weight: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
-        """Return ``W z + (W W^T) s``: a product of c x c, no map of D channels."""
+        """Return ``W z + (W W^T) s``, with a matrix of c x c and no map of D channels."""
         s, fixed = state
         return conv1x1(z, weight) + conv1x1(s, weight @ fixed.T)
 

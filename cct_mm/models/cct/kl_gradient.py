@@ -1,0 +1,78 @@
+"""How a decoder's prediction moves with the output of its first layer: what I-VAT asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import decoder_tree
+from .chunks import Chunk
+from .perturbations.base import conv1x1
+
+
+@dataclass
+class KLGradient:
+    """The gradient of KL(p(y) || p(y + u)) with respect to u, for one decoder.
+
+    Here y = W z is the output of the decoder's first layer, p is the softmax of its logits, and
+    the divergence is summed over an image. See ``kl_gradient`` in ``perturbations.Context``.
+
+    Args:
+        z: The encoder's output.
+        first: W, the decoder's first layer.
+        layers: Its sub-pixel layers, from ``decoder_tree.with_bias`` with G = 1.
+        last_relu: See ``decoder_tree.forward``.
+        chunks: Parts of the images that are computed one after another.
+
+    Shape:
+        - z: [B, D, h, w]
+        - first: [c, D]
+        - layers: [1, 4 c_out + 4, c_in + 1] each, the last [1, 4 C, c_in + 1]
+    """
+
+    z: Tensor
+    first: Tensor
+    layers: Sequence[Tensor]
+    last_relu: bool
+    chunks: Sequence[Chunk]
+
+    def __call__(self, u: Tensor, at_zero: bool) -> Tensor:
+        """Return the gradient at u or, ``at_zero``, its derivative along u at 0: the Hessian's u.
+
+        Shape:
+            - u, output: [B, c, h, w]
+        """
+        y = conv1x1(self.z, self.first)  # [B, c, h, w]
+        gradient = torch.empty_like(u)  # [B, c, h, w]
+        for chunk in self.chunks:
+            part = chunk.of(u)  # [c, rows, columns]
+            grad = self._of_positions(
+                chunk.of(y).flatten(1)[None], part.flatten(1)[None], at_zero, chunk.valid
+            )  # [1, c, P]
+            chunk.of(gradient).copy_(grad.view(part.shape))
+        return gradient
+
+    def _of_positions(self, y: Tensor, u: Tensor, at_zero: bool, valid: Tensor) -> Tensor:
+        """Return the gradient for the positions of one chunk.
+
+        Shape:
+            - y, u, output: [1, c, P]
+            - valid: [4^n P]
+        """
+        maps = self._forward(y)  # [1, c_i + 1, 4^i P] each, the last [1, C, 4^n P]
+        prob = maps[-1].softmax(dim=1)  # [1, C, 4^n P]
+        if at_zero:
+            # The Hessian is J^T (diag(p) - p p^T) J, where J is the Jacobian of the logits.
+            u = F.pad(u, (0, 0, 0, 1))  # [1, c + 1, P], zero in the channel of ones
+            change = decoder_tree.tangent(u, maps, self.layers, self.last_relu)  # [1, C, 4^n P]
+            grad = prob * (change - (prob * change).sum(dim=1, keepdim=True))  # [1, C, 4^n P]
+        else:
+            maps = self._forward(y + u)  # as above
+            grad = maps[-1].softmax(dim=1) - prob  # [1, C, 4^n P]
+        grad = decoder_tree.backward(grad * valid, maps, self.layers, self.last_relu)
+        return grad[:, :-1]  # [1, c, P] of [1, c + 1, P]
+
+    def _forward(self, y: Tensor) -> list[Tensor]:
+        return decoder_tree.forward(decoder_tree.with_ones(y), self.layers, self.last_relu)
