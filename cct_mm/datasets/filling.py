@@ -204,9 +204,11 @@ def _run_twice(transform: Callable, data: dict) -> dict | None:
             twin = transform(twin)
     if after is None or twin is None:
         return after
-    # A generator of the transform's own has drawn something else.
     if np.array_equal(twin['img'], after['img']):
         after[KEY] = twin['gt_seg_map']
+    elif after['img'].shape[:2] != data[KEY].shape:
+        # A generator of the transform's own has drawn something else: nothing is known of filling.
+        after[KEY] = np.full(after['img'].shape[:2], IMAGE, np.uint8)
     return after
 
 
