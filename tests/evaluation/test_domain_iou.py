@@ -1,9 +1,11 @@
 """IoU by domain, against numbers counted by hand."""
 
+import logging
 import math
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
 from cct_mm.evaluation import DomainIoUMetric
@@ -121,3 +123,41 @@ def test_starts_anew_after_each_evaluation():
         metric.process({}, [NIGHT])
         first.append(metric.evaluate(1))
     assert first[0] == first[1]
+
+
+@pytest.fixture
+def log():
+    """What is logged, line by line."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.extend(record.getMessage().splitlines())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
+
+
+def test_the_log_says_over_which_classes_a_mean_is(log):
+    evaluate([DAY, NIGHT])
+    assert 'day: mean over 2 of 3 classes, absent: car' in log
+    assert 'night: mean over 2 of 2 classes' in log
+
+
+def test_the_log_names_a_class_that_is_only_predicted(log):
+    evaluate([sample('day', [[0, 0], [0, 2]], [[0, 0], [0, 0]])])
+    expected = 'day: mean over 2 of 3 classes, absent: ground; predicted but in no label, so 0: car'
+    assert expected in log
+
+
+def test_a_domain_without_any_class_is_nan_and_not_in_the_mean(log):
+    nothing = sample('day', [[0, 1]], [[255, 255]])
+    metrics = evaluate([nothing, NIGHT])
+    assert math.isnan(metrics['day/mIoU'])
+    assert metrics['mIoU'] == approx(100 / 3)
+    assert 'day: mean over 0 of 3 classes, absent: sky, ground, car' in log
+    assert 'mIoU: mean over 1 of 2 domains, without any class: day' in log
+
+
+@pytest.mark.parametrize('batches', [[], [[sample('day', [[0, 1]], [[255, 255]])]]])
+def test_without_any_label_there_is_no_mean(batches):
+    assert math.isnan(evaluate(*batches)['mIoU'])

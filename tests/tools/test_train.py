@@ -1,6 +1,7 @@
 """Training and evaluation as a user starts them, see ``conftest.py``."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -32,6 +33,23 @@ class TestTrain:
         run = tools.train('workers', train_dataloader__num_workers=2)
         assert_same_weights(run, straight)
         assert run.scalars == straight.scalars
+
+    def test_one_that_diverges_ends_with_the_step_and_keeps_the_checkpoint_from_before(self, tools):
+        options = ['optim_wrapper.optimizer.lr=1e12', 'default_hooks.checkpoint.interval=1']
+        options += ['default_hooks.checkpoint.max_keep_ckpts=1']
+        run = tools.fork('tools/train.py', '--cfg-options', *options, work_dir='diverged')
+        assert run.code == 1
+        found = re.search(
+            r'FloatingPointError: iteration (\d): (\S+).* not finite, domain day, '
+            r'images (\S+/train/\S+), ',
+            run.output,
+        )
+        assert found, run.output[-2000:]
+        iteration = int(found[1])
+        assert iteration > 1
+        assert [path.name for path in run.work_dir.glob('*.pth')] == [f'iter_{iteration - 1}.pth']
+        for name, value in run.checkpoint(iteration - 1)['state_dict'].items():
+            assert value.isfinite().all(), name
 
     @pytest.mark.parametrize('num_workers', [0, 1])
     def test_resumed_after_three_iterations_ends_bit_for_bit_as_without_a_stop(
