@@ -50,8 +50,10 @@ def explain(error: BaseException) -> str | None:
             hear from them.
     """
     text = f'{type(error).__name__}: {error}'
+    # A worker's signal may stand in the cause alone.
+    with_cause = f'{text}\n{error.__cause__ or error.__context__ or ""}'
     for pattern, sentence in LOADER_FAILURES.items():
-        if re.search(pattern, text):
+        if re.search(pattern, with_cause):
             return sentence
     if dead := _dead_worker(error):
         return f'DataLoader {dead}: {LOADER_FAILURES[KILLED]}'

@@ -139,6 +139,7 @@ class TestOneHost:
             assert 'Timed out waiting 5000ms' in run.output
             assert 'no answer from rank 1: dead, hung, or cut off by the network' in run.output
 
+    @pytest.mark.soak
     def test_a_hung_first_process_which_holds_the_store_ends_all_too(self, training):
         with training.start('hung-0', *within(5)) as run:
             run.wait_for(training.checkpoint('hung-0', 2))
@@ -190,7 +191,7 @@ class TestLoader:
 
     OPTIONS = ('train_dataloader.num_workers=1', 'train_dataloader.timeout=4')
 
-    @pytest.mark.parametrize('persistent', [True, False])
+    @pytest.mark.parametrize('persistent', [True, pytest.param(False, marks=pytest.mark.soak)])
     def test_a_killed_worker_ends_the_run_with_its_signal(self, training, persistent):
         name = f'worker-{persistent}'
         options = [*within(600), *self.OPTIONS, f'train_dataloader.persistent_workers={persistent}']
