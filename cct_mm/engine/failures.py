@@ -1,6 +1,7 @@
 """What a process says when it ends by an error that is not, or not only, its own."""
 
 import re
+import signal
 import socket
 import sys
 import threading
@@ -8,16 +9,19 @@ import time
 from types import TracebackType
 
 from torch import distributed
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 PATIENCE = 5
 """Seconds in which other processes can say that they have failed too."""
+
+KILLED = r'killed by signal: (?!Bus)|DataLoader worker .* exited unexpectedly'
 
 LOADER_FAILURES = {
     r'killed by signal: Bus error|out of shared memory': (
         'a worker of the data loader has found no shared memory left: free some (df -h /dev/shm), '
         'give a container more (docker run --shm-size=8g), or lower num_workers of the dataloader'
     ),
-    r'killed by signal: (?!Bus)|DataLoader worker .* exited unexpectedly': (
+    KILLED: (
         'a worker of the data loader is gone. After signal Killed that is most likely the kernel, '
         'out of memory (look at dmesg): lower num_workers or batch_size of the dataloader'
     ),
@@ -46,11 +50,36 @@ def explain(error: BaseException) -> str | None:
             hear from them.
     """
     text = f'{type(error).__name__}: {error}'
+    # A worker's signal may stand in the cause alone.
+    with_cause = f'{text}\n{error.__cause__ or error.__context__ or ""}'
     for pattern, sentence in LOADER_FAILURES.items():
-        if re.search(pattern, text):
+        if re.search(pattern, with_cause):
             return sentence
-    if distributed.is_available() and distributed.is_initialized():
+    if dead := _dead_worker(error):
+        return f'DataLoader {dead}: {LOADER_FAILURES[KILLED]}'
+    joined = distributed.is_available() and distributed.is_initialized()
+    if joined and distributed.get_world_size() > 1:
         return _explain_with_others(text)
+    return None
+
+
+def _dead_worker(error: BaseException) -> str | None:
+    """Say which worker of a data loader is dead, where a loader has stumbled over what it left.
+
+    A worker that dies while the loader takes over its tensors shows as ConnectionResetError,
+    EOFError or FileNotFoundError.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        loader = trace.tb_frame.f_locals.get('self')
+        if isinstance(loader, _BaseDataLoaderIter):
+            for worker in getattr(loader, '_workers', []):
+                # What has died may not be reaped yet.
+                worker.join(0.1)
+                if worker.exitcode is not None and worker.exitcode < 0:
+                    sign = signal.strsignal(-worker.exitcode)
+                    return f'worker (pid {worker.pid}) is killed by signal: {sign}'
+        trace = trace.tb_next
     return None
 
 

@@ -63,7 +63,7 @@ class Launch:
         """Process id of a rank; its loader's workers are younger."""
         return self.processes(RANK=str(number))[0]
 
-    def wait_for(self, path: Path, seconds: float = 120) -> None:
+    def wait_for(self, path: Path, seconds: float = 240) -> None:
         """Wait until a file is there."""
         deadline = time.monotonic() + seconds
         while not path.exists():
@@ -71,7 +71,7 @@ class Launch:
             assert time.monotonic() < deadline, f'no {path} after {seconds} s:\n{self.output}'
             time.sleep(0.02)
 
-    def end(self, seconds: float = 120) -> int:
+    def end(self, seconds: float = 240) -> int:
         """Wait for the end of all processes and return the exit code of the command."""
         deadline = time.monotonic() + seconds
         try:
