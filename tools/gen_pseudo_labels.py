@@ -172,10 +172,14 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
         file = folder.file(names[index])
         if not file.is_file():
             continue
-        with PIL.Image.open(file) as labels:
-            if labels.getextrema() == (IGNORE_INDEX, IGNORE_INDEX):
-                continue
-            colours = np.asarray(labels.convert('RGB'))
+        try:
+            with PIL.Image.open(file) as labels:
+                if labels.getextrema() == (IGNORE_INDEX, IGNORE_INDEX):
+                    continue
+                colours = np.asarray(labels.convert('RGB'))
+        # Those that are not ours may be anything; training names them.
+        except (OSError, SyntaxError, ValueError):
+            continue
         image = images[i]
         if image.problem:
             continue

@@ -14,15 +14,12 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
 from mmseg.registry import TRANSFORMS
 
+from .headers import is_truncated, missing_file, read_header, unreadable_file
 from .readers import (
     check_image_arguments,
     check_mask_header,
-    is_truncated,
-    missing_file,
-    read_header,
     read_image,
     read_mask,
-    unreadable_file,
     whole_numbers,
 )
 
@@ -319,7 +316,8 @@ def _imfrombytes(content: bytes, kind: str, path: str, flag: str, backend: str) 
 
 def _read_bytes(results: dict, path: str, kind: str, backend_args: dict | None) -> bytes:
     try:
-        return fileio.get(path, backend_args=backend_args)
+        # Some backends give a memoryview.
+        return bytes(fileio.get(path, backend_args=backend_args))
     except FileNotFoundError:
         raise FileNotFoundError(f'{_source(results)}{missing_file(kind, path)}') from None
     except OSError as error:

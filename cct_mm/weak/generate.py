@@ -130,8 +130,7 @@ class Images(Dataset):
                 masks['ori_shape'] = results['ori_shape']
                 image.truth = LoadCheckedAnnotations().transform(masks)['gt_seg_map']
         except Exception as error:  # loaders fail as they like
-            text = error.args[0] if isinstance(error, KeyError) else error
-            image.problem = f'{image.path}: {text}' if image.path not in str(text) else str(text)
+            image.problem = _in_a_sentence(error, image.path)
         image.seconds = time.perf_counter() - start
         return image
 
@@ -146,7 +145,7 @@ class Images(Dataset):
             for transform in self.transforms:
                 if not isinstance(transform, LoadImageFromFile):
                     results = transform(results)
-        except Exception:  # told when the image is read
+        except Exception:  # the same happens, and is told, when the image is read
             return ''
         return self._in_words(results)
 
@@ -349,6 +348,14 @@ def work(
             'a process beside the network has died, perhaps for want of memory; what is written is '
             'whole: run the same command with fewer --workers to go on'
         ) from None
+
+
+def _in_a_sentence(error: Exception, path: str) -> str:
+    """What happened to an image; the package's own errors are sentences, others need their type."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if not isinstance(error, OSError | ValueError) and ' ' not in text:
+        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
+    return text if path in text else f'{path}: {text}'
 
 
 def _as_it_is(image: Image) -> Image:

@@ -147,12 +147,21 @@ class Folder:
         """Return what :meth:`LabelFiles.encode` kept in a file.
 
         None where it does not tell: someone else wrote it, such as a user who corrected it by hand.
+
+        Raises:
+            ValueError: If the file cannot be read, such as for want of permission.
         """
+        file = self.file(name)
         try:
-            with PIL.Image.open(self.file(name)) as picture:
+            with PIL.Image.open(file) as picture:
                 return picture.info.get(NOTE)
         except PIL.UnidentifiedImageError:
             return None
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f'the label file {file} cannot be read ({error}), expected a PNG; remove it, and '
+                f'it is made again'
+            ) from None
 
     def remove(self, name: str) -> None:
         """Remove the pseudo-label of an image, if there is one."""

@@ -149,6 +149,32 @@ def test_unexpected_label_and_missing_mask_are_named(run, data_root):
         run()
 
 
+@pytest.mark.parametrize('kind', ['1 bit', '4 bits', '16 bits', 'float'])
+def test_the_type_of_a_mask_changes_no_share(data_root, kind):
+    mask = np.zeros((64, 96), np.uint8)
+    mask[10:40, 20:45] = 1
+    path = data_root / 'masks/00.png'
+    if kind == '1 bit':
+        Image.fromarray(mask.astype(bool)).save(path)
+    elif kind == '4 bits':
+        image = Image.fromarray(mask).convert('P')
+        image.save(path, bits=4)
+    else:
+        array = mask.astype(np.uint16 if kind == '16 bits' else np.float32)
+        path = data_root / 'masks/00.tif'
+        Image.fromarray(array).save(path)
+    entries = [('images/00.jpg', f'masks/{path.name}')]
+    counts = tool.count_classes(data_root, entries, 2, [255])
+    assert counts.tolist() == [[6144 - 750, 750]]
+
+
+def test_mask_without_labels_is_named_and_nothing_written(run, data_root, tmp_path):
+    Image.new('RGB', (8, 8)).save(data_root / 'masks/07.png')
+    with pytest.raises(ValueError, match=r'07\.png has 3 channels, expected one'):
+        run()
+    assert not (tmp_path / 'out').exists()
+
+
 def test_balance_needs_the_number_of_classes(run, capsys):
     with pytest.raises(SystemExit):
         run('--balanced', classes=())

@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 
 from cct_mm.datasets.file_lists import ListDataset
 from cct_mm.datasets.image_labels import LoadImageLabels
+from cct_mm.datasets.transforms import LoadCheckedImage
 from cct_mm.processes import processes
 from cct_mm.weak.generate import Finisher, ImageError, Images, generate
 from cct_mm.weak.pseudo_labels import Recipe, threshold
@@ -132,6 +133,20 @@ class TestFiles:
         assert seen == ['05']
         assert (summary.written, summary.there) == (1, COUNT - 1)
         assert (root / 'out/03.png').read_bytes() == b'by hand'
+
+    def test_problems_of_foreign_loaders_are_told_with_their_kind(self, root):
+        class Loader(LoadCheckedImage):
+            def transform(self, results):
+                if '03' in results['img_path']:
+                    raise AssertionError
+                return super().transform(results)
+
+        dataset = make_dataset(root)
+        dataset.pipeline.transforms[0] = Loader()
+        images = Images(dataset, range(COUNT), LabelFiles(dataset))
+        path = images[3].path
+        assert images[3].problem == f'{path}: AssertionError'
+        assert images[4].problem is None
 
 
 class TestInterruption:
