@@ -8,6 +8,7 @@ from .samplers import AlternatingDomainSampler
 from .sunrgbd import SUNRGBDDataset
 from .toy_scenes import ToyScenesDataset
 from .transforms import LoadCheckedAnnotations, LoadCheckedImage
+from .wrappers import leaf_datasets
 
 __all__ = [
     'AlternatingDomainSampler',
@@ -20,4 +21,5 @@ __all__ = [
     'MultiDomainDataset',
     'SUNRGBDDataset',
     'ToyScenesDataset',
+    'leaf_datasets',
 ]

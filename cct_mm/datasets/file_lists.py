@@ -2,7 +2,8 @@
 
 A list is a text file with one sample a line, ``image label`` or just ``image`` where there is no
 mask. Fields are separated by blanks, or by one tab where a path itself holds blanks. Empty lines
-and lines that start with ``#`` are skipped. An image folder needs no list at all: every image
+and lines that start with ``#`` are skipped. It is in UTF-8, or in UTF-16 or UTF-32 with a byte
+order mark. An image folder needs no list at all: every image
 below it is a sample, which is all that an unlabeled source has to offer.
 
 Everything that can be wrong with such files is found when the dataset is built, before the first
@@ -581,6 +582,8 @@ class ListDataset(BaseSegDataset):
         fix = f'check data_root (now {self.data_root}) and the names in {source}'
         if osp.isabs(paths[0]) or re.match(r'[A-Za-z]:[\\/]', paths[0]):
             fix = f'{source} holds absolute paths, make them relative to data_root'
+        elif ' ' in paths[0]:
+            fix += '; a line with a tab holds one path before it, blanks and all'
         elif kind == 'mask':
             fix += ', or set labeled=False if these images have no masks'
         elif not _is_image(paths[0], (*self.img_suffix, *IMAGE_SUFFIXES)):

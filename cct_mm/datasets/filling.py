@@ -35,6 +35,22 @@ _LABELS_ONLY = (Pad, CenterCrop, PlainResize, PlainFlip, Albu)
 
 _STOCK = ('mmcv.', 'mmseg.', 'cct_mm.')
 
+_NEVER_FILL = frozenset(
+    f'{package}.transforms.{module}.{name}'
+    for package, module, names in (
+        ('mmcv', 'loading', 'LoadAnnotations LoadImageFromFile'),
+        ('mmcv', 'processing', 'Normalize RandomChoiceResize RandomFlip RandomGrayscale'),
+        ('mmcv', 'processing', 'RandomResize Resize'),
+        ('mmcv', 'wrappers', 'Compose RandomApply RandomChoice'),
+        ('mmseg.datasets', 'formatting', 'PackSegInputs'),
+        ('mmseg.datasets', 'loading', 'LoadAnnotations LoadImageFromNDArray'),
+        ('mmseg.datasets', 'transforms', 'AdjustGamma CLAHE GenerateEdge PhotoMetricDistortion'),
+        ('mmseg.datasets', 'transforms', 'RGB2Gray RandomCrop RandomFlip Rerange Resize'),
+        ('mmseg.datasets', 'transforms', 'ResizeShortestEdge ResizeToMultiple SegRescale'),
+    )
+    for name in names.split()
+)
+
 
 class FillingError(ValueError):
     """A transform that cannot be followed, or that asks for labels where there are none."""
@@ -76,7 +92,11 @@ class Followed:
         if name == 'transform':
             # Not there yet while it is unpickled.
             raise AttributeError(name)
-        return getattr(self.transform, name)
+        found = getattr(self.transform, name)
+        if name != 'get_indices':
+            return found
+        # RandomMosaic of mmseg now and then asks for one image past the last.
+        return lambda dataset: [i % len(dataset) for i in np.atleast_1d(found(dataset)).tolist()]
 
 
 def follow(transform: Callable, data: dict) -> dict | None:
@@ -261,6 +281,16 @@ def nested(transform: Callable) -> Iterator[Callable]:
 def is_loader(transform: Callable) -> bool:
     """Tell whether a transform reads label files."""
     return isinstance(transform, LoadAnnotations)
+
+
+def may_fill(transform: Callable) -> bool:
+    """Tell whether a transform may fill; only of those that are known it is sure that they do not.
+
+    What it is made of is asked on its own, see :func:`nested`.
+    """
+    kind = type(transform)
+    known = kind.__module__.startswith('cct_mm.') or isinstance(transform, Compose)
+    return not known and f'{kind.__module__}.{kind.__qualname__}' not in _NEVER_FILL
 
 
 def name_of(transform: Callable) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import mmengine.fileio as fileio
+from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import LocalBackend
-from mmseg.datasets.transforms import GenerateEdge, RandomCrop
+from mmseg.datasets.transforms import GenerateEdge, RandomCrop, RandomRotFlip
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
@@ -54,6 +55,11 @@ def build_source(name: str, config: Mapping[str, Any]) -> Dataset:
             'mmseg and ListDataset do not tell: leave ClassBalancedDataset out, or derive a data '
             'set with get_cat_ids'
         ) from error
+    except ValueError as error:
+        # What NumPy says to mmengine, which packs a list of no images.
+        if 'need at least one array' not in str(error):
+            raise
+        raise ValueError(_no_images(name, config)) from error
     # mmseg asserts that files are there, often without a word; the system's own errors have a
     # number, those of ListDataset a sentence.
     except (AssertionError, OSError) as error:
@@ -66,6 +72,13 @@ def build_source(name: str, config: Mapping[str, Any]) -> Dataset:
             '; check data_root, ann_file and data_prefix'
         ) from error
     return dataset
+
+
+def _no_images(name: str, settings: Mapping[str, Any]) -> str:
+    return (
+        f'{name}: no images, expected at least one; look at its data_root and ann_file: '
+        f'{settings.get("data_root")!r}, {settings.get("ann_file", "")!r}'
+    ) + (f', and its img_suffix: {settings["img_suffix"]!r}' if settings.get('img_suffix') else '')
 
 
 def _prepared(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,10 +137,7 @@ def check_source(name: str, supervision: str, dataset: Dataset) -> None:
                 'a pipeline'
             )
         if len(leaf) == 0:
-            raise ValueError(
-                f'{name}: no images, expected at least one; look at its data_root and ann_file: '
-                f'{leaf.data_root!r}, {leaf.ann_file!r}'
-            )
+            raise ValueError(_no_images(name, vars(leaf)))
         if supervision == 'unlabeled':
             _check_no_labels(name, transforms)
         if leaf.metainfo.get('classes') is None:
@@ -136,12 +146,16 @@ def check_source(name: str, supervision: str, dataset: Dataset) -> None:
                 'metainfo=dict(classes=(...), palette=[...])'
             )
         check_class_names(leaf.metainfo['classes'], name)
+        if supervision != 'unlabeled':
+            _check_rotation(name, transforms)
         _check_parts_agree(name, dataset, leaf)
         loads = [t for t in transforms if is_loader(t)] if supervision != 'unlabeled' else []
         files = [t for t in transforms if isinstance(t, LoadImageLabels)]
         for loader in files:
             loader.check_classes(leaf.metainfo['classes'], name)
-        _check_files(name, supervision, leaf, loads, [t for t in files if t.labels is not None])
+        files = [t for t in files if t.labels is not None]
+        readers = [t for t in transforms if isinstance(t, LoadImageFromFile)]
+        _check_files(name, supervision, leaf, readers, loads, files)
 
 
 def _check_no_labels(name: str, transforms: list[Callable]) -> None:
@@ -171,6 +185,15 @@ def _check_no_labels(name: str, transforms: list[Callable]) -> None:
             )
 
 
+def _check_rotation(name: str, transforms: list[Callable]) -> None:
+    if any(map(is_loader, transforms)) and any(isinstance(t, RandomRotFlip) for t in transforms):
+        raise ValueError(
+            f'{name}: its pipeline has RandomRotFlip, which rotates label maps as if they were '
+            'images: what it fills becomes class 0, and labels blend where classes meet; expected '
+            'RandomRotate and RandomFlip in its place'
+        )
+
+
 def _check_parts_agree(name: str, dataset: Dataset, leaf: Dataset) -> None:
     """Compare a data set in a wrapper with the first one in it."""
     first = next(leaf_datasets(dataset))
@@ -187,6 +210,7 @@ def _check_files(
     name: str,
     supervision: str,
     leaf: Dataset,
+    images: list[LoadImageFromFile],
     masks: list[Callable],
     image_labels: list[LoadImageLabels],
 ) -> None:
@@ -196,7 +220,8 @@ def _check_files(
         return
     infos = [leaf.get_data_info(i) for i in range(len(leaf))]
     if not checks_itself:
-        _check_images(name, supervision, leaf, infos)
+        for loader in images:
+            _check_images(name, supervision, leaf, infos, loader.backend_args)
     exists = FileFinder().exists
     for loader in masks:
         missing = [
@@ -228,11 +253,12 @@ def _check_files(
                 ) from None
 
 
-def _check_images(name: str, supervision: str, leaf: Dataset, infos: list[dict]) -> None:
+def _check_images(
+    name: str, supervision: str, leaf: Dataset, infos: list[dict], backend_args: dict | None
+) -> None:
     images = [info['img_path'] for info in infos if isinstance(info.get('img_path'), str)]
-    backend = getattr(leaf, 'backend_args', None)
     finder = FileFinder()
-    missing = [path for path in images if not _exists(path, backend, finder.exists)]
+    missing = [path for path in images if not _exists(path, backend_args, finder.exists)]
     if missing:
         raise FileNotFoundError(
             f'{name}: image {missing[0]} not found ({len(missing)} of {len(images)} images '
@@ -243,7 +269,9 @@ def _check_images(name: str, supervision: str, leaf: Dataset, infos: list[dict])
         try:
             check_no_masks(images)
         except ValueError as error:
-            raise ValueError(f'{name}: {error}') from None
+            raise ValueError(
+                f'{name}: {error}; ListDataset leaves files out that end in its seg_map_suffix'
+            ) from None
 
 
 def _exists(path: str, backend_args: dict | None, exists: Callable[[str], bool]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from torch.utils.data import Dataset
 
-from .filling import Followed, FollowedPipeline, nested
+from .filling import Followed, FollowedPipeline, may_fill, nested
 
 
 def leaf_datasets(dataset: Dataset) -> Iterator[Dataset]:
@@ -58,8 +58,10 @@ def follow_filling(dataset: Dataset) -> None:
 
     Args:
         dataset: A source; its pipelines are changed in place, their transforms stay the same. See
-            :mod:`cct_mm.datasets.filling`.
+            :mod:`cct_mm.datasets.filling`. Where no transform can fill, nothing is changed.
     """
+    if not any(may_fill(t) for transforms in pipelines(dataset) for t in transforms):
+        return
     for leaf in leaf_datasets(dataset):
         if not isinstance(leaf.pipeline, FollowedPipeline):
             leaf.pipeline = FollowedPipeline(leaf.pipeline.transforms)

@@ -1,11 +1,17 @@
 """Reading lists and folders: what is read, and what is said when something is wrong."""
 
 import os
+import posixpath
 import re
+import tempfile
+import unicodedata
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from mmseg.registry import DATASETS
 
 from cct_mm.datasets.file_lists import (
@@ -108,6 +114,241 @@ class TestReadFileList:
     def test_missing_list_names_the_tool_that_writes_it(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r'n20\.txt does not exist.*make_splits\.py'):
             read_file_list(tmp_path / 'n20.txt')
+
+
+# What paths of images are made of: letters of any script, blanks, separators, a leading #.
+PARTS = st.text(
+    st.characters(exclude_characters='\t\r\n\0/', exclude_categories=['Cs']),
+    min_size=1,
+    max_size=12,
+)
+PATHS = st.builds(
+    lambda parts, suffix: '/'.join(parts) + suffix,
+    st.lists(PARTS, min_size=1, max_size=3),
+    st.sampled_from(['.jpg', '.PNG', '.tif']),
+).filter(lambda path: path.strip(' ') == path and posixpath.normpath(path) == path)
+LABELED = st.lists(st.tuples(PATHS, PATHS), min_size=1, max_size=5, unique_by=lambda e: e[0])
+UNLABELED = st.lists(PATHS, min_size=1, max_size=5, unique=True).map(
+    lambda p: [(i, None) for i in p]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(LABELED, UNLABELED), st.sampled_from(['utf-8', 'utf-8-sig', 'utf-16', 'utf-32']))
+def test_a_list_is_read_as_it_was_written_or_is_not_written(entries, encoding):
+    try:
+        text = format_file_list(entries)
+    except ValueError as error:
+        assert 'rename it' in str(error)
+        assert any(image.lstrip()[:1] in ('#', '\ufeff', '') for image, _ in entries)
+        return
+    # On Windows a backslash parts folders, so two spellings of one path are one image.
+    assume(len({posixpath.normpath(i.replace('\\', '/')) for i, _ in entries}) == len(entries))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'list.txt')
+        path.write_bytes(text.encode(encoding))
+        assert read_file_list(path) == entries
+        path.write_bytes(text.replace('\n', '\r\n').encode(encoding))
+        assert read_file_list(path) == entries
+
+
+@pytest.mark.parametrize('path', ['a\nb.jpg', 'a\tb.jpg', ' a.jpg', '#a.jpg', 'a', 'a.txt', ''])
+def test_a_path_that_a_list_cannot_hold_is_not_written(path):
+    with pytest.raises(ValueError, match=re.escape(repr(path))):
+        format_file_list([(path, None)])
+
+
+class TestEncodings:
+    TEXT = 'bilder/größe.jpg masken/größe.png\r\n'
+    ENTRIES = [('bilder/größe.jpg', 'masken/größe.png')]
+
+    @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32'])
+    def test_that_say_what_they_are_are_read(self, tmp_path, encoding):
+        (tmp_path / 'l.txt').write_bytes(self.TEXT.encode(encoding))
+        assert read_file_list(tmp_path / 'l.txt') == self.ENTRIES
+
+    @pytest.mark.parametrize('encoding', ['latin-1', 'cp1252', 'cp437'])
+    def test_others_are_refused_with_the_byte_and_how_to_convert(self, tmp_path, encoding):
+        content = ('a.jpg a.png\n' + self.TEXT).encode(encoding)
+        (tmp_path / 'l.txt').write_bytes(content)
+        byte = content[21]
+        with pytest.raises(
+            ValueError, match=rf'l\.txt, line 2: byte 21 is {byte:#04x}, .* iconv .* l\.txt'
+        ):
+            read_file_list(tmp_path / 'l.txt')
+
+    @pytest.mark.parametrize('content', ['a.jpg\n'.encode('utf-16-le'), b'a.jpg\0\n'])
+    def test_nul_characters_are_refused(self, tmp_path, content):
+        (tmp_path / 'l.txt').write_bytes(content)
+        with pytest.raises(ValueError, match=r'l\.txt, line 1: it holds a NUL character'):
+            read_file_list(tmp_path / 'l.txt')
+
+    def test_an_image_in_place_of_a_list_is_refused(self, root):
+        with pytest.raises(ValueError, match=r'leaves: .*a\.jpg, line 1: byte 0 is 0xff'):
+            build(root, ann_file='images/a.jpg')
+
+
+class TestSpellings:
+    """One list line for images/a.jpg or masks/a.png in many spellings."""
+
+    @pytest.mark.parametrize(
+        'line',
+        [
+            'images/a.jpg masks/a.png',
+            '  images/a.jpg    masks/a.png   ',
+            'images/a.jpg\tmasks/a.png \t \t',
+            '\timages/a.jpg masks/a.png',
+            './images/a.jpg ./masks/a.png',
+            'images\\a.jpg masks\\a.png\r',
+            'images/sub/../a.jpg masks/a.png',
+        ],
+    )
+    def test_are_the_same_files(self, root, line):
+        write_list(root, line + '\n')
+        dataset = build(root, ann_file='train.txt')
+        for key, name in (('img_path', 'images/a.jpg'), ('seg_map_path', 'masks/a.png')):
+            assert os.path.samefile(dataset.get_data_info(0)[key], root / name)
+
+    def test_may_be_absolute_outside_of_the_root_or_at_home(self, root, monkeypatch):
+        monkeypatch.setenv('HOME', str(root))
+        for line in (f'{root}/images/a.jpg', '../images/a.jpg', '~/images/a.jpg'):
+            write_list(root, line + '\n')
+            dataset = build(
+                root, ann_file=str(root / 'train.txt'), data_prefix={'img_path': 'masks'}
+            )
+            assert os.path.samefile(dataset.get_data_info(0)['img_path'], root / 'images/a.jpg')
+        dataset = ListDataset(data_root='~', ann_file='train.txt', serialize_data=False)
+        assert os.path.samefile(dataset.get_data_info(0)['img_path'], root / 'images/a.jpg')
+
+    @pytest.mark.parametrize('other', ['./images/a.jpg', 'images//a.jpg', 'images\\a.jpg'])
+    def test_of_one_image_on_two_lines_are_refused(self, root, other):
+        write_list(root, f'images/a.jpg\n{other}\n')
+        with pytest.raises(ValueError, match=r'train\.txt, line 2: .* is already on line 1'):
+            build(root, ann_file='train.txt')
+
+    @pytest.mark.parametrize('other', ['{root}/images/a.jpg', 'images/a.png', 'images/a'])
+    def test_that_turn_out_to_be_one_file_are_refused(self, root, other):
+        write_list(root, f'images/a.jpg\n{other.format(root=root)}\n')
+        with pytest.raises(ValueError, match=r'images/a\.jpg and .* are the same file'):
+            build(root, ann_file='train.txt')
+
+    def test_in_another_case_are_not_found_but_suggested(self, root):
+        write_list(root, 'images/A.JPG masks/a.png\n')
+        with pytest.raises(FileNotFoundError, match=r'there is a\.jpg, which differs in upper'):
+            build(root, ann_file='train.txt')
+        write_list(root, 'images/a.jpg masks/A.png\n')
+        with pytest.raises(FileNotFoundError, match=r'there is a\.png, which differs in upper'):
+            build(root, ann_file='train.txt')
+
+    def test_with_a_drive_are_told_to_be_absolute(self, root):
+        write_list(root, 'C:\\data\\a.jpg\n')
+        with pytest.raises(FileNotFoundError, match='make them relative to data_root'):
+            build(root, ann_file='train.txt')
+
+
+class TestUnicodeForms:
+    """A name with an accent is one letter, or two as macOS writes it."""
+
+    @pytest.fixture(params=[('NFC', 'NFD'), ('NFD', 'NFC')], ids=' listed, '.join)
+    def forms(self, request):
+        return [lambda text, f=form: unicodedata.normalize(f, text) for form in request.param]
+
+    def test_of_list_and_disk_may_differ_in_images_masks_and_folders(self, root, forms):
+        listed, there = forms
+        for folder, suffix in (('images', '.jpg'), ('masks', '.png')):
+            (root / there(f'{folder}/Zürich')).mkdir()
+            (root / there(f'{folder}/Zürich/é{suffix}')).write_bytes(b'')
+        write_list(root, listed('images/Zürich/é.jpg masks/Zürich/é.png\n'))
+        info = build(root, ann_file='train.txt').get_data_info(0)
+        assert info['img_path'] == str(root / there('images/Zürich/é.jpg'))
+        assert info['seg_map_path'] == str(root / there('masks/Zürich/é.png'))
+
+    def test_of_image_and_mask_may_differ_in_folders(self, root, forms):
+        image, mask = forms
+        (root / image('photos')).mkdir()
+        (root / 'photos' / image('é.jpg')).write_bytes(b'')
+        (root / 'masks' / mask('é.png')).write_bytes(b'')
+        dataset = build(root, data_prefix={'img_path': 'photos', 'seg_map_path': 'masks'})
+        assert paths(dataset, 'seg_map_path') == [f'masks/{mask("é.png")}']
+
+    def test_that_are_both_there_are_two_images(self, root, forms):
+        names = [f'images/{form("é.jpg")}' for form in forms]
+        for name in names:
+            (root / name).write_bytes(b'')
+        write_list(root, '\n'.join(names))
+        assert paths(build(root, ann_file='train.txt')) == names
+
+
+class TestSuffixes:
+    """As in mmseg's data sets: images x_sat.jpg with masks x_mask.png."""
+
+    @pytest.fixture
+    def beside(self, tmp_path):
+        for name in ('x_sat.jpg', 'x_mask.png', 'Y_SAT.JPG', 'Y_MASK.PNG', 'sub/z_sat.jpg'):
+            (tmp_path / 'all' / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'all' / name).write_bytes(b'')
+        (tmp_path / 'all/sub/z_mask.png').write_bytes(b'')
+        return tmp_path
+
+    SETTINGS = dict(img_suffix='_sat.jpg', seg_map_suffix='_mask.png')
+    IMAGES = ['all/Y_SAT.JPG', 'all/sub/z_sat.jpg', 'all/x_sat.jpg']
+    MASKS = ['all/Y_MASK.PNG', 'all/sub/z_mask.png', 'all/x_mask.png']
+
+    def test_pair_images_and_masks_of_one_folder(self, beside):
+        prefix = {'img_path': 'all', 'seg_map_path': 'all'}
+        dataset = build(beside, data_prefix=prefix, **self.SETTINGS)
+        assert paths(dataset) == self.IMAGES
+        assert paths(dataset, 'seg_map_path') == self.MASKS
+
+    @pytest.mark.parametrize('lines', ['Y\nsub/z\nx\n', 'Y_SAT.JPG\nsub/z_sat.jpg\nx_sat.jpg\n'])
+    @pytest.mark.parametrize('labeled', [None, True])
+    def test_complete_the_names_of_a_list(self, beside, lines, labeled):
+        write_list(beside, lines)
+        prefix = {'img_path': 'all', 'seg_map_path': 'all'}
+        arguments = dict(ann_file='train.txt', labeled=labeled, **self.SETTINGS)
+        dataset = build(beside, data_prefix=prefix, **arguments)
+        assert paths(dataset) == self.IMAGES
+        assert paths(dataset, 'seg_map_path') == self.MASKS
+
+    @pytest.mark.parametrize('key', ['img_suffix', 'seg_map_suffix'])
+    def test_of_images_or_of_masks_alone_tell_an_unlabeled_folder_apart(self, beside, key):
+        dataset = build(beside, data_prefix={'img_path': 'all'}, **{key: self.SETTINGS[key]})
+        assert paths(dataset) == self.IMAGES
+        assert all('seg_map_path' not in dataset.get_data_info(i) for i in range(3))
+
+    def test_that_are_not_given_are_asked_for(self, beside):
+        with pytest.raises(
+            ValueError, match=r"(?i)such as img_suffix='_sat\.jpg' and seg_map_suffix="
+        ):
+            build(beside, data_prefix={'img_path': 'all'})
+
+    def test_of_a_mask_without_its_image_keep_it_from_being_one(self, beside):
+        (beside / 'all/x_sat.jpg').unlink()
+        dataset = build(beside, data_prefix={'img_path': 'all'}, seg_map_suffix='_mask.png')
+        assert paths(dataset) == self.IMAGES[:2]
+
+    def test_that_are_those_of_images_too_tell_masks_beside_an_image_only(self, root):
+        (root / 'images/a.png').write_bytes(b'')
+        dataset = build(root, data_prefix={'img_path': 'images'}, seg_map_suffix='.png')
+        assert paths(dataset) == ['images/a.jpg', 'images/b.png', 'images/sub/c.jpg']
+
+    def test_name_what_was_looked_for(self, beside):
+        write_list(beside, 'x\nnope\n')
+        arguments = dict(ann_file='train.txt', data_prefix={'img_path': 'all'}, **self.SETTINGS)
+        with pytest.raises(
+            FileNotFoundError, match=r'nope not found .* looked for nope \+ _sat\.j'
+        ):
+            build(beside, **arguments)
+
+    def test_are_not_needed_for_the_names_of_mmsegs_lists(self, root):
+        write_list(root, 'a\nsub/c\n')
+        dataset = build(
+            root,
+            ann_file='train.txt',
+            data_prefix={'img_path': 'images', 'seg_map_path': 'masks'},
+        )
+        assert paths(dataset) == ['images/a.jpg', 'images/sub/c.jpg']
+        assert paths(dataset, 'seg_map_path') == ['masks/a.png', 'masks/sub/c.png']
 
 
 class TestImageFolder:

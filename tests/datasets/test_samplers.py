@@ -198,6 +198,62 @@ class TestSkip:
             assert first(sampler, 20) == first(straight, 35)[15:]
 
 
+kinds = st.fixed_dictionaries(dict.fromkeys(('labeled', 'unlabeled', 'weak'), st.integers(1, 6)))
+three_domains = st.fixed_dictionaries(dict.fromkeys(('day', 'night', 'dusk'), kinds))
+orders = st.one_of(
+    st.none(),
+    st.just('proportional'),
+    st.lists(st.sampled_from(['day', 'night', 'dusk']), min_size=1, max_size=5),
+)
+counts_by_domain = st.fixed_dictionaries(dict.fromkeys(('day', 'night', 'dusk'), st.integers(0, 3)))
+
+
+class TestAnyRun:
+    """Any sizes, counts by domain, order, seed and number of ranks."""
+
+    @staticmethod
+    def ranks(sizes, labeled, unlabeled, weak, order, seed, world):
+        arguments = dict(weak_per_batch=weak, order=order, seed=seed, world_size=world)
+        return [
+            make_sampler(sizes, labeled, unlabeled, rank=rank, **arguments) for rank in range(world)
+        ]
+
+    @property_test
+    @given(
+        three_domains,
+        st.integers(1, 3),
+        counts_by_domain,
+        counts_by_domain,
+        orders,
+        st.integers(0, 3),
+        st.integers(1, 3),
+        st.integers(0, 40),
+    )
+    def test_skips_to_its_tail_and_goes_through_sources_evenly(
+        self, sizes, labeled, unlabeled, weak, order, seed, world, iterations
+    ):
+        settings_ = (sizes, labeled, unlabeled, weak, order, seed, world)
+        length = iterations + 8
+        runs = [first(s, length * s.batch_size) for s in self.ranks(*settings_)]
+
+        # Resumed on each rank, the run goes on as if it had not stopped.
+        for whole, sampler in zip(runs, self.ranks(*settings_), strict=True):
+            sampler.skip(iterations * sampler.batch_size)
+            tail = whole[iterations * sampler.batch_size :]
+            assert first(sampler, len(tail)) == tail
+
+        # Over all ranks, every draw of a source has its own number, without a gap.
+        for source, draws in by_source([draw for run in runs for draw in run]).items():
+            assert sorted(d.number for d in draws) == list(range(len(draws)))
+            # So each pass shows each image once.
+            size = list(sizes.values())[source // 3]
+            size = list(size.values())[source % 3]
+            draws.sort(key=lambda d: d.number)
+            for start in range(0, len(draws) - size + 1, size):
+                shown = [d.index for d in draws[start : start + size]]
+                assert sorted(shown) == list(range(size))
+
+
 class TestErrors:
     def check(self, sentence, *args, **kwargs):
         with pytest.raises(ValueError, match=f'^{re.escape(sentence)}$'):

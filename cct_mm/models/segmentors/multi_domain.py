@@ -55,7 +55,8 @@ class Batch:
             mask[:, height:] = False
             mask[:, :, width:] = False
             if 'filled' in sample:
-                mask[:, :height, :width] &= ~sample.filled.data
+                filled = sample.filled.data
+                mask[:, : filled.shape[1], : filled.shape[2]] &= ~filled
         return valid
 
     def pseudo_labels(self) -> Tensor | None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from cct_mm.models.progress import set_progress
 from cct_mm.models.segmentors import CCT
+from cct_mm.models.segmentors.multi_domain import Batch
 from cct_mm.schedules import Progress, RampUp
 
 # With it p_k(z) = z, so the distances can be computed by hand.
@@ -184,6 +185,68 @@ class TestPadding:
         monkeypatch.setattr(domain, 'predict_target', garbage_in_the_padding)
         loss = model.loss(**data)['day.loss_unsupervised']
         torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+
+
+class TestFilling:
+    """A frame and a hole in 32 x 40 images that a transform has filled, padded to 32 x 48."""
+
+    SIZE = (32, 40)
+
+    def data(self, make_data, model, **kwargs):
+        batch = make_data('night', size=self.SIZE, **kwargs)
+        filled = torch.zeros(1, *self.SIZE, dtype=torch.bool)
+        filled[:, :5] = filled[:, 10:17, 20:29] = True
+        # Of two images, one.
+        batch['data_samples'][-1].filled = PixelData(data=filled)
+        return model.data_preprocessor(batch, training=True), filled
+
+    def test_is_left_out_of_what_is_valid_as_padding_is(self, make_model, make_data):
+        model = make_model()
+        data, filled = self.data(make_data, model, labeled=0)
+        expected = torch.zeros(2, 1, 32, 48, dtype=torch.bool)
+        expected[..., :40] = True
+        expected[1, :, :, :40] &= ~filled
+        assert torch.equal(Batch(data['inputs'], data['data_samples']).valid(), expected)
+
+    def test_counts_in_no_loss(self, make_model, make_data):
+        model = make_model(auxiliary=auxiliary(IDENTITY)).train()
+        data, _ = self.data(make_data, model, labeled=0)
+        valid = Batch(data['inputs'], data['data_samples']).valid().squeeze(1)
+        domain = model.domains['night']
+        features = copy.deepcopy(model).extract_feat(data['inputs'])
+        target = domain.decode_head(features).softmax(dim=1)
+        decoded = [domain.auxiliary.decode(k, features[-1]).softmax(dim=1) for k in range(2)]
+        distances = [(d - target).square().mean(dim=1)[valid].mean() for d in decoded]
+        expected = model.unsupervised_weight(model.progress) * sum(distances) / 2
+        loss = model.loss(**data)['night.loss_unsupervised']
+        torch.testing.assert_close(loss, expected)
+
+    @pytest.mark.parametrize('path', ['fused', 'reference'])
+    def test_may_get_any_prediction(self, make_model, make_data, monkeypatch, path):
+        pairwise = dict(type='PairwiseLoss', weight=0.5, num_decoders=3)
+        model = make_model(path=path, loss_pairwise=pairwise).train()
+        data, _ = self.data(make_data, model, labeled=0)
+        valid = Batch(data['inputs'], data['data_samples']).valid()
+        expected = copy.deepcopy(model).loss(**data)
+        domain = model.domains['night']
+        predict_target = domain.predict_target
+
+        def garbage_in_the_filling(features, size):
+            target = predict_target(features, size)
+            return target.where(valid, (9 * torch.randn_like(target)).softmax(dim=1))
+
+        monkeypatch.setattr(domain, 'predict_target', garbage_in_the_filling)
+        losses = model.loss(**data)
+        for name, value in expected.items():
+            torch.testing.assert_close(losses[name], value, rtol=1e-6, atol=0)
+
+    def test_of_a_whole_batch_leaves_a_loss_of_0(self, make_model, make_data, losses_of):
+        model = make_model(auxiliary=auxiliary(IDENTITY))
+        batch = make_data('night', labeled=0)
+        for sample in batch['data_samples']:
+            size = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else (32, 48)
+            sample.filled = PixelData(data=torch.ones(1, *size[-2:], dtype=torch.bool))
+        assert losses_of(model, batch)['night.loss_unsupervised'] == 0
 
 
 class TestRampUp:
