@@ -119,7 +119,7 @@ class TestParts:
 
     def test_model_tells_its_progress_and_is_checked(self, path):
         hooks = [hook.type for hook in parse(path).custom_hooks]
-        assert {'TrainingProgressHook', 'DomainCheckHook'} <= set(hooks)
+        assert {'TrainingProgressHook', 'DomainCheckHook', 'DataCheckHook'} <= set(hooks)
 
 
 @every_config

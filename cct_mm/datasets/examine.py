@@ -7,8 +7,9 @@ import numpy as np
 
 from .file_cache import Look, Problem
 from .file_sources import FileSource
+from .headers import read_header
 from .label_counts import MaskValues, count_values, pack
-from .readers import read_header, read_mask
+from .readers import read_mask
 
 CACHE = 'samples-1'
 """Its number is raised with what :func:`examine` returns."""

@@ -12,9 +12,10 @@ from cct_mm.datasets import LoadCheckedImage, label_check
 from cct_mm.datasets.batch_check import check_batch
 from cct_mm.datasets.file_cache import Problem
 from cct_mm.datasets.file_sources import FileSource, file_sources
+from cct_mm.datasets.headers import Header
 from cct_mm.datasets.image_headers import read_headers
 from cct_mm.datasets.label_counts import count_masks
-from cct_mm.datasets.readers import Header, check_image_header
+from cct_mm.datasets.readers import check_image_header
 
 from .first_rank import on_first_rank
 
