@@ -151,9 +151,8 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
             )
         return
     require_writable(cfg.work_dir, '--work-dir')
-    before = (
-        [] if plan else sorted(path.name for path in numbered_checkpoints(checkpoint_folder(cfg)))
-    )
+    folder = checkpoint_folder(cfg)
+    before = [] if plan else sorted(path.name for path in numbered_checkpoints(folder))
     runner = Runner.from_cfg(cfg)
     check_same_on_all(plan)
     if plan:
@@ -167,7 +166,7 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
         runner.logger.warning(sentence)
     if before:
         runner.logger.warning(
-            f'{checkpoint_folder(cfg)} has {", ".join(before)} of a run before, and this is a new one, which '
+            f'{folder} has {", ".join(before)} of a run before, and this is a new one, which '
             'overwrites files of these names; --resume goes on with that run'
         )
     runner.train()
