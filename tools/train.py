@@ -83,7 +83,8 @@ def enable_amp(cfg: Config, precision: str) -> None:
 
 def checkpoint_folder(cfg: Config) -> Path:
     """Return where the run's checkpoints are: the work dir, or below the hook's ``out_dir``."""
-    out_dir = cfg.get('default_hooks', {}).get('checkpoint', {}).get('out_dir')
+    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+    out_dir = hook.get('out_dir')
     return Path(out_dir, osp.basename(osp.abspath(cfg.work_dir))) if out_dir else Path(cfg.work_dir)
 
 
@@ -150,7 +151,8 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
             )
         return
     require_writable(cfg.work_dir, '--work-dir')
-    before = [] if plan else sorted(path.name for path in numbered_checkpoints(cfg.work_dir))
+    folder = checkpoint_folder(cfg)
+    before = [] if plan else sorted(path.name for path in numbered_checkpoints(folder))
     runner = Runner.from_cfg(cfg)
     check_same_on_all(plan)
     if plan:
@@ -164,7 +166,7 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
         runner.logger.warning(sentence)
     if before:
         runner.logger.warning(
-            f'{cfg.work_dir} has {", ".join(before)} of a run before, and this is a new one, which '
+            f'{folder} has {", ".join(before)} of a run before, and this is a new one, which '
             'overwrites files of these names; --resume goes on with that run'
         )
     runner.train()
@@ -174,7 +176,10 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
 def how_to_go_on(cfg: Config) -> str:
     """Return the sentence for who interrupts a run."""
     folder = checkpoint_folder(cfg)
-    found = newest_checkpoint(cfg.work_dir, folder)
+    try:
+        found = newest_checkpoint(cfg.work_dir, folder)
+    except CheckpointError as error:
+        return f'Interrupted. {error}'
     if found is None:
         return f'Interrupted before the first checkpoint: {folder} has nothing to go on with.'
     command = [word for word in sys.argv if word != '--resume']

@@ -20,7 +20,7 @@ from cct_mm.schedules import Progress, RampUp
 
 from .checkpoint_files import CheckpointError
 from .checkpoint_loading import read_checkpoint
-from .config_changes import changes, early_end, parse_config, run_length, stretch
+from .config_changes import changes, early_end, parse_config, run_length, schedules, stretch
 
 _RESTORED = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg.', 'param_scheduler.')
 _SEED = 'randomness.seed'
@@ -80,14 +80,18 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
 
     Raises:
         CheckpointError: The checkpoint is none of a training; the length differs, and ``extend`` is
-            false; it is below what has been trained; the schedules are of other types.
+            false; it is below what has been trained; optimizer or schedules are of other types.
     """
     found = read_checkpoint(checkpoint, mmap=True)
     meta = found.get('meta') or {}
-    if 'optimizer' not in found or 'iter' not in meta or 'message_hub' not in found:
+    wanted = {'meta', 'message_hub', 'optimizer', 'state_dict'}
+    # Without their state, learning rates would start anew, or from a wrong value.
+    wanted |= {'param_schedulers'} if schedules(config) else set()
+    if (absent := sorted(wanted - found.keys())) or 'iter' not in meta:
         raise CheckpointError(
-            f'{checkpoint} holds no state of an optimizer, expected a checkpoint that a training '
-            'wrote to go on; move it away, or start from its weights: '
+            f'{checkpoint} holds no {" and no ".join(absent or ["iteration"])}, expected all that '
+            'a training leaves to go on (save_optimizer and save_param_scheduler of '
+            'CheckpointHook); move it away, or start a new run from its weights:\n  '
             + _new_run(command, config, checkpoint)
         )
     unit, length = run_length(config)
@@ -118,8 +122,7 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
             for key, values in differing.items()
             if not (key.startswith('param_scheduler.') and values[0] == plan.old_length)
         }
-    else:
-        _check_schedules(differing, checkpoint, command, config)
+    _check_types(differing, plan, command, config)
     if differing:
         plan.notes.append(_describe(differing, checkpoint, plan.extends))
     return plan
@@ -150,19 +153,22 @@ def _check_extension(
         )
 
 
-def _check_schedules(
-    differing: Mapping[str, Any], checkpoint: Path, command: Sequence[str], config: Config
+def _check_types(
+    differing: Mapping[str, tuple], plan: Plan, command: Sequence[str], config: Config
 ) -> None:
+    """Refuse an optimizer or schedules that cannot take over the state of the checkpoint's."""
+    # To extend, schedules are replayed, and need no state.
+    kept = ['optim_wrapper.optimizer'] + ([] if plan.extends else ['param_scheduler'])
     kinds = [
         f'{key}: {_short(old)} -> {_short(new)}'
         for key, (old, new) in differing.items()
-        if key.split('.')[0] == 'param_scheduler' and key.split('.')[-1] in ('type', key)
+        if key.startswith(tuple(kept)) and key.split('.')[-1] in ('type', key)
     ]
     if kinds:
         raise CheckpointError(
-            f'{checkpoint} was trained with schedules of other types ({"; ".join(kinds)}), whose '
-            'state these cannot take over; give the config its schedules again, or start a new run '
-            f'from these weights: {_new_run(command, config, checkpoint)}'
+            f'{plan.checkpoint} was trained with others than these, which cannot take over its '
+            f'state ({"; ".join(kinds)}); change that back, or start a new run from these '
+            f'weights:\n  {_new_run(command, config, plan.checkpoint)}'
         )
 
 

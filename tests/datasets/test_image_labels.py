@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,45 @@ class TestErrors:
         path.write_bytes(path.read_bytes()[:-10])
         with pytest.raises(ValueError, match=r'x\.npy cannot be unpickled'):
             read_image_labels(path, CLASSES)
+
+
+class TestCodeInNpy:
+    class Code:
+        def __init__(self, function, *arguments):
+            self.call = function, arguments
+
+        def __reduce__(self):
+            return self.call
+
+    @pytest.mark.parametrize('place', ['value', 'whole'])
+    def test_is_refused_and_does_not_run(self, write, tmp_path, place):
+        code = self.Code(os.mkdir, str(tmp_path / 'code-has-run'))
+        content = {'a': code} if place == 'value' else np.array(code, dtype=object)
+        path = write('x.npy', content)
+        with pytest.raises(ValueError, match=r'x\.npy holds \w+\.mkdir, expected a dictionary of'):
+            read_image_labels(path, CLASSES)
+        assert not (tmp_path / 'code-has-run').exists()
+
+    @pytest.mark.parametrize('call', [(eval, '1'), (getattr, 'a', 'upper'), (np.load, 'x')])
+    def test_of_other_kinds_is_refused(self, write, call):
+        with pytest.raises(ValueError, match='was not read'):
+            read_image_labels(write('x.npy', {'a': self.Code(*call)}), CLASSES)
+
+    @pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+    def test_files_of_other_versions_are_read(self, tmp_path, protocol):
+        content = np.array({'a': np.array([1.0, 0, 1], np.float32), np.int64(7): [0, 1, 0]})
+        pickled = pickle.dumps(content, protocol=protocol)
+        for module in (b'numpy._core', b'numpy.core'):
+            # The text of a name carries its length in protocols from 4 on.
+            text = pickled
+            if protocol < 4:
+                text = pickled.replace(b'numpy._core', module).replace(b'numpy.core', module)
+            with open(tmp_path / 'x.npy', 'wb') as file:
+                header = {'descr': '|O', 'fortran_order': False, 'shape': ()}
+                np.lib.format.write_array_header_1_0(file, header)
+                file.write(text)
+            labels = read_image_labels(tmp_path / 'x.npy', CLASSES)
+            assert dict(labels.labels) == {'a': (1, 3), '7': (2,)}
 
 
 class TestTransform:

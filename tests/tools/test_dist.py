@@ -91,6 +91,8 @@ model = dict(
 )
 # Not so long a step that rounding grows into a difference.
 optim_wrapper = dict(optimizer=dict(lr=0.0002))
+# Nor a schedule, which has the last iteration learn nothing.
+param_scheduler = None
 train_cfg = dict(max_iters=4)
 val_cfg = val_dataloader = val_evaluator = None
 default_hooks = dict(

@@ -117,6 +117,28 @@ class TestKilled:
             assert names - {'iter_3.pth'} == {'iter_6.pth'}
 
 
+class TestDiverged:
+    def test_leaves_the_last_good_one_where_one_is_kept(self, tools, work_dir):
+        diverge = plugin(
+            tools,
+            'diverge',
+            'from cct_mm.engine import TrainingProgressHook\n'
+            'def spoil(self, runner, *rest, **others):\n'
+            '    if runner.iter == 5:\n'
+            '        next(runner.model.parameters()).data[0] = float("nan")\n'
+            'TrainingProgressHook.after_train_iter = spoil\n',
+        )
+        option = 'default_hooks.checkpoint.max_keep_ckpts=1'
+        run = tools.fork(
+            'tools/train.py', '--cfg-options', option, work_dir='diverged', PLUGIN=diverge
+        )
+        assert run.code != 0
+        assert 'holds nan or infinity' in run.output
+        names = sorted(path.name for path in run.work_dir.glob('*iter*'))
+        assert names == ['iter_3.pth']
+        assert (run.work_dir / 'last_checkpoint').read_text() == str(run.work_dir / 'iter_3.pth')
+
+
 class TestFullDisk:
     def test_leaves_the_older_ones_whole_and_says_so(self, tools, straight, work_dir):
         full = plugin(
@@ -262,6 +284,32 @@ class TestChangedSettings:
         assert {t: line['lr'] for t, line in run.losses.items()} == {
             t: straight.losses[t]['lr'] for t in (4, 5, 6)
         }
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            ['optim_wrapper.optimizer.type=RMSprop'],
+            ['param_scheduler.0.type=CosineAnnealingLR'],
+        ],
+    )
+    def test_that_cannot_take_over_the_state_are_refused(self, tools, work_dir, options):
+        before = files(work_dir)
+        run = tools.fork(
+            'tools/train.py', '--resume', '--cfg-options', *options, work_dir=work_dir.name
+        )
+        assert run.code == 1
+        assert 'cannot take over its state' in run.output
+        assert options[0].split('=')[1] in run.output
+        assert files(work_dir) == before
+
+    @pytest.mark.parametrize('part', ['optimizer', 'param_schedulers', 'message_hub'])
+    def test_a_checkpoint_without_a_part_of_the_state_is_refused(self, tools, work_dir, part):
+        content = torch.load(work_dir / 'iter_3.pth', weights_only=False)
+        del content[part]
+        torch.save(content, work_dir / 'iter_3.pth')
+        run = tools.fork('tools/train.py', '--resume', work_dir=work_dir.name)
+        assert run.code == 1
+        assert f'iter_3.pth holds no {part}' in run.output
 
     def test_none_are_named_of_a_run_as_it_was(self, tools, work_dir):
         assert 'the settings differ' not in tools.train(work_dir.name, '--resume').output
