@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 from torch import Tensor
 
 import cct_mm
-from cct_mm.datasets import MultiDomainDataset
+from cct_mm.datasets import MultiDomainDataset, leaf_datasets
 
 
 @HOOKS.register_module()
@@ -103,9 +103,12 @@ def _describe(dataset, name: str) -> dict[str, str]:
     facts = {}
     for source in dataset.sources:
         names = hashlib.blake2b(digest_size=8)
-        for index in range(len(source.dataset)):
-            path = source.dataset.get_data_info(index).get('img_path', '')
-            names.update(path.rpartition('/')[2].encode() + b'\n')
+        for leaf in leaf_datasets(source.dataset):
+            if not hasattr(leaf, 'get_data_info'):
+                continue
+            for index in range(len(leaf)):
+                path = leaf.get_data_info(index).get('img_path', '')
+                names.update(path.rpartition('/')[2].encode() + b'\n')
         facts[f'{name}, {source.domain}, {source.supervision} source'] = (
             f'{len(source.dataset)} images, whose names have the digest {names.hexdigest()}'
         )

@@ -86,7 +86,8 @@ def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegD
         masks: Folder of true masks to go with the images, or None.
 
     Raises:
-        ValueError: If the domain has no such source, or an image no mask.
+        ValueError: If the domain has no such source, the source is a wrapper of others, or an image
+            has no mask.
     """
     source = copy.deepcopy(source_config(cfg, domain))
     if masks is not None:
@@ -94,6 +95,12 @@ def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegD
         source.pipeline = []
         source.setdefault('data_prefix', {})['seg_map_path'] = os.path.abspath(masks)
     dataset = DATASETS.build(source)
+    if not isinstance(dataset, BaseSegDataset):
+        raise ValueError(
+            f'the source of domain {domain} is a {type(dataset).__name__}, expected a dataset that '
+            'tells where its label files lie; name one of its parts as the source, one call for '
+            'each'
+        )
     if masks is not None and 'seg_map_path' not in dataset.get_data_info(0):
         raise ValueError(
             f'{dataset.get_data_info(0)["img_path"]} has no mask, expected one below {masks} for '
