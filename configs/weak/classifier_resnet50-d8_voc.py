@@ -41,4 +41,3 @@ test_evaluator = dict(type='ImageLevelMetric')
 default_hooks = dict(checkpoint=dict(save_best='mAP'))
 # Ten epochs of the 10582 images less the hold-out; classification needs fewer than segmentation.
 train_cfg = dict(max_iters=6490, val_interval=649)
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=6490, by_epoch=False)]
