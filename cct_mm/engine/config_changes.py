@@ -33,6 +33,7 @@ WITHOUT_EFFECT = {
     'persistent_workers',
     'prefetch_factor',
     'pin_memory',
+    'timeout',
     # When a run looks at itself.
     'val_interval',
     'val_begin',
