@@ -170,9 +170,9 @@ class Run:
         lines = self.output.rstrip().splitlines()
         for number in range(len(lines) - 1, -1, -1):
             if re.match(r'\s+(File ".*", line \d+|[~^]+\s*$)', lines[number]):
-                # The line of code under 'File' is no explanation.
-                skipped = 2 if 'File "' in lines[number] else 1
-                return '\n'.join(lines[number + skipped :])
+                # The line of code under 'File', where there is one, is no explanation.
+                rest = lines[number + 1 :]
+                return '\n'.join(rest[1:] if rest and rest[0].startswith('    ') else rest)
         return '\n'.join(lines[-20:])
 
     @property
@@ -226,6 +226,8 @@ class Case:
         warns: What one line before the first iteration must hold, whether the tool goes on or not.
         early: Whether the refusal has to come before the first iteration.
         quick: Whether it is in ``make test``, too.
+        overwrites: Whether files of the work dir may be written anew: damaged ones, or where the
+            user asks for it.
         args: Further arguments of the tool.
     """
 
@@ -238,6 +240,7 @@ class Case:
     warns: Sequence[str | tuple[str, ...]] = ()
     early: bool = True
     quick: bool = False
+    overwrites: bool = False
     args: Sequence[str] = ()
 
 
@@ -404,7 +407,7 @@ class Lab:
         tool = getattr(Lab, case.tool) if isinstance(case.tool, str) else case.tool
         run = tool(self, *case.args)
         output = f'\n--- exit code {run.code}, output ---\n{run.output[-1500:]}'
-        self._check_files(before, output, refused=run.code != 0)
+        self._check_files(before, output, run.code != 0, case.overwrites)
         if case.warns:
             said = run.before_training.splitlines() if TRAINS in run.output else [run.output]
             assert any(all(holds(line, words) for words in case.warns) for line in said), (
@@ -435,7 +438,9 @@ class Lab:
                     found[path] = hashlib.blake2b(path.read_bytes()).hexdigest()
         return found
 
-    def _check_files(self, before: dict[Path, str], output: str, refused: bool) -> None:
+    def _check_files(
+        self, before: dict[Path, str], output: str, refused: bool, overwrites: bool
+    ) -> None:
         after = self.files()
         # A resumed run that goes on moves its pointer, and mmengine writes the config anew.
         kept = {
@@ -443,6 +448,7 @@ class Lab:
             for path, digest in before.items()
             if not (path.parent == self.work and path.suffix == '.py')
             and (refused or path.name != 'last_checkpoint')
+            and not (overwrites and path.parent == self.work)
         }
         changed = [path for path, digest in kept.items() if after.get(path) != digest]
         assert not changed, f'overwritten or removed: {changed}{output}'

@@ -97,7 +97,7 @@ def grid_of_results(lab):
     lab.change('lr=0.01', 'lr=0.02')
 
 
-def camvid(**changes):
+def camvid(changes=None):
     """Folders as the original CamVid has them, with two images."""
 
     def make(lab):
@@ -109,10 +109,8 @@ def camvid(**changes):
             shutil.copy(lab.image(name), lab.root / f'colours/{name}_L.png')
         for split in ('train', 'val', 'test'):
             (lab.root / f'lists/{split}.txt').write_text('x/a0.png y/a0.png\n')
-        for path, content in changes.items():
-            path = lab.root / path.replace('__', '/').replace('/png', '.png').replace(
-                '/txt', '.txt'
-            )
+        for name, content in (changes or {}).items():
+            path = lab.root / name
             if path.is_dir():
                 shutil.rmtree(path)
             elif content is None:
@@ -127,14 +125,6 @@ def convert_camvid(lab, *arguments):
     folders = {'--images': 'raw', '--labels': 'colours', '--splits-from': 'lists', '--out': 'out'}
     flat = [str(part) for key, name in folders.items() for part in (key, lab.root / name)]
     return lab.convert('camvid', *flat, *arguments)
-
-
-def convert_missing(name, *flags):
-    def call(lab):
-        flat = [str(part) for flag in flags for part in (flag, lab.root / 'nowhere')]
-        return lab.convert(name, *flat, '--out', str(lab.root / 'out'))
-
-    return call
 
 
 GRID = """
@@ -170,7 +160,7 @@ CASES = [
          value=lambda lab, run: same_weights(
              lab.root / 'x/y/z/iter_2.pth', lab.shared.trained / 'iter_2.pth')),
     Case('new-run-in-old', 'results of a run before', lambda lab: lab.stopped(1, 2), 'train',
-         warns=['iter_1.pth'], value=works),
+         warns=['iter_1.pth'], value=works, overwrites=True),
     Case('metrics-folder', 'folder in place of --out', metrics_there,
          lambda lab: lab.test('--out', str(lab.root / 'out')), says=['out', TAKEN]),
     Case('metrics-nested', 'folders that are not there yet', lambda lab: lab.trained(),
@@ -199,18 +189,20 @@ CASES = [
     Case('grid-other-config', 'results of another config', grid_of_results, 'grid',
          says=['--keep', '--rerun']),
     # Converters.
-    Case('camvid-images', 'missing folder of a converter', camvid(raw=b''), convert_camvid,
+    Case('camvid-images', 'missing folder of a converter', camvid({'raw': None}), convert_camvid,
          says=['raw']),
-    Case('camvid-list', 'missing list of a converter', camvid(lists__train__txt=None),
+    Case('camvid-list', 'missing list of a converter', camvid({'lists/train.txt': None}),
          convert_camvid, says=['train.txt']),
-    Case('camvid-mask', 'missing mask of a converter', camvid(colours__a0_L__png=None),
+    Case('camvid-mask', 'missing mask of a converter', camvid({'colours/a0_L.png': None}),
          convert_camvid, says=['a0']),
-    Case('camvid-damaged', 'damaged mask of a converter', camvid(colours__a0_L__png=b'nothing'),
+    Case('camvid-damaged', 'damaged mask of a converter', camvid({'colours/a0_L.png': b'nothing'}),
          convert_camvid, says=['a0']),
     Case('camvid-colours', 'unknown colours', camvid(), convert_camvid,
          says=['colour'], value=works),
     Case('sunrgbd-missing', 'missing folder of a converter', lambda lab: None,
-         lambda lab: lab.convert('sunrgbd', '--help-me'), says=['--help-me']),
+         lambda lab: lab.convert(
+             'sunrgbd', '--source', lab.root / 'nowhere', '--out', lab.root / 'out'),
+         says=['nowhere']),
 ]  # fmt: skip
 
 
