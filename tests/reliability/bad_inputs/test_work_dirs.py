@@ -200,9 +200,11 @@ CASES = [
     Case('camvid-colours', 'unknown colours', camvid(), convert_camvid,
          says=['colour'], value=works),
     Case('sunrgbd-missing', 'missing folder of a converter', lambda lab: None,
-         lambda lab: lab.convert(
-             'sunrgbd', '--source', lab.root / 'nowhere', '--out', lab.root / 'out'),
-         says=['nowhere']),
+         lambda lab: lab.convert('sunrgbd', '--kind', 'sunrgbd', '--source', lab.root / 'nowhere',
+                                 '--out', lab.root / 'out'), says=['nowhere']),
+    Case('sbd-missing', 'missing folder of a converter', lambda lab: None,
+         lambda lab: lab.convert('sbd', '--sbd', lab.root / 'nowhere', '--voc', lab.root,
+                                 '--out', lab.root / 'out'), says=['nowhere']),
 ]  # fmt: skip
 
 
