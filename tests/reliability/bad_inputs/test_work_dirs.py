@@ -204,7 +204,8 @@ CASES = [
                                  '--out', lab.root / 'out'), says=['nowhere']),
     Case('sbd-missing', 'missing folder of a converter', lambda lab: None,
          lambda lab: lab.convert('sbd', '--sbd', lab.root / 'nowhere', '--voc', lab.root,
-                                 '--out', lab.root / 'out'), says=[('nowhere', 'exist', 'not found')]),
+                                 '--out', lab.root / 'out'),
+         says=[('nowhere', 'exist', 'not found')]),
 ]  # fmt: skip
 
 
