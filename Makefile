@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test lint format demo clean
+.PHONY: help venv check test soak lint format demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: ## look for what breaks later: versions, torchvision, OpenCV, double pack
 
 test: lint ## lint, then run the tests (PYTEST_ARGS='-k name')
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(STAMP) ## try what takes minutes: kills, bad inputs, faults; end with their counts
+	$(BIN)/python -m pytest -m 'soak or counted' $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check code and format with ruff
 	$(BIN)/python -m ruff check .

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 def exp(x: float) -> float:
     """Eq. 16: ``min(1, e^(5 (x - 1)))``."""
-    return min(1.0, math.exp(5 * (x - 1)))
+    # Not the least of both: far beyond a short ramp the exponential is no number any more.
+    return math.exp(5 * (min(x, 1.0) - 1))
 
 
 def gaussian(x: float) -> float:

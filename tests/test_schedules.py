@@ -18,6 +18,7 @@ class TestShapes:
             ('exp', 0.8, E1),
             ('exp', 1, 1),
             ('exp', 7, 1),
+            ('exp', 1000, 1),  # the end of a run whose ramp is a thousandth of it
             ('gaussian', 0, E5),
             ('gaussian', 0.5, 0.2865047968601901),  # e^-1.25
             ('gaussian', 1, 1),

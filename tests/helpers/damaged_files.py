@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -65,10 +66,15 @@ def zero_middle(path: Path, number: int = 60) -> None:
     path.write_bytes(content)
 
 
-def flip_bit(path: Path, position: float = 0.5) -> None:
-    """Change one bit of a file."""
+def flip_bit(path: Path) -> None:
+    """Change one bit in the middle of the largest part of a checkpoint, a ZIP archive."""
+    with zipfile.ZipFile(path) as archive:
+        part = max(archive.infolist(), key=lambda info: info.file_size)
     content = bytearray(path.read_bytes())
-    content[int(position * len(content))] ^= 0x10
+    header = content[part.header_offset : part.header_offset + 30]
+    # Behind the local header come a name and padding, whose lengths it tells.
+    start = part.header_offset + 30 + sum(struct.unpack('<HH', header[26:30]))
+    content[start + part.file_size // 2] ^= 0x10
     path.write_bytes(content)
 
 

@@ -1,14 +1,7 @@
-"""A lab for each case, and the server that starts its tools."""
+"""A lab for each case."""
 
 import pytest
-from bad_inputs import Lab, Shared
-from fork_server import ForkServer
-
-
-@pytest.fixture(scope='session')
-def shared(tmp_path_factory):
-    with ForkServer() as server:
-        yield Shared(tmp_path_factory.mktemp('shared'), server)
+from bad_inputs import Lab
 
 
 @pytest.fixture

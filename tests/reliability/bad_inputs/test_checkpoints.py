@@ -7,17 +7,9 @@ from bad_inputs import Case, Lab, Run, logged, parametrize, same_weights, works
 from damaged_files import HTML, LFS_POINTER, Payload, cut, flip_bit
 
 DAMAGED = (
-    'damaged',
-    'truncated',
-    'cut off',
-    'corrupt',
-    'whole',
-    'not a checkpoint',
-    'no checkpoint',
-    'other bytes',
-    'cannot be read',
-    'overwritten',
-)
+    'damaged', 'truncated', 'cut off', 'corrupt', 'whole', 'not a checkpoint', 'no checkpoint',
+    'other bytes', 'cannot be read', 'overwritten',
+)  # fmt: skip
 
 
 def content(data):
@@ -278,7 +270,7 @@ CASES = [
     # Resuming.
     Case('resume', 'stopped run', resumed(), 'resume', value=goes_on, quick=True),
     Case('resume-nothing', 'work dir without a checkpoint', lambda lab: None, 'resume',
-         value=starts_anew),
+         value=starts_anew, overwrites=True),
     Case('resume-finished', 'finished run', lambda lab: lab.stopped(1, 2), 'resume',
          value=nothing_to_do, quick=True),
     Case('resume-copied', 'copied work dir', copied, 'resume', value=goes_on, quick=True),
@@ -290,13 +282,15 @@ CASES = [
     Case('resume-pointer-line', 'last_checkpoint with a line end',
          pointer_to('{work}/iter_1.pth\n'), 'resume', value=goes_on),
     Case('resume-unfinished', 'only unfinished files', only_unfinished, 'resume',
-         value=starts_anew),
+         value=starts_anew, overwrites=True),
     Case('resume-truncated', 'damaged newest checkpoint', damaged_newest(cut), 'resume',
-         value=falls_back, quick=True),
-    Case('resume-bit', 'flipped bit', damaged_newest(lambda path: flip_bit(path, 0.3)), 'resume',
-         value=falls_back),
+         value=falls_back, overwrites=True, quick=True),
+    Case('resume-bit', 'flipped bit', damaged_newest(flip_bit), 'resume',
+         value=falls_back,
+         overwrites=True),
     Case('resume-empty', 'damaged newest checkpoint',
-         damaged_newest(lambda path: path.write_bytes(b'')), 'resume', value=falls_back),
+         damaged_newest(lambda path: path.write_bytes(b'')), 'resume', value=falls_back,
+         overwrites=True),
     Case('resume-all-damaged', 'no whole checkpoint', all_damaged, 'resume',
          says=['iter_2.pth', DAMAGED]),
     Case('resume-longer', 'another max_iters',

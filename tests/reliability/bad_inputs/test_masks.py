@@ -166,11 +166,8 @@ def two_class_splits(lab):
 
 
 SIZES = ['48', '64']
-ABSENT_ROAD = [
-    'road',
-    ('no labeled pixel', 'no pixel', 'absent', 'never', 'without', 'occurs in no'),
-]
-ABSENT_TREE = ['tree', ABSENT_ROAD[1]]
+ABSENT = ('no labeled pixel', 'no pixel', 'absent', 'never', 'without', 'occurs in no', 'nowhere')
+ABSENT_ROAD, ABSENT_TREE = ['road', ABSENT], ['tree', ABSENT]
 
 CASES = [
     Case('missing', 'missing mask', lambda lab: lab.mask().unlink(),
