@@ -237,6 +237,7 @@ def _look_at_labels(report: DataReport) -> None:
             groups[found.source.name].append(found)
     for name, group in groups.items():
         training = group[0].split == 'train'
+        supervision = group[0].source.supervision if training else None
         masks = {path: values for found in group for path, values in found.masks.items()}
         labels = label_check.count_labels([found.source for found in group], masks)
         if training and len(labels.classes) == 1:
@@ -248,9 +249,9 @@ def _look_at_labels(report: DataReport) -> None:
             message = f'labels are not judged: {", ".join(foreign)} may change them'
             report.notes.append(Finding(name, 'labels', message))
             continue
-        for sentence in label_check.errors(labels, name, training):
+        for sentence in label_check.errors(labels, name, supervision):
             report.problems.append(Finding(name, 'labels', sentence.removeprefix(f'{name}: ')))
-        for sentence in label_check.warnings(labels, name, training):
+        for sentence in label_check.warnings(labels, name, supervision):
             report.notes.append(Finding(name, 'labels', sentence.removeprefix(f'{name}: ')))
         for path in labels.empty:
             report.notes.append(

@@ -135,13 +135,13 @@ def _out_of_range(source: FileSource, info: dict, masks: Mapping[str, MaskValues
     )
 
 
-def errors(counts: LabelCounts, where: str, training: bool) -> list[str]:
+def errors(counts: LabelCounts, where: str, supervision: str | None) -> list[str]:
     """Say what makes labels useless.
 
     Args:
         counts: Of a domain's sources of one kind.
         where: What messages call them.
-        training: Whether a network learns from them.
+        supervision: Which kind a network learns from; None for validation.
     """
     found = []
     for problem in list(counts.unreadable.values())[:1]:
@@ -150,7 +150,8 @@ def errors(counts: LabelCounts, where: str, training: bool) -> list[str]:
         )
     for message, number in counts.wrong:
         found.append(f'{where}: {message}' + _share(number, counts.masks, 'hold such labels'))
-    if training and not found and len(counts.present) < 2:
+    # Pseudo-labels only add to what a labeled source teaches.
+    if supervision == 'labeled' and not found and len(counts.present) < 2:
         found.append(
             f'{where}: {_only(counts)} occurs in the labels of '
             f'{_masks(counts)}, expected two at least, for from one there is nothing to learn: '
@@ -171,19 +172,19 @@ def single_class(classes: Sequence[str]) -> str:
     )
 
 
-def warnings(counts: LabelCounts, where: str, training: bool) -> list[str]:
+def warnings(counts: LabelCounts, where: str, supervision: str | None) -> list[str]:
     """Say what a user should know of labels.
 
     Args:
         counts: As for :func:`errors`.
         where: Likewise.
-        training: Likewise.
+        supervision: Likewise.
     """
     found = []
     if counts.absent and len(counts.present) > 1:
         effect = (
             'nothing is learned of these'
-            if training
+            if supervision
             else 'mIoU takes them for 0 where one pixel is predicted so, else leaves them out'
         )
         found.append(
@@ -191,13 +192,17 @@ def warnings(counts: LabelCounts, where: str, training: bool) -> list[str]:
             f'{effect}. {_percent(counts.ignored, counts.total)} of the pixels have no label '
             f'({IGNORE_INDEX})'
         )
-    if not training and len(counts.present) < 2:
-        found.append(
-            f'{where}: {_only(counts)} occurs in the labels, so mIoU says nothing, for a network '
-            f'that always answers with it reaches 100. The files hold the values '
-            f'{_values(counts)}; {_fix(counts)}'
+    if supervision != 'labeled' and len(counts.present) < 2:
+        effect = (
+            'there is nothing to learn from these pseudo-labels'
+            if supervision
+            else 'mIoU says nothing, for a network that always answers with it reaches 100'
         )
-    elif training and counts.empty:
+        found.append(
+            f'{where}: {_only(counts)} occurs in the labels, so {effect}. The files hold the '
+            f'values {_values(counts)}; {_fix(counts)}'
+        )
+    if supervision and counts.empty:
         found.append(
             f'{where}: {len(counts.empty)} of {counts.masks} masks have no labeled pixel (all '
             f'{IGNORE_INDEX}), from which nothing is learned; the first is {counts.empty[0]}'

@@ -91,7 +91,7 @@ def check_labels(
         beat: Called after each mask.
         say: Told what is no warning.
     """
-    groups: dict[tuple, list[FileSource]] = defaultdict(list)
+    groups: dict[tuple[str, str | None], list[FileSource]] = defaultdict(list)
     warnings, errors = [], []
     for sources, is_training in ((training, True), (validation, False)):
         for source in sources:
@@ -105,7 +105,8 @@ def check_labels(
                     f'{", ".join(source.foreign_transforms)}, which may change them'
                 )
             else:
-                groups[source.name, is_training].append(source)
+                supervision = source.supervision if is_training else None
+                groups[source.name, supervision].append(source)
     paths = [
         info['seg_map_path']
         for sources in groups.values()
@@ -114,12 +115,12 @@ def check_labels(
         if info.get('seg_map_path')
     ]
     masks = count_masks(paths, beat=beat, say=say)
-    for (name, is_training), sources in groups.items():
+    for (name, supervision), sources in groups.items():
         counts = label_check.count_labels(sources, masks)
         if len(counts.classes) == 1:
             continue
-        errors += label_check.errors(counts, name, is_training)
-        warnings += label_check.warnings(counts, name, is_training)
+        errors += label_check.errors(counts, name, supervision)
+        warnings += label_check.warnings(counts, name, supervision)
     return errors, warnings
 
 

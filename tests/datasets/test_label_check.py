@@ -94,9 +94,9 @@ def look(config):
     paths = [info['seg_map_path'] for source in found for info in source.infos]
     counts = count_labels(found, count_masks(paths))
     return (
-        errors(counts, 'here', True),
-        warnings(counts, 'here', True),
-        warnings(counts, 'here', False),
+        errors(counts, 'here', 'labeled'),
+        warnings(counts, 'here', 'labeled'),
+        warnings(counts, 'here', None),
         counts,
     )
 
@@ -116,6 +116,13 @@ def test_pixels_and_images_of_each_class_are_those_by_hand(sources):
     assert counts.pixels.tolist() == [1, 3, 3]
     assert counts.images.tolist() == [1, 2, 1]
     assert (counts.ignored, counts.masks, counts.total) == (1, 2, 8)
+
+
+def test_pseudo_labels_of_one_class_are_told_and_not_refused(sources):
+    counts = look(sources([[0, 0]], [[0, 255]]))[3]
+    assert errors(counts, 'here', 'weak') == []
+    (warning,) = warnings(counts, 'here', 'weak')
+    assert "only the class 'background'" in warning and 'nothing to learn from these' in warning
 
 
 class TestTwoClassesAs0And255:
