@@ -111,7 +111,8 @@ class TestLabels:
     def test_of_pseudo_labels_count(self, data):
         data.write('pseudo', [[0, 255]])
         sources = dict(labeled=data.source('train'), weak=data.source('pseudo'))
-        assert run(sources).startswith('train_dataloader: plant, weak source: of its 2 classes')
+        (warning,) = run(sources)
+        assert warning.startswith('train_dataloader: plant, weak source: of its 2 classes')
 
     def test_of_unlabeled_images_are_never_opened(self, data):
         data.write('more', GOOD)
