@@ -26,10 +26,10 @@ check: ## look for what breaks later: versions, torchvision, OpenCV, double pack
 	@$(BIN)/python cct_mm/environment.py
 
 test: lint ## lint, then run the tests (PYTEST_ARGS='-k name')
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 soak: $(STAMP) ## try what takes minutes: kills, bad inputs, faults; end with their counts
-	$(BIN)/python -m pytest -m 'soak or counted' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m 'soak or counted' $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check code and format with ruff
 	$(BIN)/python -m ruff check .

