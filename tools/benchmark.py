@@ -43,7 +43,7 @@ from torch.nn import functional as F
 from cct_mm import benchmark, keyed, schedules
 from cct_mm.benchmark import Bar, Case, Group, Work
 from cct_mm.datasets.file_lists import write_atomically
-from cct_mm.engine.config_file import read_config
+from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.models.cct import (
     AuxiliaryBank,
     Target,
@@ -130,7 +130,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
             'the repository'
         )
     cfg = read_config(path)
-    cfg.merge_from_dict(options or {})
+    merge_options(cfg, options)
     register_all_modules(init_default_scope=True)
     if not cfg.get('model', {}).get('auxiliary'):
         raise ValueError(

@@ -27,7 +27,7 @@ import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.data_report import DataReport, Finding, SourceReport, report_data
 from cct_mm.datasets.file_cache import cache_folder
 from cct_mm.datasets.file_lists import write_atomically
-from cct_mm.engine.config_file import read_config
+from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.processes import core_count
 
 SHOWN = 5
@@ -66,8 +66,7 @@ def load(path: str, options: dict | None) -> Config:
     """
     try:
         cfg = read_config(path)
-        if options:
-            cfg.merge_from_dict(options)
+        merge_options(cfg, options)
     # A config is a program and fails as it likes.
     except Exception as error:
         raise ValueError(f'{path}: {type(error).__name__}: {error}') from error

@@ -151,6 +151,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         path = Path(args.list)
     entries = read_file_list(path, labeled=True)
     check_sizes(args.sizes, len(entries))
+    if args.out.exists() and not args.out.is_dir():
+        raise FileExistsError(f'--out {args.out} is a file, expected a folder; choose another')
     counts = None
     if args.num_classes is not None:
         counts = count_classes(args.data_root, entries, args.num_classes, args.ignore)

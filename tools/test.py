@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.engine.checkpoint_files import CheckpointError, require_writable
 from cct_mm.engine.checkpoint_loading import add_trust_argument
-from cct_mm.engine.config_file import read_config
+from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.engine.launch import leave_processes, prepare_processes
 
 
@@ -52,8 +52,7 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     prepare_processes(cfg)
     if args.split == 'val':
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator

@@ -21,7 +21,7 @@ from cct_mm.engine.checkpoint_files import (
 )
 from cct_mm.engine.checkpoint_loading import add_trust_argument
 from cct_mm.engine.config_changes import early_end
-from cct_mm.engine.config_file import read_config
+from cct_mm.engine.config_file import check_training, merge_options, read_config
 from cct_mm.engine.launch import leave_processes, prepare_processes, restarted
 from cct_mm.engine.resume import ExtendHook, Plan, plan_resume
 from cct_mm.environment import problems
@@ -195,8 +195,8 @@ def main() -> None:
         raise SystemExit('\n'.join(found))
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
+    check_training(cfg)
     prepare_processes(cfg)
     if args.work_dir or not cfg.get('work_dir'):
         name = osp.splitext(osp.basename(args.config))[0]

@@ -12,18 +12,15 @@ MOST_SIZES = 5
 """Images of so many sizes are sent through their pipeline, of each source."""
 
 
-def check_batch(
-    name: str, batch_size: int | None, sources: Iterable[FileSource], padded: bool
-) -> list[str]:
+def check_batch(name: str, batch_size: int | None, sources: Iterable[FileSource]) -> list[str]:
     """Say where images leave their pipeline with sizes that make no batch.
 
     Args:
         name: What messages call the dataloader.
         batch_size: Of the dataloader.
         sources: Its sources.
-        padded: Whether the model's data_preprocessor pads images of validation.
     """
-    if padded or (batch_size or 1) == 1:
+    if (batch_size or 1) == 1:
         return []
     sizes: dict[tuple[int, int], str] = {}
     for source in sources:
@@ -43,6 +40,6 @@ def check_batch(
     shown = ', '.join(f'{w}x{h} ({path})' for (w, h), path in list(sizes.items())[:2])
     return [
         f'{name}: batch_size is {batch_size}, but images leave the pipeline with different sizes, '
-        f'expected one: {shown}; set batch_size=1, resize them to one size, or let '
-        'model.data_preprocessor pad them: test_cfg=dict(size_divisor=32)'
+        f'expected one: {shown}; set batch_size=1, or resize them to one '
+        'size (mmseg pads no batch of validation)'
     ]

@@ -115,7 +115,6 @@ def report_data(cfg: Config, workers: int) -> DataReport:
         _look_at_source(report, source_report, workers)
     _look_at_labels(report)
     _look_for_copies(report)
-    preprocessor = cfg.get('model', {}).get('data_preprocessor') or {}
     for split, loader in loaders.items():
         name = f'{split}_dataloader'
         if not loader or any(finding.where.startswith(name) for finding in report.problems):
@@ -127,8 +126,7 @@ def report_data(cfg: Config, workers: int) -> DataReport:
             continue
         if split != 'train':
             sources = [found.source for found in report.sources if found.split == split]
-            padded = bool(preprocessor.get('test_cfg'))
-            for sentence in check_batch(name, loader.get('batch_size'), sources, padded):
+            for sentence in check_batch(name, loader.get('batch_size'), sources):
                 message = sentence.removeprefix(f'{name}: ')
                 report.problems.append(Finding(name, 'batch', message))
     return report

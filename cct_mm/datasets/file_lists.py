@@ -59,7 +59,7 @@ def read_file_list(
             f'tools/make_splits.py'
         )
     # Not splitlines: a name may hold what else that takes for the end of a line.
-    lines = re.split(r'\r\n|\r|\n', _read_text(path))
+    lines = re.split(r'\r\n|\r|\n', read_text(path))
 
     entries: list[Entry] = []
     first_line: dict[str, int] = {}
@@ -92,8 +92,15 @@ def read_file_list(
     return entries
 
 
-def _read_text(path: str) -> str:
-    """The text of a file in UTF-8, or in UTF-16 or UTF-32 that say so by their first bytes."""
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text in UTF-8, or in UTF-16 or UTF-32 that say so by their first bytes.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it is in another encoding; the message names the first wrong byte.
+    """
     content = Path(path).read_bytes()
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), 'utf-8')
     try:

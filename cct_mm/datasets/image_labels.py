@@ -19,6 +19,7 @@ the suffix.
 """
 
 import csv
+import io
 import json
 import os
 import pickle
@@ -31,7 +32,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .file_lists import IMAGE_SUFFIXES
+from .file_lists import IMAGE_SUFFIXES, read_text
 from .transforms import IGNORE_INDEX
 
 BACKGROUND = 'background'
@@ -162,8 +163,8 @@ _Rows = Iterator[tuple[str, set[str]]]
 
 
 def _read_csv(path: str, classes: list[str]) -> _Rows:
-    with open(path, encoding='utf-8-sig', newline='') as file:
-        rows = [(i, row) for i, row in enumerate(csv.reader(file), start=1) if any(row)]
+    lines = csv.reader(io.StringIO(read_text(path), newline=''))
+    rows = [(i, row) for i, row in enumerate(lines, start=1) if any(row)]
     for position, (number, row) in enumerate(rows):
         if len(row) != 2 or not row[0].strip():
             raise ValueError(
@@ -178,9 +179,9 @@ def _read_csv(path: str, classes: list[str]) -> _Rows:
 
 
 def _read_json(path: str, classes: list[str]) -> _Rows:
+    text = read_text(path)
     try:
-        with open(path, encoding='utf-8-sig') as file:
-            content = json.load(file)
+        content = json.loads(text)
     except ValueError as error:
         raise ValueError(f'{path} is no JSON ({error}); write it again') from None
     if not isinstance(content, dict):

@@ -199,8 +199,8 @@ def warnings(counts: LabelCounts, where: str, supervision: str | None) -> list[s
             else 'mIoU says nothing, for a network that always answers with it reaches 100'
         )
         found.append(
-            f'{where}: {_only(counts)} occurs in the labels, so {effect}. The files hold the '
-            f'values {_values(counts)}; {_fix(counts)}'
+            f'{where}: {_only(counts)} occurs in the labels, so {effect}; absent: '
+            f'{_names(counts.absent)}. The files hold the values {_values(counts)}; {_fix(counts)}'
         )
     if supervision and counts.empty:
         found.append(

@@ -10,7 +10,7 @@ from cct_mm import keyed
 from cct_mm.names import check_domain_name
 
 from .filling import FillingError
-from .source_check import build_source, check_source
+from .source_check import build_source, check_sample, check_source
 from .wrappers import follow_filling, leaf_datasets
 
 SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
@@ -111,9 +111,16 @@ class MultiDomainDataset(Dataset):
         for part in parts.values():
             with keyed.global_generators_seeded(0, 'probe'):
                 try:
-                    part[0]
+                    sample = part[0]
                 except FillingError as error:
                     raise ValueError(f'{source.name}: {error}') from error
+                except KeyError as error:
+                    raise ValueError(
+                        f'{source.name}: a transform of its pipeline asks for {error}, which none '
+                        "before it gives; expected dict(type='LoadCheckedImage') at the start, and "
+                        "dict(type='LoadCheckedAnnotations') where labels are needed"
+                    ) from error
+        check_sample(source.name, sample)
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -52,6 +52,12 @@ class AlternatingDomainSampler(Sampler[Draw]):
         order: Sequence[str] | str | None = None,
         seed: int | None = None,
     ) -> None:
+        if not hasattr(dataset, 'domains'):
+            raise ValueError(
+                f'AlternatingDomainSampler: the dataset is a {type(dataset).__name__}, expected a '
+                "MultiDomainDataset, which knows the domains: dataset=dict(type='"
+                "MultiDomainDataset', domains=dict(NAME=dict(labeled=...)))"
+            )
         self.dataset = dataset
         if order == 'proportional' and 'proportional' not in dataset.domains:
             order = self._proportional_order()

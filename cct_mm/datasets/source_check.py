@@ -158,6 +158,23 @@ def check_source(name: str, supervision: str, dataset: Dataset) -> None:
         _check_files(name, supervision, leaf, readers, loads, files)
 
 
+def check_sample(name: str, sample: Any) -> None:
+    """Check what leaves the pipeline of a source.
+
+    Args:
+        name: What errors call the source.
+        sample: What its data set gives for an image.
+
+    Raises:
+        ValueError: For a sample that is not packed.
+    """
+    if not isinstance(sample, Mapping) or not {'inputs', 'data_samples'} <= sample.keys():
+        raise ValueError(
+            f"{name}: its pipeline does not pack the sample, expected dict(type='PackSegInputs') "
+            'at its end'
+        )
+
+
 def _check_no_labels(name: str, transforms: list[Callable]) -> None:
     loaders = [name_of(t) for t in transforms if is_loader(t)]
     if loaders:

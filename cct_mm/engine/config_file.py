@@ -1,9 +1,18 @@
-"""Config files as the tools read them: checked for repeated keys, and formatted once."""
+"""Configs as the tools read them: checked, with the command line's options, formatted once."""
 
 import ast
+from collections.abc import Mapping
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import OPTIMIZERS
+
+RUNNER_KEYS = ('auto_scale_lr', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
+"""Entries of a config that mmengine's runner looks for besides its own arguments."""
 
 
 class FormattedOnce(Config):
@@ -43,21 +52,25 @@ def check_repeated_keys(path: str | Path) -> None:
     """Check that no dict of a config file and its ``_base_`` files names a key twice.
 
     Python keeps the last of them alone: of two domains with one name, the first would be gone
-    without a word. What cannot be read or parsed here is left for mmengine to report.
+    without a word. What cannot be read here is left for mmengine to report.
 
     Args:
         path: The config file.
 
     Raises:
         ValueError: If one does, as ``{'a': ..., 'a': ...}``; ``dict(a=..., a=...)`` is no Python.
+            Also if a file is no Python at all.
     """
     path = Path(path)
     if path.suffix != '.py' or not path.is_file():
         return
     try:
         tree = ast.parse(path.read_text(encoding='utf-8'))
-    except SyntaxError:
-        return
+    except SyntaxError as error:
+        raise ValueError(
+            f'{path}, line {error.lineno}: {error.msg}, expected a config in Python; correct this '
+            f'line or the one before: {(error.text or "").strip()}'
+        ) from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             _check_dict(node, path)
@@ -88,3 +101,61 @@ def _base_files(tree: ast.Module) -> list[str]:
                 return []
             return [files] if isinstance(files, str) else list(files)
     return []
+
+
+def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
+    """Override entries of a config, as ``--cfg-options`` asks for.
+
+    Args:
+        config: The config.
+        options: Dotted key -> value, or None.
+
+    Raises:
+        ValueError: If an option's first key is none of the config's, nor one that mmengine knows: a
+            typing error would otherwise change nothing, without a word.
+    """
+    if not options:
+        return
+    known = {*config.keys(), *signature(Runner.__init__).parameters, *RUNNER_KEYS}
+    for option in options:
+        first = option.partition('.')[0]
+        if first not in known:
+            near = get_close_matches(first, known, n=1)
+            meant = f', did you mean {near[0]}?' if near else ''
+            raise ValueError(
+                f'--cfg-options {option}: the config has no {first!r}{meant} Expected one of '
+                f'{", ".join(sorted(config.keys()))}'
+            )
+    config.merge_from_dict(options)
+
+
+def check_training(config: Config) -> None:
+    """Check what mmengine takes as it is, or trips over without a name.
+
+    Args:
+        config: Of a training.
+
+    Raises:
+        ValueError: For a length that is no whole number above 0, an unknown optimizer, or a
+            learning rate that is no number.
+    """
+    train = config.get('train_cfg') or {}
+    for key in ('max_iters', 'max_epochs'):
+        length = train.get(key)
+        if length is not None and (not isinstance(length, int) or length < 1):
+            raise ValueError(
+                f'train_cfg.{key} is {length!r}, expected a whole number above 0, such as 400'
+            )
+    optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
+    name = optimizer.get('type')
+    # A name with a dot is of another package, which its registry imports.
+    if isinstance(name, str) and '.' not in name and OPTIMIZERS.get(name) is None:
+        raise ValueError(
+            f'optim_wrapper.optimizer.type is {name!r}, which is no known optimizer, expected one '
+            'such as SGD or AdamW; custom_imports brings one of your own'
+        )
+    rate = optimizer.get('lr')
+    if rate is not None and not (isinstance(rate, (int, float)) and rate >= 0):
+        raise ValueError(
+            f'optim_wrapper.optimizer.lr is {rate!r}, expected a learning rate, a number >= 0'
+        )

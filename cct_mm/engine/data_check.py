@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from cct_mm.datasets import LoadCheckedImage, label_check
@@ -60,10 +59,7 @@ class DataCheckHook(Hook):
             errors += found[0]
             warnings += found[1]
         if runner.val_loop is not None and not errors:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            padded = bool(getattr(model.data_preprocessor, 'test_cfg', None))
-            batch_size = runner.val_dataloader.batch_size
-            errors += check_batch('val_dataloader', batch_size, validation, padded)
+            errors += check_batch('val_dataloader', runner.val_dataloader.batch_size, validation)
         return errors, warnings
 
 
@@ -139,8 +135,9 @@ def check_overlap(training: Iterable[FileSource], validation: Iterable[FileSourc
         both = [path for path in paths if file_identity(path) in evaluated]
         if both:
             warnings.append(
-                f'{source.name}: {len(both)} of its {len(paths)} images are in val_dataloader, '
-                'too, expected none, for a score on images of training says little of others; the '
+                f'{source.name}: {len(both)} of its {len(paths)} images are in validation '
+                '(val_dataloader), too, expected none, for a score on images of training says '
+                'little of others; the '
                 f'first is {both[0]}'
             )
     return [], warnings

@@ -28,6 +28,8 @@ class DomainCheckHook(Hook):
         # Of the checkpoint, if any: domains whose head it brings, and why it does not for others.
         self._matched: set[str] = set()
         self._unmatched: dict[str, str] = {}
+        self._other_encoder = ''
+        self._not_finite = ''
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Say which of the checkpoint's domains the model lacks, has otherwise, or has alone.
@@ -61,7 +63,8 @@ class DomainCheckHook(Hook):
                 self._unmatched[name] = difference
         self._matched = set(model.domains) - set(self._unmatched)
         aside = sorted(set(in_checkpoint) - set(model.domains))
-        differences = [*self._unmatched.values()]
+        self._other_encoder = _other_weights(model, weights)
+        differences = [*filter(None, [self._other_encoder]), *self._unmatched.values()]
         if aside:
             differences.append(f"the checkpoint's domains {aside} are not in the model")
         if not differences and in_checkpoint != list(model.domains):
@@ -70,7 +73,12 @@ class DomainCheckHook(Hook):
                 f'the checkpoint has its domains in the order {in_checkpoint}, the model in the '
                 f'order {list(model.domains)}'
             )
+        self._not_finite = _not_finite(weights, getattr(runner, '_load_from', None))
+        if self._not_finite:
+            runner.logger.warning(self._not_finite)
         # mmengine tells hooks no other way.
+        if runner._resume and self._not_finite:
+            raise ValueError(f'{self._not_finite}; go on from an earlier checkpoint, or start anew')
         if runner._resume and differences:
             raise ValueError(
                 f'{differences[0]}, so the run would not go on as it was; resume it with the model '
@@ -79,6 +87,8 @@ class DomainCheckHook(Hook):
             )
         if not in_checkpoint:
             return
+        if self._other_encoder:
+            runner.logger.warning(f'{self._other_encoder}: what does not fit stays as it is')
         if absent := [name for name in model.domains if name not in in_checkpoint]:
             runner.logger.warning(
                 f'the checkpoint has the domains {sorted(in_checkpoint)}, not '
@@ -126,6 +136,13 @@ class DomainCheckHook(Hook):
 
     def before_test(self, runner) -> None:
         """Check the test data."""
+        if self._not_finite:
+            raise ValueError(f'{self._not_finite}; test an earlier checkpoint')
+        if self._other_encoder:
+            raise ValueError(
+                f'{self._other_encoder}, so its predictions would be noise; test a checkpoint that '
+                'was trained with this model'
+            )
         dataset = runner.test_dataloader.dataset
         self._check_domains(runner, dataset, 'test_dataloader')
         self._check_batch(runner.test_dataloader, 'test_dataloader')
@@ -223,6 +240,36 @@ class DomainCheckHook(Hook):
                     f'{list(meta["classes"])}, expected the {len(expected)} of '
                     f'model.domains.{domain}, {list(expected)}; give both the same'
                 )
+
+
+def _other_weights(model, weights: dict[str, Tensor]) -> str:
+    """Say which weight of the encoder is not in a checkpoint, or has another shape; '' if none.
+
+    Batch norms have other names in checkpoints without domains; convolutions and linear layers keep
+    theirs.
+    """
+    for part in ('backbone', 'neck'):
+        for name, expected in getattr(getattr(model, part), 'named_parameters', list)():
+            key = f'{part}.{name}'
+            found = tuple(weights[key].shape) if key in weights else 'not there'
+            if expected.ndim > 1 and found != tuple(expected.shape):
+                return (
+                    f"the checkpoint has another {part} than the model's "
+                    f'{type(getattr(model, part)).__name__}: {key} is {found}, expected '
+                    f'{tuple(expected.shape)}'
+                )
+    return ''
+
+
+def _not_finite(weights: dict[str, Tensor], file: str | None) -> str:
+    """Say which weight of a checkpoint is nan or infinite; '' if none is."""
+    for name, value in weights.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            return (
+                f'checkpoint{f" {file}" if file else ""}: {name} holds values that are not finite '
+                '(nan or infinity), expected numbers: the run that wrote it has diverged'
+            )
+    return ''
 
 
 def _other_classes(domain: Domain, meta: dict | None) -> str | None:

@@ -95,17 +95,63 @@ class Domain(BaseModule):
         loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
         return {'loss_decode': loss, **decode_head, 'num_classes': self.num_classes}
 
+    def z(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the map that is perturbed, and that the discriminator looks at.
+
+        Args:
+            features: The encoder's maps, [B, D, h, w] each.
+
+        Raises:
+            ValueError: If ``z_index`` names none of them.
+        """
+        if not -len(features) <= self.z_index < len(features):
+            raise ValueError(
+                f'domain {self.name}: z_index is {self.z_index}, but the encoder gives '
+                f'{len(features)} maps, expected one of 0-{len(features) - 1}: '
+                + ', '.join(f'{i}: {m.shape[1]} channels' for i, m in enumerate(features))
+            )
+        return features[self.z_index]
+
     def logits(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Return g(features), resized to the input's size (H, W) where the head is coarser.
 
         Shape:
             - features: the encoder's maps, [B, D, h, w] each
             - output: [B, C, H, W]
+
+        Raises:
+            ValueError: If the head reads a map that the encoder does not give, or one with another
+                number of channels.
         """
+        self._check_maps(features)
         logits = self.decode_head(features)
         if logits.shape[2:] == torch.Size(size):
             return logits
         return resize(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners)
+
+    def _check_maps(self, features: Sequence[Tensor]) -> None:
+        # Other than mmseg's heads need not have these.
+        indices = getattr(self.decode_head, 'in_index', None)
+        channels = getattr(self.decode_head, 'in_channels', None)
+        if isinstance(indices, int):
+            indices, channels = [indices], [channels]
+        if getattr(self.decode_head, 'input_transform', None) == 'resize_concat':
+            channels = None
+        for i, index in enumerate(indices or ()):
+            found = [m.shape[1] for m in features]
+            if not -len(found) <= index < len(found):
+                raise ValueError(
+                    f'domain {self.name}: its decode_head has in_index {index}, but the encoder '
+                    f'gives {len(found)} maps, of {found} channels, expected one of 0-'
+                    f'{len(found) - 1}; set in_index, or out_indices of the backbone'
+                )
+            expected = channels[i] if isinstance(channels, Sequence) else None
+            if expected not in (None, found[index]):
+                raise ValueError(
+                    f'domain {self.name}: its decode_head has in_channels {expected} for map '
+                    f'{index} of the encoder, which has {found[index]} channels; set '
+                    f'decode_head.in_channels={found[index]}, or another in_index'
+                )
 
     def loss(
         self, features: Sequence[Tensor], samples: list[SegDataSample], size: tuple[int, int]
@@ -113,7 +159,17 @@ class Domain(BaseModule):
         """Return L_s, the loss of the main head by its ``loss_decode``.
 
         On several ranks, mmseg's cross-entropy is brought to the mean over all ranks' pixels.
+
+        Raises:
+            ValueError: If a sample has no labels.
         """
+        for sample in samples:
+            if 'gt_sem_seg' not in sample:
+                raise ValueError(
+                    f'domain {self.name}, labeled source: {sample.metainfo.get("img_path")} comes '
+                    "without labels, expected a label map; add dict(type='LoadCheckedAnnotations') "
+                    'to its pipeline, or make it an unlabeled source'
+                )
         losses = self.decode_head.loss_by_feat(self.logits(features, size), samples)
         if get_world_size() > 1:
             labels = torch.stack([sample.gt_sem_seg.data for sample in samples])

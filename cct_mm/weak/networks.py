@@ -16,7 +16,7 @@ from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from cct_mm.engine.config_file import read_config
+from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 
 from .cam import class_activation_maps
@@ -46,8 +46,7 @@ def load_config(
             'wrote'
         )
     cfg = read_config(path)
-    if options:
-        cfg.merge_from_dict(options)
+    merge_options(cfg, options)
     domains = list(cfg.model.domains)
     if domain is None and len(domains) > 1:
         raise ValueError(f'{path} has the domains {domains}: choose one with --domain')

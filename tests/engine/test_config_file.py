@@ -10,7 +10,12 @@ import pytest
 from mmengine.config import Config
 from yapf.yapflib import yapf_api
 
-from cct_mm.engine.config_file import check_repeated_keys, read_config
+from cct_mm.engine.config_file import (
+    check_repeated_keys,
+    check_training,
+    merge_options,
+    read_config,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,8 +70,12 @@ def test_same_key_in_different_dicts_and_unpacked_passes(write):
     check_repeated_keys(path)
 
 
-def test_what_is_no_python_is_left_to_mmengine(write):
-    check_repeated_keys(write('config.py', 'x = {'))
+def test_what_is_no_python_is_named_with_its_line(write):
+    with pytest.raises(ValueError, match=r'config\.py, line 2: .*expected a config in Python'):
+        check_repeated_keys(write('config.py', 'y = 1\nx = {'))
+
+
+def test_what_is_no_python_by_its_name_or_not_there_is_left_to_mmengine(write):
     check_repeated_keys(write('config.json', '{}'))
     check_repeated_keys(write('config.py', "_base_ = ['gone.py', 'mmseg::gone.py']"))
 
@@ -115,3 +124,45 @@ class TestText:
         config.merge_from_dict({'a.b': 2})
         config.c = 3
         assert config.pretty_text == before.replace('b=1', 'b=2') + 'c = 3\n'
+
+
+class TestOptions:
+    def test_override_entries_and_add_what_mmengine_knows(self):
+        config = Config(dict(train_cfg=dict(max_iters=4)))
+        merge_options(config, {'train_cfg.max_iters': 5, 'load_from': 'x.pth', 'sync_bn': 'torch'})
+        assert (config.train_cfg.max_iters, config.load_from, config.sync_bn) == (
+            5,
+            'x.pth',
+            'torch',
+        )
+
+    def test_that_name_no_entry_are_refused_with_the_one_that_was_meant(self):
+        config = Config(dict(train_cfg=dict(max_iters=4)))
+        with pytest.raises(ValueError, match=r'train_cgf\.max_iters: .*did you mean train_cfg\?'):
+            merge_options(config, {'train_cgf.max_iters': 5})
+        assert config.train_cfg.max_iters == 4
+
+
+class TestTraining:
+    @staticmethod
+    def config(max_iters=4, **optimizer):
+        optimizer = {'type': 'SGD', 'lr': 0.1, **optimizer}
+        return Config(
+            dict(train_cfg=dict(max_iters=max_iters), optim_wrapper=dict(optimizer=optimizer))
+        )
+
+    def test_of_sense_passes(self):
+        check_training(self.config())
+        check_training(self.config(type='AdamW', lr=0))
+        check_training(Config({}))
+
+    @pytest.mark.parametrize('max_iters', [0, -5, 2.5, '400'])
+    def test_of_no_length_is_refused(self, max_iters):
+        with pytest.raises(ValueError, match=rf'train_cfg\.max_iters is {max_iters!r}, expected'):
+            check_training(self.config(max_iters))
+
+    @pytest.mark.parametrize('optimizer', [dict(type='Adan'), dict(lr='high'), dict(lr=-0.1)])
+    def test_of_an_optimizer_that_is_none_is_refused(self, optimizer):
+        ((key, value),) = optimizer.items()
+        with pytest.raises(ValueError, match=rf'optim_wrapper\.optimizer\.{key} is {value!r}, '):
+            check_training(self.config(**optimizer))

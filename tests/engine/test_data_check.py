@@ -60,7 +60,7 @@ def data(tmp_path):
     return data
 
 
-def run(train, val=None, batch_size=1, test_cfg=None):
+def run(train, val=None, batch_size=1):
     """The hook's warnings, or its error."""
     loaders = [
         SimpleNamespace(
@@ -75,7 +75,6 @@ def run(train, val=None, batch_size=1, test_cfg=None):
         train_dataloader=loaders[0],
         val_dataloader=loaders[-1],
         val_loop=object() if val else None,
-        model=SimpleNamespace(data_preprocessor=SimpleNamespace(test_cfg=test_cfg)),
     )
     try:
         DataCheckHook().before_train(runner)
@@ -168,7 +167,8 @@ class TestImagesInTrainingAndValidation:
         name = 'train' if kind == 'same' else 'linked'
         (warning,) = run(dict(labeled=data.source('train')), dict(labeled=data.source(name)))
         assert warning.startswith(
-            'train_dataloader: plant, labeled source: 2 of its 2 images are in val_dataloader, too'
+            'train_dataloader: plant, labeled source: 2 of its 2 images are in validation '
+            '(val_dataloader), too'
         )
 
     def test_may_be_labeled_and_unlabeled(self, data):
@@ -211,13 +211,12 @@ class TestSizesOfValidation:
         assert error == (
             'val_dataloader: batch_size is 4, but images leave the pipeline with different sizes, '
             f'expected one: 2x2 ({data.root}/sizes/images/0.png), 2x4 '
-            f'({data.root}/sizes/images/1.png); set batch_size=1, resize them to one size, or let '
-            'model.data_preprocessor pad them: test_cfg=dict(size_divisor=32)'
+            f'({data.root}/sizes/images/1.png); set batch_size=1, or resize them to one '
+            'size (mmseg pads no batch of validation)'
         )
 
-    def test_are_no_matter_alone_or_padded(self, sources):
+    def test_are_no_matter_alone(self, sources):
         assert run(*sources, batch_size=1) == []
-        assert run(*sources, batch_size=4, test_cfg=dict(size_divisor=32)) == []
 
     def test_that_the_pipeline_makes_one_are_no_matter(self, sources, data):
         resize = dict(type='Resize', scale=(4, 4), keep_ratio=False)

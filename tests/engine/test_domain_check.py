@@ -259,6 +259,38 @@ class TestCheckpoint:
         load(encoder)
         assert said() == []
 
+    def test_of_another_encoder_is_told_to_a_training_and_refused_by_a_test(
+        self, load, said, runner
+    ):
+        def wider(weights):
+            name = next(n for n, v in weights.items() if '.backbone.' in n and v.ndim == 4)
+            weights[name] = torch.cat([weights[name]] * 2)
+
+        hook = load(wider)
+        assert any('another backbone' in warning for warning in said())
+        runner.test_dataloader = loader(GOOD, batch_size=1)
+        with pytest.raises(ValueError, match='another backbone .* would be noise'):
+            hook.before_test(runner)
+        runner._resume = True
+        with pytest.raises(ValueError, match='another backbone .* would not go on as it was'):
+            load(wider)
+
+    def test_with_weights_that_are_not_finite_is_told_and_not_gone_on_with(
+        self, load, said, runner
+    ):
+        def diverged(weights):
+            name = next(n for n, v in weights.items() if v.is_floating_point())
+            weights[name] = torch.full_like(weights[name], float('nan'))
+
+        hook = load(diverged)
+        assert any('not finite' in warning for warning in said())
+        runner.test_dataloader = loader(GOOD, batch_size=1)
+        with pytest.raises(ValueError, match='not finite'):
+            hook.before_test(runner)
+        runner._resume = True
+        with pytest.raises(ValueError, match='not finite'):
+            load(diverged)
+
     def test_with_norms_by_domain_is_refused_by_a_model_without(self, runner):
         checkpoint = {'state_dict': {'backbone.bn1.statistics.day.running_mean': None}}
         DomainCheckHook().after_load_checkpoint(runner, checkpoint)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmseg.structures import SegDataSample
 from torch import nn
 
 from cct_mm.models.domain import Domain, untouched
@@ -174,7 +175,7 @@ class TestPredictTarget:
         domain = domain_of(CONVOLUTIONAL).train()
         before = state_of(domain)
         with pytest.raises(RuntimeError):
-            domain.predict_target((torch.randn(2, 6, 3, 4),), (12, 16))
+            domain.predict_target((torch.randn(2, 5, 3, 4).double(),), (12, 16))
         assert_same_state(state_of(domain), before)
 
     def test_leaves_frozen_layers_frozen(self):
@@ -209,3 +210,39 @@ class TestUntouched:
             module(torch.randn(8, 4))
         assert module[0].training and module[1].track_running_stats
         assert module[1].num_batches_tracked == 0
+
+
+class TestMaps:
+    def test_z_that_the_encoder_does_not_give(self):
+        domain = domain_of(z_index=2)
+        maps = (torch.randn(2, 5, 3, 4), torch.randn(2, 7, 3, 4))
+        with pytest.raises(ValueError, match='z_index is 2, but the encoder gives 2 maps') as error:
+            domain.z(maps)
+        assert '0: 5 channels, 1: 7 channels' in str(error.value)
+        assert domain_of(z_index=-1).z(maps) is maps[1]
+
+    def test_map_that_the_head_reads_and_the_encoder_does_not_give(self):
+        domain = domain_of({**CONVOLUTIONAL, 'in_index': 3})
+        with pytest.raises(ValueError, match='in_index 3, but the encoder gives 1 maps'):
+            domain.logits(features(), (12, 16))
+
+    def test_map_of_another_width_than_the_head_reads(self):
+        domain = domain_of({**CONVOLUTIONAL, 'in_channels': 8})
+        with pytest.raises(ValueError, match=r'in_channels 8 for map -1 .* has 5 channels'):
+            domain.logits(features(), (12, 16))
+
+    def test_several_maps_are_compared_one_by_one(self):
+        head = dict(in_channels=[5, 7], in_index=[0, 1], channels=4, dropout_ratio=0.0)
+        joined = domain_of({'type': 'FCNHead', 'input_transform': 'resize_concat', **head})
+        maps = (torch.randn(2, 5, 3, 4), torch.randn(2, 7, 3, 4))
+        assert joined.eval().logits(maps, (12, 16)).shape == (2, 3, 12, 16)
+        selecting = domain_of({'type': 'SegformerHead', **head})
+        assert selecting.eval().logits(maps, (12, 16)).shape == (2, 3, 12, 16)
+        with pytest.raises(ValueError, match='in_channels 7 for map 1 .* has 5 channels'):
+            selecting.logits((maps[0], maps[0]), (12, 16))
+
+
+def test_sample_without_labels_is_named():
+    sample = SegDataSample(metainfo=dict(img_path='a.png'))
+    with pytest.raises(ValueError, match=r'camvid, labeled source: a\.png comes without labels'):
+        domain_of().loss(features(1), [sample], (12, 16))

@@ -60,6 +60,7 @@ class AuxiliaryBank(BaseModule):
                 "dict(type='F-Noise', num=6); for training without auxiliary decoders use the "
                 "segmentor type 'MultiDomainSegmentor'"
             )
+        self.in_channels = in_channels
         self.num_classes = num_classes
         self.stride = stride
         self.last_relu = last_relu

@@ -90,8 +90,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         decoders learn too: + w_w L_w (Eqs. 5, 6). The main head never sees y_p.
         """
         # z = h(x^u)
-        z = unlabeled.features[domain.z_index]
-        self._check_stride(domain.auxiliary, z, unlabeled)
+        z = domain.z(unlabeled.features)
+        self._check_map(domain.auxiliary, z, unlabeled)
 
         # y^u = g(z), no gradient
         target = Target(
@@ -123,7 +123,13 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         further = {'pairwise': loss.pairwise, 'weak': loss.weak}
         return values | {name: value for name, value in further.items() if value is not None}
 
-    def _check_stride(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
+    def _check_map(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
+        if z.shape[1] != bank.in_channels:
+            raise ValueError(
+                f'CCT: auxiliary decoders have in_channels {bank.in_channels}, but z, the map that '
+                f'is perturbed, has {z.shape[1]} channels; set '
+                f'model.auxiliary.in_channels={z.shape[1]}'
+            )
         expected = tuple(side * bank.stride for side in z.shape[2:])
         if expected != batch.size:
             raise ValueError(

@@ -261,7 +261,7 @@ class MultiDomainSegmentor(EncoderDecoder):
     def loss_adversarial(self, domain: Domain, *batches: Batch) -> dict[str, Tensor]:
         """L_adv (Eq. 11): on all features of the iteration, through the gradient reversal."""
         batches = [batch for batch in batches if len(batch)]
-        z = torch.cat([batch.features[domain.z_index] for batch in batches])
+        z = torch.cat([domain.z(batch.features) for batch in batches])
         valid = torch.cat([batch.valid() for batch in batches])
         return self.discriminator.loss(domain.name, z, valid)
 

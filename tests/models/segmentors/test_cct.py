@@ -506,6 +506,11 @@ class TestErrors:
         with exactly("CCT: path is 'fast', expected one of fused, reference"):
             make_model(path='fast')
 
+    def test_width_that_is_not_that_of_z(self, make_model, make_data, losses_of):
+        model = make_model(auxiliary=auxiliary(IDENTITY, in_channels=512))
+        with pytest.raises(ValueError, match='in_channels 512, but z.* has 32 channels'):
+            losses_of(model, make_data())
+
     def test_stride_that_is_not_the_encoders(self, make_model, make_data, losses_of):
         model = make_model(auxiliary=auxiliary(IDENTITY, stride=4))
         with exactly(

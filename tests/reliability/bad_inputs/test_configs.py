@@ -207,7 +207,7 @@ CASES = [
          says=['cat_max_ratio', 'unlabeled'], value=works, quick=True),
     Case('unlabeled-pad', 'filling in unlabeled images',
          add("train_unlabeled['pipeline'].insert(1, dict(type='Pad', size=(64, 96)))"),
-         says=['unlabeled', 'Pad']),
+         says=['unlabeled', '96x64', '48x64']),
     Case('unlabeled-rotate', 'filling in unlabeled images',
          add("train_unlabeled['pipeline'].insert(1, dict(type='RandomRotate', prob=1.0, "
              "degree=40))"), says=['unlabeled', 'RandomRotate'], value=works),

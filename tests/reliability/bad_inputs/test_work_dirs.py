@@ -148,7 +148,9 @@ CASES = [
          says=['work', 'read-only']),
     Case('read-only-data', 'read-only data', read_only_data, value=works),
     Case('full-disk', 'full disk', full_disk, resumes_when_there_is_room,
-         says=['iter_2.pth', ('no space', 'room', 'disk')], early=False, quick=True),
+         says=['iter_2.pth', ('no space', 'room', 'disk')], early=False, quick=True,
+         # The case itself makes room, and goes on.
+         overwrites=True),
     Case('full-tmpdir', 'no room for temporary files', full_temporary, value=works),
     Case('no-tmpdir', 'missing TMPDIR', no_temporary, value=works),
     Case('blanks', 'blanks and accents in names', lambda lab: None,
