@@ -121,6 +121,7 @@ def assert_same_weights(found, expected):
 
 
 class TestOneHost:
+    @pytest.mark.counted('faults', cause='killed process')
     def test_a_killed_process_ends_all_and_is_named(self, training):
         with training.start('killed', *within(600)) as run:
             run.wait_for(training.checkpoint('killed', 2))
@@ -131,6 +132,7 @@ class TestOneHost:
         assert last.startswith(f'rank 1 (process {killed}) died of SIGKILL: the out-of-memory')
         assert 'Go on from the last checkpoint with --resume; MAX_RESTARTS=3' in last
 
+    @pytest.mark.counted('faults', cause='hung process')
     def test_a_hung_process_ends_all_in_the_set_time_and_is_named(self, training):
         with training.start('hung', *within(5)) as run:
             run.wait_for(training.checkpoint('hung', 2))
@@ -139,6 +141,7 @@ class TestOneHost:
             assert 'Timed out waiting 5000ms' in run.output
             assert 'no answer from rank 1: dead, hung, or cut off by the network' in run.output
 
+    @pytest.mark.counted('faults', cause='hung process that holds the store')
     @pytest.mark.soak
     def test_a_hung_first_process_which_holds_the_store_ends_all_too(self, training):
         with training.start('hung-0', *within(5)) as run:
@@ -147,6 +150,7 @@ class TestOneHost:
             assert run.end(150) == 1
             assert 'no answer from rank 0: dead, hung, or cut off by the network' in run.output
 
+    @pytest.mark.counted('faults', cause='killed process, restarted')
     def test_a_restart_goes_on_from_the_last_checkpoint_to_the_same_weights(
         self, training, undisturbed
     ):
@@ -157,6 +161,7 @@ class TestOneHost:
             assert 'resumed epoch: 0, iter: ' in run.output
         assert_same_weights(training.weights('restarted'), undisturbed)
 
+    @pytest.mark.counted('faults', cause='hosts with other data')
     def test_processes_with_other_images_are_refused_before_the_first_iteration(self, training):
         shutil.copytree(training.data, training.root / 'data-1')
         (unlabeled,) = (training.root / 'data-1').glob('**/day/n12_unlabeled.txt')
@@ -179,6 +184,7 @@ class TestOneHost:
             assert 'rank 1 has 3 images' in run.output
         assert not list((training.root / 'other-data').glob('*.pth'))
 
+    @pytest.mark.counted('faults', cause='killed launcher')
     def test_a_killed_launcher_takes_its_processes_along(self, training):
         with training.start('orphans', *within(600)) as run:
             run.wait_for(training.checkpoint('orphans', 2))
@@ -191,6 +197,7 @@ class TestLoader:
 
     OPTIONS = ('train_dataloader.num_workers=1', 'train_dataloader.timeout=4')
 
+    @pytest.mark.counted('faults', cause='killed loader worker')
     @pytest.mark.parametrize('persistent', [True, pytest.param(False, marks=pytest.mark.soak)])
     def test_a_killed_worker_ends_the_run_with_its_signal(self, training, persistent):
         name = f'worker-{persistent}'
@@ -202,6 +209,7 @@ class TestLoader:
             assert 'is killed by signal: Killed' in run.output
             assert 'out of memory (look at dmesg): lower num_workers or batch_size' in run.output
 
+    @pytest.mark.counted('faults', cause='file system that blocks')
     def test_files_that_block_for_ever_end_the_run_in_the_set_time(self, training):
         data = training.root / 'blocking'
         shutil.copytree(training.data, data)
@@ -264,6 +272,7 @@ class TestTwoHosts:
             **variables,
         )
 
+    @pytest.mark.counted('faults', cause='two hosts')
     @pytest.mark.soak
     def test_train_to_the_weights_of_two_processes_on_one(self, training, hosts, undisturbed):
         with (
@@ -274,6 +283,7 @@ class TestTwoHosts:
             assert second.end() == 0, second.output
         assert_same_weights(training.weights('two-hosts'), undisturbed)
 
+    @pytest.mark.counted('faults', cause='cut link')
     def test_a_cut_link_ends_both_in_the_set_time(self, training, hosts):
         with (
             self.start(training, hosts, 0, 'cut', *within(5)) as first,
@@ -289,6 +299,7 @@ class TestTwoHosts:
             finally:
                 ip('-n', name, 'link', 'set', link, 'up')
 
+    @pytest.mark.counted('faults', cause='lost host that comes back')
     @pytest.mark.soak
     @pytest.mark.parametrize('gone', [0, 1])
     def test_a_host_that_comes_back_trains_on_with_the_other(
@@ -323,6 +334,7 @@ def launch(*arguments, **variables):
 
 
 class TestLaunchScript:
+    @pytest.mark.counted('faults', cause='port that is taken')
     def test_names_a_port_that_is_taken(self):
         with socket.socket() as taken:
             taken.bind(('', 0))
