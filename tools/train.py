@@ -23,6 +23,7 @@ from cct_mm.engine.checkpoint_loading import add_trust_argument
 from cct_mm.engine.config_changes import early_end
 from cct_mm.engine.config_file import check_training, merge_options, read_config
 from cct_mm.engine.launch import leave_processes, prepare_processes, restarted
+from cct_mm.engine.lost_validation import last_validation
 from cct_mm.engine.resume import ExtendHook, Plan, plan_resume
 from cct_mm.environment import problems
 
@@ -143,7 +144,8 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
     plan = None
     if args.resume or args.extend or restarted() or cfg.get('resume', False):
         plan = prepare_resume(cfg, args.extend)
-    if plan and plan.finished:
+    lost = plan and last_validation(cfg.work_dir) not in (None, plan.iteration)
+    if plan and plan.finished and not (lost and cfg.get('val_cfg')):
         if is_main_process():
             print(
                 f'{plan.checkpoint}: this run is finished, with all its {plan.length} iterations; '

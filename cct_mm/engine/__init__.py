@@ -9,6 +9,7 @@ from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
 from .evaluator_check import EvaluatorCheckHook
+from .lost_validation import LostValidationHook
 from .pooled_norms import PooledNormsHook
 from .progress import TrainingProgressHook
 from .resume import ExtendHook
@@ -23,6 +24,7 @@ __all__ = [
     'DomainVisualizationHook',
     'EvaluatorCheckHook',
     'ExtendHook',
+    'LostValidationHook',
     'PooledNormsHook',
     'TrainingProgressHook',
     'read_checkpoint',

@@ -9,6 +9,7 @@ custom_hooks = [
     dict(type='EvaluatorCheckHook'),
     dict(type='DivergenceHook'),
     dict(type='PooledNormsHook'),
+    dict(type='LostValidationHook'),
 ]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
