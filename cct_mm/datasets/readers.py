@@ -120,8 +120,9 @@ def check_image_arguments(orientation: str | None, max_value: float | None) -> N
     """Refuse arguments that :func:`read_image` does not know, with a ValueError."""
     if orientation not in ORIENTATIONS:
         raise ValueError(f'orientation is {orientation!r}, expected one of {ORIENTATIONS}')
-    if max_value is not None and not 0 < max_value < float('inf'):
-        raise ValueError(f'max_value is {max_value}, expected a number above 0, such as 4095')
+    number = isinstance(max_value, int | float) and not isinstance(max_value, bool)
+    if max_value is not None and not (number and 0 < max_value < float('inf')):
+        raise ValueError(f'max_value is {max_value!r}, expected a number above 0, such as 4095')
 
 
 def check_image_header(

@@ -14,9 +14,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
 from mmseg.registry import TRANSFORMS
 
-from .headers import is_truncated, missing_file, read_header, unreadable_file
+from .headers import Header, is_truncated, missing_file, read_header, unreadable_file
 from .readers import (
     check_image_arguments,
+    check_image_header,
     check_mask_header,
     read_image,
     read_mask,
@@ -109,13 +110,44 @@ class LoadCheckedImage(LoadImageFromFile):
         results['ori_shape'] = image.shape[:2]
         return results
 
-    def _decode_by_mmcv(self, content: bytes, path: str) -> np.ndarray:
-        header = read_header(content, name=path)
-        as_it_is = self.color_type == 'unchanged' or self.imdecode_backend == 'tifffile'
-        if header.format in ('JPEG', 'MPO') or not as_it_is:
+    def check_header(self, header: Header) -> None:
+        """Refuse an image by its header, as :meth:`transform` does.
+
+        Args:
+            header: Of the image.
+
+        Raises:
+            ValueError: If it cannot be used.
+        """
+        reading = self._reading_of(header)
+        if reading is not None:
+            check_image_header(header, reading['orientation'], reading['max_value'])
+
+    def size_of(self, header: Header) -> tuple[int, int] | None:
+        """Return width and height of an image as it is loaded; None where its header cannot tell.
+
+        Args:
+            header: Of the image.
+        """
+        if header.orientation < 5 or self.reading['orientation'] == 'stored':
+            return header.width, header.height
+        return None if self.by_mmcv else (header.height, header.width)
+
+    def _reading_of(self, header: Header) -> dict[str, Any] | None:
+        """How :func:`read_image` reads an image; None for one that mmcv takes as it is."""
+        if self.by_mmcv:
+            as_it_is = self.color_type == 'unchanged' or self.imdecode_backend == 'tifffile'
+            if as_it_is and header.format not in ('JPEG', 'MPO'):
+                return None
             # The backends turn images on their own terms; those that need it are refused.
             ignored = self.color_type.endswith('_ignore_orientation')
-            read_image(content, name=path, orientation='stored' if ignored else None)
+            return {**self.reading, 'orientation': 'stored' if ignored else None}
+        return self.reading
+
+    def _decode_by_mmcv(self, content: bytes, path: str) -> np.ndarray:
+        reading = self._reading_of(read_header(content, name=path))
+        if reading is not None:
+            read_image(content, name=path, **reading)
         return _imfrombytes(content, 'image', path, self.color_type, self.imdecode_backend)
 
 
@@ -177,12 +209,9 @@ class LoadCheckedAnnotations(LoadAnnotations):
         labels = self._decode(results, path)
         if 'ori_shape' in results and labels.shape != tuple(results['ori_shape'][:2]):
             height, width = results['ori_shape'][:2]
-            raise ValueError(
-                f'{_source(results)}mask {path} has {labels.shape[1]}x{labels.shape[0]} pixels, '
-                f'expected {width}x{height} like {results.get("img_path")}; resize the mask '
-                f'(nearest neighbour) or pair it with its own image'
-                f'{_orientation_hint(results, self.backend_args)}'
-            )
+            orientation = _orientation(results, self.backend_args)
+            problem = size_problem(results, labels.shape[::-1], (width, height), orientation)
+            raise ValueError(f'{_source(results)}{problem}')
         results['gt_seg_map'] = self._map_labels(results, path, labels)
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
@@ -278,22 +307,37 @@ def _hint(results: dict) -> str:
     return f'; {results["label_hint"]}' if results.get('label_hint') else ''
 
 
-def _orientation_hint(results: dict, backend_args: dict | None) -> str:
-    """What explains sizes that differ where EXIF data turn the image."""
+def size_problem(
+    info: dict, found: tuple[int, int], expected: tuple[int, int], orientation: int = 1
+) -> str:
+    """Say that a mask has not the size of its image.
+
+    Args:
+        info: Of the sample, with ``img_path`` and ``seg_map_path``.
+        found: Width and height of the mask.
+        expected: Width and height of the image as it is loaded.
+        orientation: Of the image's EXIF data, which may explain it.
+    """
+    text = (
+        f'mask {info["seg_map_path"]} has {found[0]}x{found[1]} pixels, expected '
+        f'{expected[0]}x{expected[1]} like {info.get("img_path")}; resize the mask (nearest '
+        'neighbor) or pair it with its own image'
+    )
+    if orientation == 1:
+        return text
+    return (
+        f'{text}. The image has EXIF orientation {orientation}: LoadCheckedImage(orientation=...) '
+        "has to be 'stored' for masks in the order of the stored pixels, 'exif' for masks of the "
+        'turned image'
+    )
+
+
+def _orientation(results: dict, backend_args: dict | None) -> int:
     try:
         path = results['img_path']
-        orientation = read_header(
-            fileio.get(path, backend_args=backend_args), name=path
-        ).orientation
+        return read_header(fileio.get(path, backend_args=backend_args), name=path).orientation
     except (KeyError, OSError, ValueError):
-        return ''
-    if orientation == 1:
-        return ''
-    return (
-        f'. The image has EXIF orientation {orientation}: LoadCheckedImage(orientation=...) has to '
-        f"be 'stored' for masks in the order of the stored pixels, 'exif' for masks of the turned "
-        f'image'
-    )
+        return 1
 
 
 def _imfrombytes(content: bytes, kind: str, path: str, flag: str, backend: str) -> np.ndarray:

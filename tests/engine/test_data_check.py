@@ -8,7 +8,8 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from mmseg.registry import DATASETS
+from mmcv.transforms import LoadImageFromFile
+from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.utils import register_all_modules
 from PIL import Image
 
@@ -194,9 +195,73 @@ class TestHeaders:
         error = run(dict(labeled=data.source('train')))
         assert 'images/1.png has pixels of type uint16' in error
 
+    @pytest.mark.parametrize('settings', [dict(max_value=7), dict(color_type='unchanged')])
+    def test_of_16_bits_are_right_where_their_loading_takes_them(self, data, settings):
+        path = data.root / 'train' / 'images' / '1.png'
+        Image.fromarray(np.full((2, 2), 7, np.uint16)).save(path)
+        source = data.source('train')
+        source['pipeline'][0] |= settings
+        assert run(dict(labeled=source)) == []
+
+    @pytest.mark.parametrize(('orientation', 'fits'), [('exif', True), ('stored', False)])
+    def test_turned_are_right_where_their_loading_turns_them(self, data, orientation, fits):
+        exif = Image.Exif()
+        exif[274] = 6
+        Image.new('RGB', (3, 2)).save(data.root / 'train/images/1.png', exif=exif)
+        Image.fromarray(np.eye(3, 2, dtype=np.uint8)).save(data.root / 'train/masks/1.png')
+        source = data.source('train')
+        source['pipeline'][0]['orientation'] = orientation
+        found = run(dict(labeled=source))
+        if fits:
+            assert found == []
+        else:
+            assert 'masks/1.png has 2x3 pixels, expected 3x2 like' in found
+            assert 'EXIF orientation 6' in found
+
+    def test_of_what_mmcv_would_misread_are_named(self, data):
+        exif = Image.Exif()
+        exif[274] = 3
+        Image.new('RGB', (2, 2)).save(data.root / 'train/images/1.png', exif=exif)
+        source = data.source('train')
+        source['pipeline'][:2] = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+        image, mask, turned = run(dict(labeled=source))
+        assert 'LoadImageFromFile turns images by their EXIF data' in image
+        assert 'LoadAnnotations takes any value of a mask for a label' in mask
+        assert 'images/1.png has EXIF orientation 3' in turned
+
+    def test_of_what_another_loader_reads_are_no_matter(self, data):
+        @TRANSFORMS.register_module()
+        class LoadRaw(LoadImageFromFile):
+            def transform(self, results):
+                results['img'] = np.zeros((2, 2, 3), np.uint8)
+                results['img_shape'] = results['ori_shape'] = (2, 2)
+                return results
+
+        try:
+            (data.root / 'train' / 'images' / '1.png').write_bytes(b'raw')
+            source = data.source('train')
+            source['pipeline'][0] = dict(type='LoadRaw')
+            found = run(dict(labeled=source))
+        finally:
+            TRANSFORMS.module_dict.pop('LoadRaw')
+        assert not [line for line in found if '1.png' in line]
+
     def test_of_what_is_no_image_are_refused(self, data):
         (data.root / 'train' / 'images' / '1.png').write_bytes(b'rubbish')
         assert 'images/1.png cannot be decoded' in run(dict(labeled=data.source('train')))
+
+
+class TestSizesOfMasks:
+    def test_other_than_the_images_are_refused(self, data):
+        data.write('sizes', GOOD, GOOD, GOOD)
+        for i in (1, 2):
+            Image.fromarray(np.eye(3, 4, dtype=np.uint8)).save(data.root / f'sizes/masks/{i}.png')
+        error = run(dict(labeled=data.source('train')), dict(labeled=data.source('sizes')))
+        assert error == (
+            f'val_dataloader: plant, labeled source: mask {data.root}/sizes/masks/1.png has 4x3 '
+            f'pixels, expected 2x2 like {data.root}/sizes/images/1.png; resize the mask (nearest '
+            'neighbor) or pair it with its own image (2 of its 3 masks)'
+        )
 
 
 class TestSizesOfValidation:
