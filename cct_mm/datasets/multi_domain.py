@@ -1,15 +1,17 @@
 """Several datasets as one: each domain has labeled, unlabeled and weakly labeled sources."""
 
+import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
 from cct_mm.names import check_domain_name
 
-from .filling import FillingError
+from .filling import FillingError, name_of
 from .source_check import build_source, check_source
 from .wrappers import follow_filling, leaf_datasets
 
@@ -114,6 +116,12 @@ class MultiDomainDataset(Dataset):
                     part[0]
                 except FillingError as error:
                     raise ValueError(f'{source.name}: {error}') from error
+                # Those of files and labels say what they are about.
+                except (OSError, ValueError, MemoryError, ImportError):
+                    raise
+                # Transforms assert and look up what they need, often without a word.
+                except Exception as error:
+                    raise ValueError(f'{source.name}: {_failure(error)}') from error
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -161,3 +169,18 @@ class MultiDomainDataset(Dataset):
         # After the pipeline: PackSegInputs keeps only the meta keys it knows.
         results['data_samples'].set_metainfo(tags)
         return results
+
+
+def _failure(error: Exception) -> str:
+    """Say which transform of a pipeline has failed, and why."""
+    frames = traceback.walk_tb(error.__traceback__)
+    owners = [frame.f_locals.get('self') for frame, _ in frames]
+    failed = [owner for owner in owners if isinstance(owner, BaseTransform)]
+    name = name_of(failed[-1]) if failed else 'its pipeline'
+    text = f'{name} fails on its first image: {type(error).__name__}: {error or "no reason given"}'
+    if failed and hasattr(failed[-1], 'get_indices'):
+        return (
+            f'{text}; it joins several images, expected as a transform of a wrapper: '
+            "dict(type='MultiImageMixDataset', dataset=..., pipeline=[...])"
+        )
+    return f'{text}; look at the transforms of the pipeline, their order and arguments'

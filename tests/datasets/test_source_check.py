@@ -181,3 +181,17 @@ def test_damaged_first_image_is_named_when_the_source_is_built(root):
     config = base(root, pipeline=[dict(type='LoadCheckedImage'), PACK])
     with pytest.raises(ValueError, match=r'images/0\.png'):
         make(config)
+
+
+class TestTransformsThatFail:
+    def test_on_the_first_image_are_named(self, root):
+        with pytest.raises(ValueError, match='^day, labeled source: RandomDepthMix fails') as e:
+            source = base(root, LABELS, dict(type='RandomDepthMix', prob=1.0))
+            MultiDomainDataset(dict(day=dict(labeled=source)))
+        assert "KeyError: 'gt_depth_map'; look at the transforms" in str(e.value)
+
+    def test_for_want_of_further_images_say_where_they_belong(self, root):
+        mosaic = dict(type='RandomMosaic', prob=1.0, img_scale=(6, 8))
+        message = r"day, labeled source: RandomMosaic fails .* dict\(type='MultiImageMixDataset'"
+        with pytest.raises(ValueError, match=message):
+            MultiDomainDataset(dict(day=dict(labeled=base(root, LABELS, mosaic))))
