@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.config import Config
-from mmseg.registry import DATASETS
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import DATASETS, MODELS
 
 from . import label_check
 from .batch_check import check_batch
@@ -115,7 +116,9 @@ def report_data(cfg: Config, workers: int) -> DataReport:
         _look_at_source(report, source_report, workers)
     _look_at_labels(report)
     _look_for_copies(report)
-    preprocessor = cfg.get('model', {}).get('data_preprocessor') or {}
+    preprocessor = (cfg.get('model', {}).get('data_preprocessor') or {}).get('type')
+    if not isinstance(preprocessor, type):
+        preprocessor = MODELS.get(preprocessor or '') or SegDataPreProcessor
     for split, loader in loaders.items():
         name = f'{split}_dataloader'
         if not loader or any(finding.where.startswith(name) for finding in report.problems):
@@ -127,8 +130,7 @@ def report_data(cfg: Config, workers: int) -> DataReport:
             continue
         if split != 'train':
             sources = [found.source for found in report.sources if found.split == split]
-            padded = bool(preprocessor.get('test_cfg'))
-            for sentence in check_batch(name, loader.get('batch_size'), sources, padded):
+            for sentence in check_batch(name, loader.get('batch_size'), sources, preprocessor):
                 message = sentence.removeprefix(f'{name}: ')
                 report.problems.append(Finding(name, 'batch', message))
     return report

@@ -110,10 +110,11 @@ class MultiDomainDataset(Dataset):
     def _probe(self, source: Source) -> None:
         """Load one image of each data set, so that a pipeline that cannot work says so now."""
         parts = {id(part): part for part in (*leaf_datasets(source.dataset), source.dataset)}
+        samples = []
         for part in parts.values():
             with keyed.global_generators_seeded(0, 'probe'):
                 try:
-                    part[0]
+                    sample = part[0]
                 except FillingError as error:
                     raise ValueError(f'{source.name}: {error}') from error
                 # Those of files and labels say what they are about.
@@ -122,6 +123,15 @@ class MultiDomainDataset(Dataset):
                 # Transforms assert and look up what they need, often without a word.
                 except Exception as error:
                     raise ValueError(f'{source.name}: {_failure(error)}') from error
+            if 'data_samples' in sample:
+                samples.append(sample['data_samples'])
+        without = [sample for sample in samples if 'gt_sem_seg' not in sample]
+        if without and len(without) < len(samples):
+            raise ValueError(
+                f'{source.name}: some of its data sets load label maps, and others none, such as '
+                f'that of {without[0].img_path}, expected the same of all: let each load them, or '
+                'none'
+            )
 
     @property
     def metainfo(self) -> dict[str, Any]:

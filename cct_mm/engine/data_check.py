@@ -46,6 +46,20 @@ class DataCheckHook(Hook):
         if errors:
             raise ValueError('\n'.join(errors))
 
+    def before_test(self, runner) -> None:
+        """Check that images can stand in one batch.
+
+        Raises:
+            ValueError: If they cannot.
+        """
+
+        def check(beat: Callable[[], None]) -> list[str]:
+            sources, _ = file_sources(runner.test_dataloader.dataset, 'test_dataloader')
+            return _check_batch(runner, 'test_dataloader', sources)
+
+        if errors := on_first_rank(check):
+            raise ValueError('\n'.join(errors))
+
     def _check(self, runner, beat: Callable[[], None]) -> Findings:
         loader = runner.train_dataloader
         training, untold = file_sources(loader.dataset, 'train_dataloader')
@@ -67,11 +81,14 @@ class DataCheckHook(Hook):
             errors += found[0]
             warnings += found[1]
         if runner.val_loop is not None and not errors:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            padded = bool(getattr(model.data_preprocessor, 'test_cfg', None))
-            batch_size = runner.val_dataloader.batch_size
-            errors += check_batch('val_dataloader', batch_size, validation, padded)
+            errors += _check_batch(runner, 'val_dataloader', validation)
         return errors, warnings
+
+
+def _check_batch(runner, name: str, sources: Iterable[FileSource]) -> list[str]:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    batch_size = getattr(runner, name).batch_size
+    return check_batch(name, batch_size, sources, type(model.data_preprocessor))
 
 
 def check_class_lists(training: Iterable[FileSource]) -> list[str]:

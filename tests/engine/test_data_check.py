@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import pseudo_collate
+from mmseg.models import SegDataPreProcessor
 from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.utils import register_all_modules
 from PIL import Image
@@ -61,7 +63,7 @@ def data(tmp_path):
     return data
 
 
-def run(train, val=None, batch_size=1, test_cfg=None):
+def run(train, val=None, batch_size=1, preprocessor=None):
     """The hook's warnings, or its error."""
     loaders = [
         SimpleNamespace(
@@ -76,7 +78,7 @@ def run(train, val=None, batch_size=1, test_cfg=None):
         train_dataloader=loaders[0],
         val_dataloader=loaders[-1],
         val_loop=object() if val else None,
-        model=SimpleNamespace(data_preprocessor=SimpleNamespace(test_cfg=test_cfg)),
+        model=SimpleNamespace(data_preprocessor=preprocessor or SegDataPreProcessor()),
     )
     try:
         DataCheckHook().before_train(runner)
@@ -275,13 +277,38 @@ class TestSizesOfValidation:
         assert error == (
             'val_dataloader: batch_size is 4, but images leave the pipeline with different sizes, '
             f'expected one: 2x2 ({data.root}/sizes/images/0.png), 2x4 '
-            f'({data.root}/sizes/images/1.png); set batch_size=1, resize them to one size, or let '
-            'model.data_preprocessor pad them: test_cfg=dict(size_divisor=32)'
+            f'({data.root}/sizes/images/1.png); set batch_size=1, or resize or pad them to one '
+            'size in their pipeline (padding in model.data_preprocessor comes too late)'
         )
 
-    def test_are_no_matter_alone_or_padded(self, sources):
+    def test_are_no_matter_alone(self, sources):
         assert run(*sources, batch_size=1) == []
-        assert run(*sources, batch_size=4, test_cfg=dict(size_divisor=32)) == []
+
+    def test_are_those_that_the_preprocessor_takes(self, sources, data):
+        preprocessor = SegDataPreProcessor(test_cfg=dict(size_divisor=32))
+        dataset = DATASETS.build(dict(type='MultiDomainDataset', domains=dict(plant=sources[1])))
+        batch = pseudo_collate([dataset[0], dataset[1]])
+        with pytest.raises(AssertionError, match='image size in a batch'):
+            preprocessor(batch)
+        assert 'with different sizes' in run(*sources, batch_size=4, preprocessor=preprocessor)
+
+    def test_are_no_matter_to_a_preprocessor_of_ones_own(self, sources):
+        class Padding(SegDataPreProcessor):
+            def forward(self, data, training=False):
+                return super().forward(data, training=True)
+
+        assert run(*sources, batch_size=4, preprocessor=Padding()) == []
+
+    def test_are_looked_at_before_a_test_too(self, sources):
+        dataset = DATASETS.build(dict(type='MultiDomainDataset', domains=dict(plant=sources[1])))
+        runner = SimpleNamespace(
+            test_dataloader=SimpleNamespace(dataset=dataset, batch_size=2),
+            model=SimpleNamespace(data_preprocessor=SegDataPreProcessor()),
+        )
+        with pytest.raises(ValueError, match='^test_dataloader: batch_size is 2, but images leave'):
+            DataCheckHook().before_test(runner)
+        runner.test_dataloader.batch_size = 1
+        DataCheckHook().before_test(runner)
 
     def test_that_the_pipeline_makes_one_are_no_matter(self, sources, data):
         resize = dict(type='Resize', scale=(4, 4), keep_ratio=False)
