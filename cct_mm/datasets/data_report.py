@@ -18,8 +18,9 @@ from .file_lists import ListDataset
 from .file_sources import FileSource, list_files
 from .label_check import LabelCounts
 from .label_counts import MaskValues, unpack
-from .multi_domain import MultiDomainDataset, Source
+from .multi_domain import MultiDomainDataset, Source, check_domains
 from .source_check import build_source, check_source
+from .transforms import unchecked_loaders
 
 SPLITS = ('train', 'val', 'test')
 
@@ -117,8 +118,9 @@ def report_data(cfg: Config, workers: int) -> DataReport:
     _look_at_labels(report)
     _look_for_copies(report)
     preprocessor = (cfg.get('model', {}).get('data_preprocessor') or {}).get('type')
-    if not isinstance(preprocessor, type):
-        preprocessor = MODELS.get(preprocessor or '') or SegDataPreProcessor
+    if isinstance(preprocessor, str):
+        preprocessor = MODELS.get(preprocessor)
+    preprocessor = preprocessor or SegDataPreProcessor
     for split, loader in loaders.items():
         name = f'{split}_dataloader'
         if not loader or any(finding.where.startswith(name) for finding in report.problems):
@@ -144,7 +146,7 @@ def _domains(split: str, loader: Mapping) -> Mapping[str, Mapping[str, dict]]:
             'MultiDomainDataset, which knows the domains: '
             "dataset=dict(type='MultiDomainDataset', domains=dict(NAME=dict(labeled=...)))"
         )
-    return dataset['domains']
+    return check_domains(dataset.get('domains'))
 
 
 def _look_at_loader(
@@ -192,6 +194,8 @@ def _without_checks(config: Mapping[str, Any]) -> dict[str, Any]:
 def _look_at_source(report: DataReport, found: SourceReport, workers: int) -> None:
     source = found.source
     found.images = len(source.infos)
+    for sentence in unchecked_loaders([source.image_loader, source.mask_loader]):
+        report.notes.append(Finding(source.name, 'loading', sentence))
     if source.image_loader is None:
         report.notes.append(
             Finding(source.name, 'source', 'its pipeline has no LoadImageFromFile: not looked at')

@@ -77,7 +77,7 @@ class MultiDomainDataset(Dataset):
 
     def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
         self.sources: list[Source] = []
-        for domain, sources in domains.items():
+        for domain, sources in check_domains(domains).items():
             check_domain_name(domain)
             for supervision, config in sources.items():
                 if supervision not in SUPERVISIONS:
@@ -179,6 +179,23 @@ class MultiDomainDataset(Dataset):
         # After the pipeline: PackSegInputs keeps only the meta keys it knows.
         results['data_samples'].set_metainfo(tags)
         return results
+
+
+def check_domains(domains: Any) -> Mapping[str, Mapping[str, dict]]:
+    """Return the sources of each domain as they are given, or refuse what is none.
+
+    Raises:
+        ValueError: If there is no domain, or a domain without sources.
+    """
+    wanted = "dict(NAME=dict(labeled=dict(type='...')))"
+    if not isinstance(domains, Mapping) or not domains:
+        raise ValueError(f'MultiDomainDataset: domains={domains!r}, expected {wanted}')
+    for name, sources in domains.items():
+        if not isinstance(sources, Mapping) or not sources:
+            raise ValueError(
+                f'MultiDomainDataset: domain {name} has the sources {sources!r}, expected {wanted}'
+            )
+    return domains
 
 
 def _failure(error: Exception) -> str:

@@ -200,6 +200,22 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 )
 
     def _load_seg_map(self, results: dict) -> None:
+        results['gt_seg_map'] = self.map_labels(results, self.read(results))
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def read(self, results: dict) -> np.ndarray:
+        """Read the values of a mask, before any label map.
+
+        Args:
+            results: The sample, with the size of its image if that is loaded.
+
+        Returns:
+            np.ndarray: [H, W], of an integer type.
+
+        Raises:
+            FileNotFoundError: There is no such mask.
+            ValueError: It cannot be used, or has not the size of its image.
+        """
         path = results.get('seg_map_path')
         if path is None:
             raise ValueError(
@@ -213,8 +229,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
             orientation = _orientation(results, self.backend_args)
             problem = size_problem(results, labels.shape[::-1], (width, height), orientation)
             raise ValueError(f'{_source(results)}{problem}')
-        results['gt_seg_map'] = self._map_labels(results, path, labels)
-        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return labels
 
     def _decode(self, results: dict, path: str) -> np.ndarray:
         content = _read_bytes(results, path, 'mask', self.backend_args)
@@ -229,7 +244,19 @@ class LoadCheckedAnnotations(LoadAnnotations):
         except ValueError as error:
             raise ValueError(f'{_source(results)}{error}') from None
 
-    def _map_labels(self, results: dict, path: str, labels: np.ndarray) -> np.ndarray:
+    def map_labels(self, results: dict, labels: np.ndarray) -> np.ndarray:
+        """Return the classes that the values of a mask stand for.
+
+        Args:
+            results: The sample; ``has_left_out`` is added.
+            labels: What :meth:`read` gives.
+
+        Returns:
+            np.ndarray: [H, W], uint8.
+
+        Raises:
+            ValueError: A value is neither a class nor 255.
+        """
         num_classes = results.get('num_classes') or self.num_classes
         if num_classes is None:
             raise ValueError(
@@ -249,7 +276,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         wrong = found[~np.isin(found, np.flatnonzero(valid))]
         if len(wrong):
             raise ValueError(
-                f'{_source(results)}label {int(wrong[0])} in {path}, expected '
+                f'{_source(results)}label {int(wrong[0])} in {results["seg_map_path"]}, expected '
                 f'{_expected(table, valid)}{_hint(results)}'
             )
         # The map applies after the shift by reduce_zero_label.
@@ -397,16 +424,15 @@ def unchecked_loaders(pipeline: Iterable[Any]) -> list[str]:
         if isinstance(transform, dict):
             kind = transform.get('type')
             kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-        if not isinstance(kind, type):
+        # What those of other packages do is theirs to say.
+        if not isinstance(kind, type) or not kind.__module__.startswith(('mmcv.', 'mmseg.')):
             continue
-        if issubclass(kind, LoadImageFromFile) and not issubclass(
-            kind, LoadCheckedImage | LoadImageFromNDArray
-        ):
+        if issubclass(kind, LoadImageFromFile) and not issubclass(kind, LoadImageFromNDArray):
             sentences.append(
                 f'{kind.__name__} turns images by their EXIF data but not their masks, cuts 16 '
                 f'bits to 8, and takes damaged JPEGs without a word; use LoadCheckedImage'
             )
-        if issubclass(kind, LoadAnnotations) and not issubclass(kind, LoadCheckedAnnotations):
+        if issubclass(kind, LoadAnnotations):
             sentences.append(
                 f'{kind.__name__} takes any value of a mask for a label, NaN and 256 for class 0; '
                 f'use LoadCheckedAnnotations'

@@ -9,7 +9,12 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from cct_mm.datasets import LoadCheckedAnnotations, LoadCheckedImage, label_check
+from cct_mm.datasets import (
+    LoadCheckedAnnotations,
+    LoadCheckedImage,
+    LoadImageLabels,
+    label_check,
+)
 from cct_mm.datasets.batch_check import check_batch
 from cct_mm.datasets.file_cache import Problem
 from cct_mm.datasets.file_sources import FileSource, file_sources
@@ -75,6 +80,7 @@ class DataCheckHook(Hook):
             check_labels(training, validation, masks),
             check_overlap(training, validation),
             check_loading(sources),
+            check_label_maps(sources),
             check_headers(sources, headers),
             check_sizes(sources, headers, masks),
         ):
@@ -193,6 +199,24 @@ def check_loading(sources: Iterable[FileSource]) -> Findings:
     return [], list(dict.fromkeys(sentences))
 
 
+def check_label_maps(sources: Iterable[FileSource]) -> Findings:
+    """Say which labeled sources load no labels at all.
+
+    Args:
+        sources: Of training and validation.
+    """
+    errors = [
+        f"{source.name}: its pipeline loads no label maps, expected dict(type='LoadChecked"
+        "Annotations') after the loading of images; images without masks are an unlabeled source"
+        for source in sources
+        if source.supervision == 'labeled'
+        and source.mask_loader is None
+        and not source.foreign_transforms
+        and not any(isinstance(t, LoadImageLabels) for t in source.transforms)
+    ]
+    return errors, []
+
+
 def read_image_headers(
     sources: Iterable[FileSource], beat: Callable[[], None]
 ) -> dict[str, Header | Problem]:
@@ -272,6 +296,8 @@ def check_sizes(
         wrong = []
         for info in source.infos:
             header, mask = headers.get(info['img_path']), masks.get(info.get('seg_map_path'))
+            if _problem_of(source.image_loader, header):
+                continue
             if isinstance(header, Header) and isinstance(mask, MaskValues):
                 size, expected = (mask.width, mask.height), source.image_loader.size_of(header)
                 if expected not in (None, size):

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mmengine.logging import MMLogger
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from cct_mm.datasets.headers import png_chunks, read_header
+from cct_mm.datasets.headers import png_chunks, read_header, tiff_pages
 from cct_mm.datasets.readers import (
     check_image_header,
     check_mask_header,
@@ -757,3 +758,22 @@ def encoded_png(picture, interlaced):
         made += len(body).to_bytes(4, 'big') + chunk + body
         made += zlib.crc32(chunk + body).to_bytes(4, 'big')
     return made
+
+
+def test_channels_of_16_bits_one_after_the_other_are_refused():
+    """OpenCV takes the planes for rows of pixels."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((2, 3), np.uint16)).save(file, 'TIFF')
+    content = bytearray(file.getvalue())
+    with pytest.raises(ValueError, match=r'x\.tif cannot be decoded .* \(planar configuration 2\)'):
+        read_header(with_planes(bytes(content)), name='x.tif')
+
+
+def with_planes(content):
+    """Say in a TIFF of one channel that it has three, in planes."""
+    tags = tiff_pages(io.BytesIO(content))[0]
+    tags[258], tags[277], tags[284] = (16, 16, 16), 3, 2
+    directory = ImageFileDirectory_v2()
+    for tag in (256, 257, 258, 259, 262, 277, 284):
+        directory[tag] = tags[tag]
+    return b'II*\0\x08\0\0\0' + directory.tobytes(8)

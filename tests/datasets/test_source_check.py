@@ -231,3 +231,9 @@ def test_file_of_mmseg_in_another_unicode_form_is_named(root):
     (root / 'list.txt').write_text('1\n\u00e9\n')
     with pytest.raises(FileNotFoundError, match='written in another Unicode form'):
         MultiDomainDataset(dict(day=dict(labeled=base(root, LABELS, ann_file='list.txt'))))
+
+
+@pytest.mark.parametrize('domains', [{}, [], None, dict(day={}), dict(day=[])])
+def test_domains_without_sources_are_named(domains):
+    with pytest.raises(ValueError, match=r'^MultiDomainDataset: domain.*, expected dict\(NAME='):
+        MultiDomainDataset(domains)

@@ -253,6 +253,14 @@ class TestHeaders:
         assert 'images/1.png cannot be decoded' in run(dict(labeled=data.source('train')))
 
 
+@pytest.mark.parametrize('where', ['train', 'val'])
+def test_labeled_source_that_loads_no_labels_is_refused(data, where):
+    sources = {name: data.source(name) for name in ('train', 'val')}
+    del sources[where]['pipeline'][1]
+    error = run(*(dict(labeled=source) for source in sources.values()))
+    assert error.startswith(f'{where}_dataloader: plant, labeled source: its pipeline loads no lab')
+
+
 class TestSizesOfMasks:
     def test_other_than_the_images_are_refused(self, data):
         data.write('sizes', GOOD, GOOD, GOOD)
