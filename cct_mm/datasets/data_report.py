@@ -194,6 +194,9 @@ def _without_checks(config: Mapping[str, Any]) -> dict[str, Any]:
 def _look_at_source(report: DataReport, found: SourceReport, workers: int) -> None:
     source = found.source
     found.images = len(source.infos)
+    # A test set may have none.
+    if found.split != 'test' and (problem := label_check.no_label_maps(source)):
+        report.problems.append(Finding(source.name, 'labels', problem))
     for sentence in unchecked_loaders([source.image_loader, source.mask_loader]):
         report.notes.append(Finding(source.name, 'loading', sentence))
     if source.image_loader is None:

@@ -9,12 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from cct_mm.datasets import (
-    LoadCheckedAnnotations,
-    LoadCheckedImage,
-    LoadImageLabels,
-    label_check,
-)
+from cct_mm.datasets import LoadCheckedAnnotations, LoadCheckedImage, label_check
 from cct_mm.datasets.batch_check import check_batch
 from cct_mm.datasets.file_cache import Problem
 from cct_mm.datasets.file_sources import FileSource, file_sources
@@ -205,16 +200,8 @@ def check_label_maps(sources: Iterable[FileSource]) -> Findings:
     Args:
         sources: Of training and validation.
     """
-    errors = [
-        f"{source.name}: its pipeline loads no label maps, expected dict(type='LoadChecked"
-        "Annotations') after the loading of images; images without masks are an unlabeled source"
-        for source in sources
-        if source.supervision == 'labeled'
-        and source.mask_loader is None
-        and not source.foreign_transforms
-        and not any(isinstance(t, LoadImageLabels) for t in source.transforms)
-    ]
-    return errors, []
+    problems = {source.name: label_check.no_label_maps(source) for source in sources}
+    return [f'{name}: {problem}' for name, problem in problems.items() if problem], []
 
 
 def read_image_headers(
