@@ -174,8 +174,8 @@ def check_overlap(training: Iterable[FileSource], validation: Iterable[FileSourc
         if both:
             warnings.append(
                 f'{source.name}: {len(both)} of its {len(paths)} images are in val_dataloader, '
-                'too, expected none, for a score on images of training says little of others; the '
-                f'first is {both[0]}'
+                'too, expected none in training and validation, for a score on images of training '
+                f'says little of others; the first is {both[0]}'
             )
     return [], warnings
 
