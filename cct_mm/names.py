@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from mmengine.model import ModuleDict
 
-# A domain's name becomes an attribute beside these, which torch refuses.
-_TAKEN = frozenset(dir(ModuleDict()))
+# A domain's name becomes an attribute beside these, which torch refuses; what is called weight or
+# bias, mmengine fills when it initializes a network.
+_TAKEN = frozenset(dir(ModuleDict())) | {'weight', 'bias'}
 
 
 def check_domain_name(name: str) -> None:
@@ -26,7 +27,7 @@ def check_domain_name(name: str) -> None:
             'its name contains "loss", by which mmengine tells losses from other values in the log'
         )
     elif name in _TAKEN:
-        problem = 'torch has an attribute of this name in the module that holds the domains'
+        problem = 'torch and mmengine have attributes of this name in modules that hold domains'
     if problem is not None:
         shown = (
             name if isinstance(name, str) and name.strip() and name.isprintable() else repr(name)

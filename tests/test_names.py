@@ -33,7 +33,9 @@ class TestDomainNames:
             ('day\n', r"domain 'day\\n': it is empty, or begins or ends with a blank"),
             ('d\nay', r"domain 'd\\nay': it contains '\\n'"),
             ('lossy', 'domain lossy: its name contains "loss"'),
-            ('keys', 'domain keys: torch has an attribute of this name'),
+            ('keys', 'domain keys: torch and mmengine have attributes of this name'),
+            ('weight', 'domain weight: torch and mmengine have attributes of this name'),
+            ('bias', 'domain bias: torch and mmengine have attributes of this name'),
             (3, 'domain 3: it is a int'),
         ],
     )

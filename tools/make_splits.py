@@ -10,6 +10,7 @@ Example:
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cct_mm.datasets.file_lists import Entry, read_file_list, write_atomically
+from cct_mm.datasets.file_lists import Entry, FileFinder, read_file_list, write_atomically
 from cct_mm.datasets.readers import read_mask
 from cct_mm.datasets.splits import check_sizes, nested_splits, split_files
 
@@ -79,11 +80,15 @@ def count_classes(
     counts = np.zeros((len(entries), num_classes), dtype=np.int64)
     # On stderr: the summary on stdout stays clean for a pipe.
     progress = track(entries, 'reading masks', console=Console(stderr=True))
+    finder = FileFinder()
     for row, (_, label) in zip(counts, progress, strict=True):
-        path = data_root / label
-        if not path.is_file():
+        # As training looks for it: with backslashes, or in another Unicode form.
+        asked = os.path.join(data_root, os.path.expanduser(label))
+        path = finder.find(asked)
+        if path is None:
             raise FileNotFoundError(
-                f'mask {label} not found in {data_root}; check --data-root and the list'
+                f'mask {label} not found in {data_root}{finder.hint(asked)}; check --data-root and '
+                'the list'
             )
         found = np.unique(read_mask(path), return_counts=True)
         for value, pixels in zip(*found, strict=True):

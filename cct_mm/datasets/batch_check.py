@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from mmseg.models import SegDataPreProcessor
+
 from cct_mm import keyed
 
 from .file_cache import Problem
@@ -12,15 +14,19 @@ MOST_SIZES = 5
 """Images of so many sizes are sent through their pipeline, of each source."""
 
 
-def check_batch(name: str, batch_size: int | None, sources: Iterable[FileSource]) -> list[str]:
+def check_batch(
+    name: str, batch_size: int | None, sources: Iterable[FileSource], preprocessor: type
+) -> list[str]:
     """Say where images leave their pipeline with sizes that make no batch.
 
     Args:
         name: What messages call the dataloader.
         batch_size: Of the dataloader.
         sources: Its sources.
+        preprocessor: Class of the model's data_preprocessor. mmseg's own pads images of validation
+            only after it has found them to be of one size, whatever its ``test_cfg``.
     """
-    if (batch_size or 1) == 1:
+    if preprocessor.forward is not SegDataPreProcessor.forward or (batch_size or 1) == 1:
         return []
     sizes: dict[tuple[int, int], str] = {}
     for source in sources:
@@ -40,6 +46,6 @@ def check_batch(name: str, batch_size: int | None, sources: Iterable[FileSource]
     shown = ', '.join(f'{w}x{h} ({path})' for (w, h), path in list(sizes.items())[:2])
     return [
         f'{name}: batch_size is {batch_size}, but images leave the pipeline with different sizes, '
-        f'expected one: {shown}; set batch_size=1, or resize them to one '
-        'size (mmseg pads no batch of validation)'
+        f'expected one: {shown}; set batch_size=1, or resize or pad them to one size in their '
+        'pipeline (padding in model.data_preprocessor comes too late)'
     ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.config import Config
-from mmseg.registry import DATASETS
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import DATASETS, MODELS
 
 from . import label_check
 from .batch_check import check_batch
@@ -17,8 +18,9 @@ from .file_lists import ListDataset
 from .file_sources import FileSource, list_files
 from .label_check import LabelCounts
 from .label_counts import MaskValues, unpack
-from .multi_domain import MultiDomainDataset, Source
+from .multi_domain import MultiDomainDataset, Source, check_domains
 from .source_check import build_source, check_source
+from .transforms import unchecked_loaders
 
 SPLITS = ('train', 'val', 'test')
 
@@ -115,6 +117,10 @@ def report_data(cfg: Config, workers: int) -> DataReport:
         _look_at_source(report, source_report, workers)
     _look_at_labels(report)
     _look_for_copies(report)
+    preprocessor = (cfg.get('model', {}).get('data_preprocessor') or {}).get('type')
+    if isinstance(preprocessor, str):
+        preprocessor = MODELS.get(preprocessor)
+    preprocessor = preprocessor or SegDataPreProcessor
     for split, loader in loaders.items():
         name = f'{split}_dataloader'
         if not loader or any(finding.where.startswith(name) for finding in report.problems):
@@ -126,7 +132,7 @@ def report_data(cfg: Config, workers: int) -> DataReport:
             continue
         if split != 'train':
             sources = [found.source for found in report.sources if found.split == split]
-            for sentence in check_batch(name, loader.get('batch_size'), sources):
+            for sentence in check_batch(name, loader.get('batch_size'), sources, preprocessor):
                 message = sentence.removeprefix(f'{name}: ')
                 report.problems.append(Finding(name, 'batch', message))
     return report
@@ -140,7 +146,7 @@ def _domains(split: str, loader: Mapping) -> Mapping[str, Mapping[str, dict]]:
             'MultiDomainDataset, which knows the domains: '
             "dataset=dict(type='MultiDomainDataset', domains=dict(NAME=dict(labeled=...)))"
         )
-    return dataset['domains']
+    return check_domains(dataset.get('domains'))
 
 
 def _look_at_loader(
@@ -188,6 +194,11 @@ def _without_checks(config: Mapping[str, Any]) -> dict[str, Any]:
 def _look_at_source(report: DataReport, found: SourceReport, workers: int) -> None:
     source = found.source
     found.images = len(source.infos)
+    # A test set may have none.
+    if found.split != 'test' and (problem := label_check.no_label_maps(source)):
+        report.problems.append(Finding(source.name, 'labels', problem))
+    for sentence in unchecked_loaders([source.image_loader, source.mask_loader]):
+        report.notes.append(Finding(source.name, 'loading', sentence))
     if source.image_loader is None:
         report.notes.append(
             Finding(source.name, 'source', 'its pipeline has no LoadImageFromFile: not looked at')

@@ -10,6 +10,7 @@ from .file_sources import FileSource
 from .headers import read_header
 from .label_counts import MaskValues, count_values, pack
 from .readers import read_mask
+from .transforms import LoadCheckedAnnotations
 
 CACHE = 'samples-1'
 """Its number is raised with what :func:`examine` returns."""
@@ -46,8 +47,13 @@ def examine(job: Job) -> dict:
             problems.append(f'image\t{_message(error, info["img_path"])}')
     if mask_loader is not None:
         try:
-            mask_loader(results)
-            values = count_values(read_mask(info['seg_map_path']))
+            if type(mask_loader) is LoadCheckedAnnotations:
+                labels = mask_loader.read(results)
+                mask_loader.map_labels(results, labels)
+            else:
+                mask_loader(results)
+                labels = read_mask(info['seg_map_path'])
+            values = count_values(labels)
             _check_sizes(info, found.get('size'), values)
             found['mask'] = pack(values)
         except Exception as error:
@@ -87,15 +93,24 @@ def _files(job: Job) -> Sequence[str]:
 
 def _image(pixels: np.ndarray, path: str) -> dict:
     height, width = pixels.shape[:2]
-    header = read_header(path)
+    try:
+        header = read_header(path)
+    # A loader of another package may read what is no image to this one.
+    except ValueError:
+        kind, orientation = 'other', 1
+    else:
+        kind, orientation = (
+            f'{header.format} {header.channels}x{header.bits} bit',
+            header.orientation,
+        )
     # As 8 bits, whatever the loader makes of them: one hash for the same image in two sources.
     pixels = np.ascontiguousarray(pixels, np.uint8)
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels)
     return {
         'size': [width, height],
-        'type': f'{header.format} {header.channels}x{header.bits} bit',
-        'orientation': header.orientation,
+        'type': kind,
+        'orientation': orientation,
         'constant': bool(pixels.min() == pixels.max()),
         'digest': digest.hexdigest()[:32],
     }

@@ -337,12 +337,18 @@ class FileFinder:
         return None
 
     def hint(self, path: str) -> str:
-        """Name the file that is there in place of a missing one: it differs in case alone."""
+        """Name the file that is there in place of a missing one: it differs in case or form."""
         folder, name = osp.split(path)
         folder = folder if osp.isdir(folder) else self._in_another_form(folder) or folder
-        name = unicodedata.normalize('NFC', name).casefold()
+        name = unicodedata.normalize('NFC', name)
         for other in sorted(self._listing(folder)):
-            if unicodedata.normalize('NFC', other).casefold() == name:
+            form = unicodedata.normalize('NFC', other)
+            if form == name:
+                return (
+                    f'; there is {other}, whose letters are written in another Unicode form, as '
+                    'macOS does: rename it, or take a ListDataset, which finds it'
+                )
+            if form.casefold() == name.casefold():
                 return f'; there is {other}, which differs in upper and lower case'
         return ''
 

@@ -327,6 +327,11 @@ def _tiff_header(kind: str, name: str, pages: list[dict], mode: str | None) -> H
             'its first page is a thumbnail, as in raw files of cameras; develop it to a TIFF or PNG'
         )
     bits = max(tags.get(258, (1,)))
+    if tags.get(284) == 2 and tags.get(277, 1) > 1 and bits > 8:
+        raise ValueError(
+            'its channels are stored one after the other (planar configuration 2), which OpenCV '
+            'mixes up in more than 8 bits; write it with the channels of a pixel together'
+        )
     sample = max(tags.get(339, (1,)))
     photometric = tags.get(262, 1)
     whole = {2: 'int', 3: 'float', 5: 'complex', 6: 'complex'}.get(sample, 'uint')

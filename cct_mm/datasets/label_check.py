@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .file_sources import FileSource
+from .image_labels import LoadImageLabels
 from .label_counts import MaskValues
 from .transforms import IGNORE_INDEX, LoadCheckedAnnotations
 
@@ -160,6 +161,25 @@ def errors(counts: LabelCounts, where: str, supervision: str | None) -> list[str
             f'{_values(counts)}; {_fix(counts)}'
         )
     return found
+
+
+def no_label_maps(source: FileSource) -> str | None:
+    """Say why a labeled source has no labels: its pipeline loads none. Else None.
+
+    Args:
+        source: Any source. Transforms of other packages may load labels in their own way.
+    """
+    if (
+        source.supervision != 'labeled'
+        or source.mask_loader is not None
+        or source.foreign_transforms
+        or any(isinstance(t, LoadImageLabels) for t in source.transforms)
+    ):
+        return None
+    return (
+        "its pipeline loads no label maps, expected dict(type='LoadCheckedAnnotations') after the "
+        'loading of images; images without masks are an unlabeled source'
+    )
 
 
 def single_class(classes: Sequence[str]) -> str:

@@ -1,15 +1,17 @@
 """Several datasets as one: each domain has labeled, unlabeled and weakly labeled sources."""
 
+import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
 from cct_mm.names import check_domain_name
 
-from .filling import FillingError
+from .filling import FillingError, name_of
 from .source_check import build_source, check_sample, check_source
 from .wrappers import follow_filling, leaf_datasets
 
@@ -75,7 +77,7 @@ class MultiDomainDataset(Dataset):
 
     def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
         self.sources: list[Source] = []
-        for domain, sources in domains.items():
+        for domain, sources in check_domains(domains).items():
             check_domain_name(domain)
             for supervision, config in sources.items():
                 if supervision not in SUPERVISIONS:
@@ -108,19 +110,28 @@ class MultiDomainDataset(Dataset):
     def _probe(self, source: Source) -> None:
         """Load one image of each data set, so that a pipeline that cannot work says so now."""
         parts = {id(part): part for part in (*leaf_datasets(source.dataset), source.dataset)}
+        samples = []
         for part in parts.values():
             with keyed.global_generators_seeded(0, 'probe'):
                 try:
                     sample = part[0]
                 except FillingError as error:
                     raise ValueError(f'{source.name}: {error}') from error
-                except KeyError as error:
-                    raise ValueError(
-                        f'{source.name}: a transform of its pipeline asks for {error}, which none '
-                        "before it gives; expected dict(type='LoadCheckedImage') at the start, and "
-                        "dict(type='LoadCheckedAnnotations') where labels are needed"
-                    ) from error
-        check_sample(source.name, sample)
+                # Those of files and labels say what they are about.
+                except (OSError, ValueError, MemoryError, ImportError):
+                    raise
+                # Transforms assert and look up what they need, often without a word.
+                except Exception as error:
+                    raise ValueError(f'{source.name}: {_failure(error)}') from error
+            check_sample(source.name, sample)
+            samples.append(sample['data_samples'])
+        without = [sample for sample in samples if 'gt_sem_seg' not in sample]
+        if without and len(without) < len(samples):
+            raise ValueError(
+                f'{source.name}: some of its data sets load label maps, and others none, such as '
+                f'that of {without[0].img_path}, expected the same of all: let each load them, or '
+                'none'
+            )
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -168,3 +179,35 @@ class MultiDomainDataset(Dataset):
         # After the pipeline: PackSegInputs keeps only the meta keys it knows.
         results['data_samples'].set_metainfo(tags)
         return results
+
+
+def check_domains(domains: Any) -> Mapping[str, Mapping[str, dict]]:
+    """Return the sources of each domain as they are given, or refuse what is none.
+
+    Raises:
+        ValueError: If there is no domain, or a domain without sources.
+    """
+    wanted = "dict(NAME=dict(labeled=dict(type='...')))"
+    if not isinstance(domains, Mapping) or not domains:
+        raise ValueError(f'MultiDomainDataset: domains={domains!r}, expected {wanted}')
+    for name, sources in domains.items():
+        if not isinstance(sources, Mapping) or not sources:
+            raise ValueError(
+                f'MultiDomainDataset: domain {name} has the sources {sources!r}, expected {wanted}'
+            )
+    return domains
+
+
+def _failure(error: Exception) -> str:
+    """Say which transform of a pipeline has failed, and why."""
+    frames = traceback.walk_tb(error.__traceback__)
+    owners = [frame.f_locals.get('self') for frame, _ in frames]
+    failed = [owner for owner in owners if isinstance(owner, BaseTransform)]
+    name = name_of(failed[-1]) if failed else 'its pipeline'
+    text = f'{name} fails on its first image: {type(error).__name__}: {error or "no reason given"}'
+    if failed and hasattr(failed[-1], 'get_indices'):
+        return (
+            f'{text}; it joins several images, expected as a transform of a wrapper: '
+            "dict(type='MultiImageMixDataset', dataset=..., pipeline=[...])"
+        )
+    return f'{text}; look at the transforms of the pipeline, their order and arguments'

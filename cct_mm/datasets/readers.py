@@ -120,8 +120,9 @@ def check_image_arguments(orientation: str | None, max_value: float | None) -> N
     """Refuse arguments that :func:`read_image` does not know, with a ValueError."""
     if orientation not in ORIENTATIONS:
         raise ValueError(f'orientation is {orientation!r}, expected one of {ORIENTATIONS}')
-    if max_value is not None and not 0 < max_value < float('inf'):
-        raise ValueError(f'max_value is {max_value}, expected a number above 0, such as 4095')
+    number = isinstance(max_value, int | float) and not isinstance(max_value, bool)
+    if max_value is not None and not (number and 0 < max_value < float('inf')):
+        raise ValueError(f'max_value is {max_value!r}, expected a number above 0, such as 4095')
 
 
 def check_image_header(
@@ -267,6 +268,39 @@ def _check_png(content: bytes) -> None:
     raise ValueError('its end is missing')
 
 
+def _check_png_rows(header: Header, content: bytes, pixels: np.ndarray) -> None:
+    """Refuse a PNG with fewer rows than it says, for which Pillow makes up black ones."""
+    interlaced = content[28] == 1
+    if not interlaced and pixels[-1].any():
+        return
+    expected = 0
+    for row, column, rows, columns in _ADAM7 if interlaced else [(0, 0, 1, 1)]:
+        height = len(range(row, header.height, rows))
+        width = len(range(column, header.width, columns))
+        # A byte before each row tells its filter.
+        expected += height * (1 + -(-width * header.bits * header.channels // 8)) if width else 0
+    data = b''.join(
+        content[offset : offset + length]
+        for kind, offset, length in png_chunks(io.BytesIO(content))
+        if kind == b'IDAT'
+    )
+    found = len(zlib.decompressobj().decompress(data, expected))
+    if found < expected:
+        raise ValueError(f'it holds {found} of the {expected} bytes of its pixels')
+
+
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (0, 4, 8, 8),
+    (4, 0, 8, 4),
+    (0, 2, 4, 4),
+    (2, 0, 4, 2),
+    (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)
+"""First row and column of each pass of an interlaced PNG, and the steps to the next ones."""
+
+
 def _check_tiff(content: bytes) -> None:
     """Each strip or tile of a deflated TIFF has a checksum, at which libtiff does not look."""
     tags = tiff_pages(io.BytesIO(content))[0]
@@ -302,6 +336,8 @@ def _decode_image(header: Header, content: bytes, strict: bool) -> np.ndarray:
         else:
             pixels = _by_cv2(content, header.dtype)
             pixels = pixels[..., :3] if pixels.shape[2] > 1 else pixels.repeat(3, axis=2)
+        if header.format == 'PNG':
+            _check_png_rows(header, content, pixels)
     return _as_stored(header, pixels)
 
 
@@ -340,6 +376,8 @@ def _decode_mask(header: Header, content: bytes) -> np.ndarray:
             if header.mode == 'L' and header.bits in (2, 4):
                 # Pillow spreads grey values of 2 and 4 bits over 0 to 255.
                 labels = labels // (255 // (2**header.bits - 1))
+        if header.format == 'PNG':
+            _check_png_rows(header, content, labels)
     return _as_stored(header, labels)
 
 

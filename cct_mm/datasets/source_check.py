@@ -55,6 +55,12 @@ def build_source(name: str, config: Mapping[str, Any]) -> Dataset:
             'mmseg and ListDataset do not tell: leave ClassBalancedDataset out, or derive a data '
             'set with get_cat_ids'
         ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{name}: a list of {config["type"]} is no text in UTF-8 ({error.reason} at byte '
+            f'{error.start}): {config.get("ann_file")!r}; convert it, e.g. from that of Western '
+            'Windows: iconv -f CP1252 -t UTF-8 LIST > new.txt'
+        ) from None
     except ValueError as error:
         # What NumPy says to mmengine, which packs a list of no images.
         if 'need at least one array' not in str(error):
@@ -87,6 +93,15 @@ def _prepared(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     kind = config.get('type')
     kind = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
     kind = kind.rpartition('.')[2]
+    if kind == 'ConcatDataset' and not config.get('datasets'):
+        raise ValueError(f'{name}: a ConcatDataset of no data sets, expected at least one')
+    if kind == 'RepeatDataset' and not (
+        isinstance(config.get('times'), int) and config['times'] > 0
+    ):
+        raise ValueError(
+            f'{name}: a RepeatDataset with times={config.get("times")!r}, expected a whole number '
+            'above 0'
+        )
     if kind == 'MultiDomainDataset':
         raise ValueError(
             f'{name}: it is a MultiDomainDataset, expected a data set of one domain; give its '

@@ -7,6 +7,7 @@ may be is said in :mod:`cct_mm.datasets.readers`.
 from collections.abc import Iterable
 from typing import Any
 
+import cv2
 import mmcv
 import mmengine.fileio as fileio
 import numpy as np
@@ -14,9 +15,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
 from mmseg.registry import TRANSFORMS
 
-from .headers import is_truncated, missing_file, read_header, unreadable_file
+from .headers import Header, is_truncated, missing_file, read_header, unreadable_file
 from .readers import (
     check_image_arguments,
+    check_image_header,
     check_mask_header,
     read_image,
     read_mask,
@@ -109,13 +111,44 @@ class LoadCheckedImage(LoadImageFromFile):
         results['ori_shape'] = image.shape[:2]
         return results
 
-    def _decode_by_mmcv(self, content: bytes, path: str) -> np.ndarray:
-        header = read_header(content, name=path)
-        as_it_is = self.color_type == 'unchanged' or self.imdecode_backend == 'tifffile'
-        if header.format in ('JPEG', 'MPO') or not as_it_is:
+    def check_header(self, header: Header) -> None:
+        """Refuse an image by its header, as :meth:`transform` does.
+
+        Args:
+            header: Of the image.
+
+        Raises:
+            ValueError: If it cannot be used.
+        """
+        reading = self._reading_of(header)
+        if reading is not None:
+            check_image_header(header, reading['orientation'], reading['max_value'])
+
+    def size_of(self, header: Header) -> tuple[int, int] | None:
+        """Return width and height of an image as it is loaded; None where its header cannot tell.
+
+        Args:
+            header: Of the image.
+        """
+        if header.orientation < 5 or self.reading['orientation'] == 'stored':
+            return header.width, header.height
+        return None if self.by_mmcv else (header.height, header.width)
+
+    def _reading_of(self, header: Header) -> dict[str, Any] | None:
+        """How :func:`read_image` reads an image; None for one that mmcv takes as it is."""
+        if self.by_mmcv:
+            as_it_is = self.color_type == 'unchanged' or self.imdecode_backend == 'tifffile'
+            if as_it_is and header.format not in ('JPEG', 'MPO'):
+                return None
             # The backends turn images on their own terms; those that need it are refused.
             ignored = self.color_type.endswith('_ignore_orientation')
-            read_image(content, name=path, orientation='stored' if ignored else None)
+            return {**self.reading, 'orientation': 'stored' if ignored else None}
+        return self.reading
+
+    def _decode_by_mmcv(self, content: bytes, path: str) -> np.ndarray:
+        reading = self._reading_of(read_header(content, name=path))
+        if reading is not None:
+            read_image(content, name=path, **reading)
         return _imfrombytes(content, 'image', path, self.color_type, self.imdecode_backend)
 
 
@@ -167,6 +200,22 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 )
 
     def _load_seg_map(self, results: dict) -> None:
+        results['gt_seg_map'] = self.map_labels(results, self.read(results))
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def read(self, results: dict) -> np.ndarray:
+        """Read the values of a mask, before any label map.
+
+        Args:
+            results: The sample, with the size of its image if that is loaded.
+
+        Returns:
+            np.ndarray: [H, W], of an integer type.
+
+        Raises:
+            FileNotFoundError: There is no such mask.
+            ValueError: It cannot be used, or has not the size of its image.
+        """
         path = results.get('seg_map_path')
         if path is None:
             raise ValueError(
@@ -177,14 +226,10 @@ class LoadCheckedAnnotations(LoadAnnotations):
         labels = self._decode(results, path)
         if 'ori_shape' in results and labels.shape != tuple(results['ori_shape'][:2]):
             height, width = results['ori_shape'][:2]
-            raise ValueError(
-                f'{_source(results)}mask {path} has {labels.shape[1]}x{labels.shape[0]} pixels, '
-                f'expected {width}x{height} like {results.get("img_path")}; resize the mask '
-                f'(nearest neighbour) or pair it with its own image'
-                f'{_orientation_hint(results, self.backend_args)}'
-            )
-        results['gt_seg_map'] = self._map_labels(results, path, labels)
-        results.setdefault('seg_fields', []).append('gt_seg_map')
+            orientation = _orientation(results, self.backend_args)
+            problem = size_problem(results, labels.shape[::-1], (width, height), orientation)
+            raise ValueError(f'{_source(results)}{problem}')
+        return labels
 
     def _decode(self, results: dict, path: str) -> np.ndarray:
         content = _read_bytes(results, path, 'mask', self.backend_args)
@@ -199,7 +244,19 @@ class LoadCheckedAnnotations(LoadAnnotations):
         except ValueError as error:
             raise ValueError(f'{_source(results)}{error}') from None
 
-    def _map_labels(self, results: dict, path: str, labels: np.ndarray) -> np.ndarray:
+    def map_labels(self, results: dict, labels: np.ndarray) -> np.ndarray:
+        """Return the classes that the values of a mask stand for.
+
+        Args:
+            results: The sample; ``has_left_out`` is added.
+            labels: What :meth:`read` gives.
+
+        Returns:
+            np.ndarray: [H, W], uint8.
+
+        Raises:
+            ValueError: A value is neither a class nor 255.
+        """
         num_classes = results.get('num_classes') or self.num_classes
         if num_classes is None:
             raise ValueError(
@@ -208,18 +265,18 @@ class LoadCheckedAnnotations(LoadAnnotations):
             )
         table = label_table(results.get('label_map'), results.get('reduce_zero_label', False))
         valid = (table < num_classes) | (table == IGNORE_INDEX)
+        if labels.dtype != np.uint8:
+            # A type that has room for every value and for 255.
+            labels = labels.astype(np.int64)
         values = labels
         for value, label in self.label_map.items():
             labels = np.where(values == value, label, labels)
 
-        wrong = ~valid[labels.astype(np.uint8)]
-        if labels.dtype != np.uint8:
-            # mmseg's cast to uint8 would turn label 256 of a 16 or 32 bit mask into class 0.
-            wrong |= (labels < 0) | (labels > IGNORE_INDEX)
-        if wrong.any():
-            found = int(labels[wrong][0])
+        found = _values(labels)
+        wrong = found[~np.isin(found, np.flatnonzero(valid))]
+        if len(wrong):
             raise ValueError(
-                f'{_source(results)}label {found} in {path}, expected '
+                f'{_source(results)}label {int(wrong[0])} in {results["seg_map_path"]}, expected '
                 f'{_expected(table, valid)}{_hint(results)}'
             )
         # The map applies after the shift by reduce_zero_label.
@@ -229,8 +286,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
         left_out = [
             old + shift for old, new in pairs if new in (-1, IGNORE_INDEX) and old not in void
         ]
-        results['has_left_out'] = bool(np.isin(labels, left_out).any())
-        return table.astype(np.uint8)[labels.astype(np.uint8)]
+        results['has_left_out'] = bool(np.isin(found, left_out).any())
+        return cv2.LUT(labels.astype(np.uint8), table.astype(np.uint8))
 
 
 def label_table(label_map: dict[int, int] | None, reduce_zero_label: bool) -> np.ndarray:
@@ -251,6 +308,14 @@ def label_table(label_map: dict[int, int] | None, reduce_zero_label: bool) -> np
     for old, new in (label_map or {}).items():
         table[reduced == old] = new
     return table
+
+
+def _values(labels: np.ndarray) -> np.ndarray:
+    """The values of a mask, sorted."""
+    if labels.dtype != np.uint8:
+        return np.unique(labels)
+    # Twenty times as fast.
+    return np.flatnonzero(cv2.calcHist([labels], [0], None, [256], [0, 256]))
 
 
 def _expected(table: np.ndarray, valid: np.ndarray) -> str:
@@ -275,25 +340,45 @@ def _source(results: dict) -> str:
 
 
 def _hint(results: dict) -> str:
-    return f'; {results["label_hint"]}' if results.get('label_hint') else ''
+    hint = results.get('label_hint') or (
+        'look whether it is a mask of these classes; values that stand for a class in another way '
+        'are mapped by LoadCheckedAnnotations(label_map={VALUE: CLASS}), classes that count from 1 '
+        'by reduce_zero_label=True in the dataset'
+    )
+    return f'; {hint}'
 
 
-def _orientation_hint(results: dict, backend_args: dict | None) -> str:
-    """What explains sizes that differ where EXIF data turn the image."""
+def size_problem(
+    info: dict, found: tuple[int, int], expected: tuple[int, int], orientation: int = 1
+) -> str:
+    """Say that a mask has not the size of its image.
+
+    Args:
+        info: Of the sample, with ``img_path`` and ``seg_map_path``.
+        found: Width and height of the mask.
+        expected: Width and height of the image as it is loaded.
+        orientation: Of the image's EXIF data, which may explain it.
+    """
+    text = (
+        f'mask {info["seg_map_path"]} has {found[0]}x{found[1]} pixels, expected '
+        f'{expected[0]}x{expected[1]} like {info.get("img_path")}; resize the mask (nearest '
+        'neighbor) or pair it with its own image'
+    )
+    if orientation == 1:
+        return text
+    return (
+        f'{text}. The image has EXIF orientation {orientation}: LoadCheckedImage(orientation=...) '
+        "has to be 'stored' for masks in the order of the stored pixels, 'exif' for masks of the "
+        'turned image'
+    )
+
+
+def _orientation(results: dict, backend_args: dict | None) -> int:
     try:
         path = results['img_path']
-        orientation = read_header(
-            fileio.get(path, backend_args=backend_args), name=path
-        ).orientation
+        return read_header(fileio.get(path, backend_args=backend_args), name=path).orientation
     except (KeyError, OSError, ValueError):
-        return ''
-    if orientation == 1:
-        return ''
-    return (
-        f'. The image has EXIF orientation {orientation}: LoadCheckedImage(orientation=...) has to '
-        f"be 'stored' for masks in the order of the stored pixels, 'exif' for masks of the turned "
-        f'image'
-    )
+        return 1
 
 
 def _imfrombytes(content: bytes, kind: str, path: str, flag: str, backend: str) -> np.ndarray:
@@ -339,16 +424,15 @@ def unchecked_loaders(pipeline: Iterable[Any]) -> list[str]:
         if isinstance(transform, dict):
             kind = transform.get('type')
             kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-        if not isinstance(kind, type):
+        # What those of other packages do is theirs to say.
+        if not isinstance(kind, type) or not kind.__module__.startswith(('mmcv.', 'mmseg.')):
             continue
-        if issubclass(kind, LoadImageFromFile) and not issubclass(
-            kind, LoadCheckedImage | LoadImageFromNDArray
-        ):
+        if issubclass(kind, LoadImageFromFile) and not issubclass(kind, LoadImageFromNDArray):
             sentences.append(
                 f'{kind.__name__} turns images by their EXIF data but not their masks, cuts 16 '
                 f'bits to 8, and takes damaged JPEGs without a word; use LoadCheckedImage'
             )
-        if issubclass(kind, LoadAnnotations) and not issubclass(kind, LoadCheckedAnnotations):
+        if issubclass(kind, LoadAnnotations):
             sentences.append(
                 f'{kind.__name__} takes any value of a mask for a label, NaN and 256 for class 0; '
                 f'use LoadCheckedAnnotations'

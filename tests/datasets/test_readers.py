@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mmengine.logging import MMLogger
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from cct_mm.datasets.headers import read_header
+from cct_mm.datasets.headers import png_chunks, read_header, tiff_pages
 from cct_mm.datasets.readers import (
     check_image_header,
     check_mask_header,
@@ -706,3 +707,73 @@ class TestRealData:
             with PIL.Image.open(path) as mask:
                 if mask.mode in ('L', 'P'):
                     np.testing.assert_array_equal(read_mask(path), np.asarray(mask))
+
+
+class TestRowsOfPng:
+    """A PNG whose checksums are right, but whose pixels end before its last row."""
+
+    def with_height(self, content, height):
+        header = content[12:20] + height.to_bytes(4, 'big') + content[24:29]
+        return content[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + content[33:]
+
+    @pytest.mark.parametrize('interlaced', [False, True])
+    @pytest.mark.parametrize('mode', ['L', 'P', 'RGB', '1'])
+    def test_are_counted(self, mode, interlaced):
+        size = (13, 7)
+        pixels = np.zeros((*size[::-1], 3), np.uint8)
+        content = encoded_png(PIL.Image.fromarray(pixels).convert(mode), interlaced)
+        read = read_image if mode == 'RGB' else read_mask
+        assert not read(content, name='x').any()
+        with pytest.raises(
+            ValueError, match=r'x cannot be decoded .* it holds \d+ of the \d+ bytes'
+        ):
+            read(self.with_height(content, 8), name='x')
+
+
+def encoded_png(picture, interlaced):
+    """Write a PNG of black pixels, interlaced too, which Pillow does not write."""
+    file = io.BytesIO()
+    picture.save(file, 'PNG')
+    content = file.getvalue()
+    if not interlaced:
+        return content
+    bits, kind = content[24], content[25]
+    samples = bits * (3 if kind == 2 else 1)
+    data = b''
+    for row, column, rows, columns in (
+        (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ):  # fmt: skip
+        width = len(range(column, picture.width, columns))
+        if width:
+            size = 1 + -(-width * samples // 8)
+            data += bytes(size) * len(range(row, picture.height, rows))
+    made = content[:8]
+    for chunk, offset, length in png_chunks(io.BytesIO(content)):
+        body = content[offset : offset + length]
+        if chunk == b'IHDR':
+            body = body[:12] + b'\1'
+        elif chunk == b'IDAT':
+            body = zlib.compress(data)
+        made += len(body).to_bytes(4, 'big') + chunk + body
+        made += zlib.crc32(chunk + body).to_bytes(4, 'big')
+    return made
+
+
+def test_channels_of_16_bits_one_after_the_other_are_refused():
+    """OpenCV takes the planes for rows of pixels."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((2, 3), np.uint16)).save(file, 'TIFF')
+    content = bytearray(file.getvalue())
+    with pytest.raises(ValueError, match=r'x\.tif cannot be decoded .* \(planar configuration 2\)'):
+        read_header(with_planes(bytes(content)), name='x.tif')
+
+
+def with_planes(content):
+    """Say in a TIFF of one channel that it has three, in planes."""
+    tags = tiff_pages(io.BytesIO(content))[0]
+    tags[258], tags[277], tags[284] = (16, 16, 16), 3, 2
+    directory = ImageFileDirectory_v2()
+    for tag in (256, 257, 258, 259, 262, 277, 284):
+        directory[tag] = tags[tag]
+    return b'II*\0\x08\0\0\0' + directory.tobytes(8)

@@ -181,3 +181,59 @@ def test_damaged_first_image_is_named_when_the_source_is_built(root):
     config = base(root, pipeline=[dict(type='LoadCheckedImage'), PACK])
     with pytest.raises(ValueError, match=r'images/0\.png'):
         make(config)
+
+
+class TestTransformsThatFail:
+    def test_on_the_first_image_are_named(self, root):
+        with pytest.raises(ValueError, match='^day, labeled source: RandomDepthMix fails') as e:
+            source = base(root, LABELS, dict(type='RandomDepthMix', prob=1.0))
+            MultiDomainDataset(dict(day=dict(labeled=source)))
+        assert "KeyError: 'gt_depth_map'; look at the transforms" in str(e.value)
+
+    def test_for_want_of_further_images_say_where_they_belong(self, root):
+        mosaic = dict(type='RandomMosaic', prob=1.0, img_scale=(6, 8))
+        message = r"day, labeled source: RandomMosaic fails .* dict\(type='MultiImageMixDataset'"
+        with pytest.raises(ValueError, match=message):
+            MultiDomainDataset(dict(day=dict(labeled=base(root, LABELS, mosaic))))
+
+
+def test_data_sets_with_and_without_label_maps_make_no_source(root):
+    source = dict(type='ConcatDataset', datasets=[base(root, LABELS), base(root)])
+    message = '^day, labeled source: some of its data sets load label maps, and others none, such'
+    with pytest.raises(ValueError, match=message):
+        MultiDomainDataset(dict(day=dict(labeled=source)))
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'problem'),
+    [
+        (dict(type='ConcatDataset', datasets=[]), 'a ConcatDataset of no data sets'),
+        (dict(type='RepeatDataset', times=0), 'a RepeatDataset with times=0'),
+        (dict(type='mmengine.RepeatDataset', times=1.5), 'a RepeatDataset with times=1.5'),
+    ],
+)
+def test_wrapper_around_nothing_is_named(root, wrapper, problem):
+    with pytest.raises(ValueError, match=f'^day, labeled source: {problem}, expected'):
+        wrapper = dict(wrapper, dataset=base(root, LABELS)) if 'times' in wrapper else wrapper
+        MultiDomainDataset(dict(day=dict(labeled=wrapper)))
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'latin-1'])
+def test_list_of_mmseg_in_another_encoding_is_named(root, encoding):
+    (root / 'list.txt').write_bytes('0\n\u00e9\n'.encode(encoding))
+    with pytest.raises(ValueError, match=r"^day, labeled source: a list of .*'list\.txt'; convert"):
+        MultiDomainDataset(dict(day=dict(labeled=base(root, LABELS, ann_file='list.txt'))))
+
+
+def test_file_of_mmseg_in_another_unicode_form_is_named(root):
+    for folder in ('images', 'masks'):
+        (root / folder / '0.png').rename(root / folder / 'e\u0301.png')
+    (root / 'list.txt').write_text('1\n\u00e9\n')
+    with pytest.raises(FileNotFoundError, match='written in another Unicode form'):
+        MultiDomainDataset(dict(day=dict(labeled=base(root, LABELS, ann_file='list.txt'))))
+
+
+@pytest.mark.parametrize('domains', [{}, [], None, dict(day={}), dict(day=[])])
+def test_domains_without_sources_are_named(domains):
+    with pytest.raises(ValueError, match=r'^MultiDomainDataset: domain.*, expected dict\(NAME='):
+        MultiDomainDataset(domains)

@@ -203,6 +203,7 @@ class TestLoadCheckedAnnotations:
             (9, np.uint8, {'label_map': {0: 255, 1: 0, 2: 1, 3: 2}}, 'expected 1-3 or 255 (0 '),
             (4, np.uint8, {'reduce_zero_label': True}, 'expected 1-3 or 255 (0 read as 255)'),
             (3, np.uint8, {'label_hint': 'run the converter'}, 'or 255; run the converter'),
+            (3, np.uint8, {}, 'LoadCheckedAnnotations(label_map={VALUE: CLASS})'),
         ],
     )
     def test_label_out_of_range_is_named(self, tmp_path, label, dtype, results, expected):
@@ -235,6 +236,14 @@ class TestLoadCheckedAnnotations:
         path.write_bytes(cv2.imencode('.tiff', mask.astype(dtype))[1].tobytes())
         with pytest.raises(ValueError, match=r'^mine: label -1 in .*m\.tif, expected 0-100 or 255'):
             self.load(path, num_classes=101)
+
+    @pytest.mark.parametrize('dtype', ['int8', 'int16', 'float32'])
+    def test_map_takes_values_that_are_no_byte(self, tmp_path, dtype):
+        mask = np.array([[0, -1, 2]]).astype(dtype)
+        (tmp_path / 'm.tif').write_bytes(cv2.imencode('.tiff', mask)[1].tobytes())
+        transform = LoadCheckedAnnotations(label_map={-1: 255, 2: 1})
+        labels = self.load(tmp_path / 'm.tif', num_classes=2, transform=transform)['gt_seg_map']
+        assert labels.tolist() == [[0, 255, 1]]
 
     def test_float_that_is_no_label_is_named(self, tmp_path):
         mask = np.array([[0, 1], [2, 0.5]], np.float32)

@@ -8,7 +8,10 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from mmseg.registry import DATASETS
+from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import pseudo_collate
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.utils import register_all_modules
 from PIL import Image
 
@@ -60,7 +63,7 @@ def data(tmp_path):
     return data
 
 
-def run(train, val=None, batch_size=1):
+def run(train, val=None, batch_size=1, preprocessor=None):
     """The hook's warnings, or its error."""
     loaders = [
         SimpleNamespace(
@@ -75,6 +78,7 @@ def run(train, val=None, batch_size=1):
         train_dataloader=loaders[0],
         val_dataloader=loaders[-1],
         val_loop=object() if val else None,
+        model=SimpleNamespace(data_preprocessor=preprocessor or SegDataPreProcessor()),
     )
     try:
         DataCheckHook().before_train(runner)
@@ -195,9 +199,81 @@ class TestHeaders:
         error = run(dict(labeled=data.source('train')))
         assert 'images/1.png has pixels of type uint16' in error
 
+    @pytest.mark.parametrize('settings', [dict(max_value=7), dict(color_type='unchanged')])
+    def test_of_16_bits_are_right_where_their_loading_takes_them(self, data, settings):
+        path = data.root / 'train' / 'images' / '1.png'
+        Image.fromarray(np.full((2, 2), 7, np.uint16)).save(path)
+        source = data.source('train')
+        source['pipeline'][0] |= settings
+        assert run(dict(labeled=source)) == []
+
+    @pytest.mark.parametrize(('orientation', 'fits'), [('exif', True), ('stored', False)])
+    def test_turned_are_right_where_their_loading_turns_them(self, data, orientation, fits):
+        exif = Image.Exif()
+        exif[274] = 6
+        Image.new('RGB', (3, 2)).save(data.root / 'train/images/1.png', exif=exif)
+        Image.fromarray(np.eye(3, 2, dtype=np.uint8)).save(data.root / 'train/masks/1.png')
+        source = data.source('train')
+        source['pipeline'][0]['orientation'] = orientation
+        found = run(dict(labeled=source))
+        if fits:
+            assert found == []
+        else:
+            assert 'masks/1.png has 2x3 pixels, expected 3x2 like' in found
+            assert 'EXIF orientation 6' in found
+
+    def test_of_what_mmcv_would_misread_are_named(self, data):
+        exif = Image.Exif()
+        exif[274] = 3
+        Image.new('RGB', (2, 2)).save(data.root / 'train/images/1.png', exif=exif)
+        source = data.source('train')
+        source['pipeline'][:2] = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+        image, mask, turned = run(dict(labeled=source))
+        assert 'LoadImageFromFile turns images by their EXIF data' in image
+        assert 'LoadAnnotations takes any value of a mask for a label' in mask
+        assert 'images/1.png has EXIF orientation 3' in turned
+
+    def test_of_what_another_loader_reads_are_no_matter(self, data):
+        @TRANSFORMS.register_module()
+        class LoadRaw(LoadImageFromFile):
+            def transform(self, results):
+                results['img'] = np.zeros((2, 2, 3), np.uint8)
+                results['img_shape'] = results['ori_shape'] = (2, 2)
+                return results
+
+        try:
+            (data.root / 'train' / 'images' / '1.png').write_bytes(b'raw')
+            source = data.source('train')
+            source['pipeline'][0] = dict(type='LoadRaw')
+            found = run(dict(labeled=source))
+        finally:
+            TRANSFORMS.module_dict.pop('LoadRaw')
+        assert not [line for line in found if '1.png' in line]
+
     def test_of_what_is_no_image_are_refused(self, data):
         (data.root / 'train' / 'images' / '1.png').write_bytes(b'rubbish')
         assert 'images/1.png cannot be decoded' in run(dict(labeled=data.source('train')))
+
+
+@pytest.mark.parametrize('where', ['train', 'val'])
+def test_labeled_source_that_loads_no_labels_is_refused(data, where):
+    sources = {name: data.source(name) for name in ('train', 'val')}
+    del sources[where]['pipeline'][1]
+    error = run(*(dict(labeled=source) for source in sources.values()))
+    assert error.startswith(f'{where}_dataloader: plant, labeled source: its pipeline loads no lab')
+
+
+class TestSizesOfMasks:
+    def test_other_than_the_images_are_refused(self, data):
+        data.write('sizes', GOOD, GOOD, GOOD)
+        for i in (1, 2):
+            Image.fromarray(np.eye(3, 4, dtype=np.uint8)).save(data.root / f'sizes/masks/{i}.png')
+        error = run(dict(labeled=data.source('train')), dict(labeled=data.source('sizes')))
+        assert error == (
+            f'val_dataloader: plant, labeled source: mask {data.root}/sizes/masks/1.png has 4x3 '
+            f'pixels, expected 2x2 like {data.root}/sizes/images/1.png; resize the mask (nearest '
+            'neighbor) or pair it with its own image (2 of its 3 masks)'
+        )
 
 
 class TestSizesOfValidation:
@@ -211,12 +287,38 @@ class TestSizesOfValidation:
         assert error == (
             'val_dataloader: batch_size is 4, but images leave the pipeline with different sizes, '
             f'expected one: 2x2 ({data.root}/sizes/images/0.png), 2x4 '
-            f'({data.root}/sizes/images/1.png); set batch_size=1, or resize them to one '
-            'size (mmseg pads no batch of validation)'
+            f'({data.root}/sizes/images/1.png); set batch_size=1, or resize or pad them to one '
+            'size in their pipeline (padding in model.data_preprocessor comes too late)'
         )
 
     def test_are_no_matter_alone(self, sources):
         assert run(*sources, batch_size=1) == []
+
+    def test_are_those_that_the_preprocessor_takes(self, sources, data):
+        preprocessor = SegDataPreProcessor(test_cfg=dict(size_divisor=32))
+        dataset = DATASETS.build(dict(type='MultiDomainDataset', domains=dict(plant=sources[1])))
+        batch = pseudo_collate([dataset[0], dataset[1]])
+        with pytest.raises(AssertionError, match='image size in a batch'):
+            preprocessor(batch)
+        assert 'with different sizes' in run(*sources, batch_size=4, preprocessor=preprocessor)
+
+    def test_are_no_matter_to_a_preprocessor_of_ones_own(self, sources):
+        class Padding(SegDataPreProcessor):
+            def forward(self, data, training=False):
+                return super().forward(data, training=True)
+
+        assert run(*sources, batch_size=4, preprocessor=Padding()) == []
+
+    def test_are_looked_at_before_a_test_too(self, sources):
+        dataset = DATASETS.build(dict(type='MultiDomainDataset', domains=dict(plant=sources[1])))
+        runner = SimpleNamespace(
+            test_dataloader=SimpleNamespace(dataset=dataset, batch_size=2),
+            model=SimpleNamespace(data_preprocessor=SegDataPreProcessor()),
+        )
+        with pytest.raises(ValueError, match='^test_dataloader: batch_size is 2, but images leave'):
+            DataCheckHook().before_test(runner)
+        runner.test_dataloader.batch_size = 1
+        DataCheckHook().before_test(runner)
 
     def test_that_the_pipeline_makes_one_are_no_matter(self, sources, data):
         resize = dict(type='Resize', scale=(4, 4), keep_ratio=False)

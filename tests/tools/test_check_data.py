@@ -226,6 +226,22 @@ class TestProblems:
         assert kinds(report['problems']) == [('val_dataloader', 'batch')]
 
 
+def test_source_that_loads_no_labels_is_a_problem(data):
+    no_labels = "val_dataloader['dataset']['domains']['plant']['labeled']['pipeline'].pop(1)"
+    code, report, _ = data.check(BOTH + no_labels)
+    (problem,) = report['problems']
+    assert (code, problem['where']) == (1, 'val_dataloader: plant, labeled source')
+    assert problem['message'].startswith('its pipeline loads no label maps, expected dict(type=')
+
+
+def test_loaders_without_checks_are_a_note(data):
+    others = BOTH.replace('train_d', "LOAD = [dict(type='LoadImageFromFile')]\ntrain_d", 1)
+    plain = "train_dataloader['dataset']['domains']['plant']['labeled']['pipeline'][0] = LOAD[0]"
+    code, report, _ = data.check(others + plain)
+    assert code == 0
+    assert [note['kind'] for note in report['notes']] == ['loading']
+
+
 class TestCopies:
     def test_in_training_and_validation_are_found_by_their_pixels(self, data):
         with Image.open(data.root / 'train' / 'images' / '2.png') as image:

@@ -189,3 +189,18 @@ def test_shipped_camvid_splits_are_what_their_command_makes(tmp_path):
     paths = {'DATA_ROOT': str(DATA), 'OUT': str(tmp_path)}
     tool.main([paths.get(word, word) for word in command])
     assert contents(tmp_path) == contents(shipped)
+
+
+@pytest.mark.parametrize('form', ['backslashes', 'decomposed'])
+def test_masks_are_found_as_in_training(run, data_root, form):
+    def splits():
+        return json.loads(contents(run('--balanced', '--force'))['manifest.json'])['splits']
+
+    expected = splits()
+    path = data_root / 'train.txt'
+    if form == 'backslashes':
+        path.write_text(path.read_text().replace('/', '\\'))
+    else:
+        (data_root / 'masks/00.png').rename(data_root / 'masks' / 'e\u0301.png')
+        path.write_text(path.read_text().replace('masks/00.png', 'masks/\u00e9.png'))
+    assert splits() == expected
