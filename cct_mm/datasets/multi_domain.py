@@ -123,8 +123,10 @@ class MultiDomainDataset(Dataset):
                 # Transforms assert and look up what they need, often without a word.
                 except Exception as error:
                     raise ValueError(f'{source.name}: {_failure(error)}') from error
-            check_sample(source.name, sample)
-            samples.append(sample['data_samples'])
+            if 'data_samples' in sample:
+                samples.append(sample['data_samples'])
+        # The last is that of the whole source: a wrapper may pack what its parts do not.
+        check_sample(source.name, sample)
         without = [sample for sample in samples if 'gt_sem_seg' not in sample]
         if without and len(without) < len(samples):
             raise ValueError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mmcv.transforms import LoadImageFromFile
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from cct_mm.datasets import LoadCheckedAnnotations, LoadCheckedImage, label_check
