@@ -9,9 +9,10 @@ from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
 from .evaluator_check import EvaluatorCheckHook
+from .extend import ExtendHook
 from .pooled_norms import PooledNormsHook
 from .progress import TrainingProgressHook
-from .resume import ExtendHook
+from .resume import ResumeHook
 
 __all__ = [
     'AgreementHook',
@@ -24,6 +25,7 @@ __all__ = [
     'EvaluatorCheckHook',
     'ExtendHook',
     'PooledNormsHook',
+    'ResumeHook',
     'TrainingProgressHook',
     'read_checkpoint',
 ]

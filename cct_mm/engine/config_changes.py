@@ -45,6 +45,7 @@ WITHOUT_EFFECT = {
 """Keys below those that change nothing about a run that goes on."""
 
 _ABSENT = 'absent'
+_WARM_UPS = ('Linear', 'Constant')
 
 
 class _Code(str):
@@ -125,7 +126,12 @@ def early_end(config: Mapping) -> str:
     """
     key, length = run_length(config)
     by_epoch = key == 'max_epochs'
-    own = [item for item in schedules(config) if item.get('by_epoch', True) is by_epoch]
+    own = [
+        item
+        for item in schedules(config)
+        # A constant rate may follow a warm-up.
+        if item.get('by_epoch', True) is by_epoch and not item['type'].startswith(_WARM_UPS)
+    ]
     if length is None or not own:
         return ''
     last = max(own, key=lambda item: item.get('end', length))

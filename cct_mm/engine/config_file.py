@@ -39,6 +39,35 @@ def read_config(path: str | Path) -> Config:
     return config
 
 
+HOOKS = (
+    'TrainingProgressHook',
+    'DomainCheckHook',
+    'AgreementHook',
+    'DataCheckHook',
+    'EvaluatorCheckHook',
+    'DivergenceHook',
+    'PooledNormsHook',
+)
+"""This package's hooks in ``custom_hooks`` of ``configs/_base_/default_runtime.py``."""
+
+
+def missing_hooks(config: Config) -> str:
+    """Name the hooks that a config lost which sets ``custom_hooks`` anew.
+
+    Returns:
+        A sentence, empty where none is missing.
+    """
+    there = {str(hook.get('type')) for hook in config.get('custom_hooks') or []}
+    missing = [name for name in HOOKS if name not in there]
+    if not missing:
+        return ''
+    return (
+        f'custom_hooks has no {", no ".join(missing)}, so this run goes without what they check '
+        'and do; expected those of configs/_base_/default_runtime.py: add a hook of your own with '
+        "custom_hooks=[*_base_.custom_hooks, dict(type='...')], or name them all"
+    )
+
+
 def check_repeated_keys(path: str | Path) -> None:
     """Check that no dict of a config file and its ``_base_`` files names a key twice.
 

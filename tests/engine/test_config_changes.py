@@ -129,6 +129,9 @@ class TestEarlyEnd:
             [dict(type='LinearLR', begin=0, end=10, by_epoch=False), poly()],
             poly(),
             dict(encoder=[poly()], head=poly(end=100)),
+            # A warm-up, and a constant rate after it.
+            [dict(type='LinearLR', start_factor=0.1, end=10, by_epoch=False)],
+            [dict(type='ConstantLR', factor=0.1, end=10, by_epoch=False)],
         ],
     )
     def test_of_schedules_that_follow_the_training_is_none(self, schedules):

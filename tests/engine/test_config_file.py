@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from yapf.yapflib import yapf_api
 
-from cct_mm.engine.config_file import check_repeated_keys, read_config
+from cct_mm.engine.config_file import HOOKS, check_repeated_keys, missing_hooks, read_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,3 +115,21 @@ class TestText:
         config.merge_from_dict({'a.b': 2})
         config.c = 3
         assert config.pretty_text == before.replace('b=1', 'b=2') + 'c = 3\n'
+
+
+class TestMissingHooks:
+    def test_those_of_the_runtime_are_all(self):
+        runtime = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+        assert [hook.type for hook in runtime.custom_hooks] == list(HOOKS)
+        assert missing_hooks(runtime) == ''
+
+    @pytest.mark.parametrize('hooks', [None, [], [dict(type='EMAHook')]])
+    def test_names_all_where_the_list_is_set_anew(self, hooks):
+        said = missing_hooks(Config(dict(custom_hooks=hooks)))
+        assert all(f'no {name}' in said for name in HOOKS)
+
+    def test_names_those_that_are_missing(self):
+        hooks = [dict(type=name) for name in HOOKS[:-1]]
+        assert 'custom_hooks has no PooledNormsHook, so' in missing_hooks(
+            Config(dict(custom_hooks=hooks))
+        )
