@@ -311,7 +311,7 @@ class TestChangedSettings:
         )
         assert run.code == 1
         assert 'Traceback' not in run.output
-        assert 'group(s), expected the same' in run.output
+        assert 'expected the same: model, or optim_wrapper.paramwise_cfg' in run.output
         assert f'load_from={work_dir}/iter_3.pth {option}' in run.output
         assert not list(work_dir.glob('iter_[4-6].pth'))
 
