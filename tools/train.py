@@ -18,7 +18,7 @@ from cct_mm.engine.checkpoint_files import (
     require_writable,
 )
 from cct_mm.engine.checkpoint_loading import add_trust_argument
-from cct_mm.engine.config_changes import early_end
+from cct_mm.engine.config_changes import check_length, early_end
 from cct_mm.engine.config_file import missing_hooks, read_config
 from cct_mm.engine.launch import (
     is_first_process,
@@ -96,6 +96,7 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
     Raises:
         CheckpointError: The run cannot start, go on, or write its checkpoints.
     """
+    check_length(cfg)
     resume = args.resume or args.extend or restarted() or cfg.get('resume', False)
     plan = prepare_resume(cfg, args.extend, sys.argv) if resume else None
     if plan and plan.finished:

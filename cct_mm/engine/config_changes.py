@@ -104,6 +104,25 @@ def run_length(config: Mapping) -> tuple[str, int | None]:
     return key, train.get(key)
 
 
+def check_length(config: Mapping) -> None:
+    """Check the numbers that say how long a training is, and how often it validates.
+
+    Args:
+        config: A config with a ``train_cfg``.
+
+    Raises:
+        ValueError: If one is no whole number above 0.
+    """
+    train = config.get('train_cfg') or {}
+    for key in ('max_iters', 'max_epochs', 'val_interval'):
+        value = train.get(key, 1)
+        if not isinstance(value, (int, float)) or value < 1 or value != int(value):
+            raise ValueError(
+                f'train_cfg.{key} is {value!r}, expected a whole number above 0; correct it in '
+                'the config or on the command line'
+            )
+
+
 def schedules(config: Mapping) -> list[Mapping]:
     """Return the learning-rate and other schedules of a config, of all its optimizers."""
     found = config.get('param_scheduler') or []
