@@ -4,27 +4,36 @@ import argparse
 import errno
 import os
 import os.path as osp
-import shlex
+import signal
 import sys
-from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import Runner
 
 from cct_mm.engine.checkpoint_files import (
     CheckpointError,
-    newest_checkpoint,
+    keep_others_out,
     numbered_checkpoints,
     require_writable,
 )
 from cct_mm.engine.checkpoint_loading import add_trust_argument
 from cct_mm.engine.config_changes import early_end
-from cct_mm.engine.config_file import check_training, merge_options, read_config
-from cct_mm.engine.launch import leave_processes, prepare_processes, restarted
+from cct_mm.engine.config_file import check_training, merge_options, missing_hooks, read_config
+from cct_mm.engine.launch import (
+    is_first_process,
+    leave_processes,
+    may_be_restarted,
+    prepare_processes,
+    restarted,
+)
 from cct_mm.engine.lost_validation import last_validation
-from cct_mm.engine.resume import ExtendHook, Plan, plan_resume
+from cct_mm.engine.resume import (
+    check_same_on_all,
+    checkpoint_folder,
+    how_to_go_on,
+    prepare_resume,
+)
 from cct_mm.environment import problems
 
 
@@ -82,90 +91,42 @@ def enable_amp(cfg: Config, precision: str) -> None:
         cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
 
 
-def checkpoint_folder(cfg: Config) -> Path:
-    """Return where the run's checkpoints are: the work dir, or below the hook's ``out_dir``."""
-    hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
-    out_dir = hook.get('out_dir')
-    return Path(out_dir, osp.basename(osp.abspath(cfg.work_dir))) if out_dir else Path(cfg.work_dir)
-
-
-def prepare_resume(cfg: Config, extend: bool) -> Plan | None:
-    """Decide what the run goes on with, before anything is written.
-
-    Args:
-        cfg: The run's config. Its ``resume`` and ``load_from`` become what is decided.
-        extend: Whether the run may have another length.
-
-    Returns:
-        None for a new start.
-
-    Raises:
-        CheckpointError: The run cannot go on, see :func:`~cct_mm.engine.resume.plan_resume`.
-    """
-    found = newest_checkpoint(cfg.work_dir, checkpoint_folder(cfg))
-    if found is None:
-        if extend:
-            raise CheckpointError(
-                f'--extend: {checkpoint_folder(cfg)} has no checkpoint, expected one to go on '
-                'with; check --work-dir, or leave --extend out to start anew'
-            )
-        # mmengine would resume from load_from: another training's iteration and optimizer.
-        cfg.resume = False
-        return None
-    cfg.resume, cfg.load_from = True, None
-    plan = plan_resume(cfg, found.path, extend, sys.argv)
-    if found.warning:
-        plan.notes.insert(0, found.warning)
-    return plan
-
-
-def check_same_on_all(plan: Plan | None) -> None:
-    """Check that all processes, which may be on several hosts, go on with the same checkpoint.
-
-    Raises:
-        CheckpointError: If not.
-    """
-    own = plan.checkpoint.name if plan else 'none'
-    first = [own]
-    broadcast_object_list(first)
-    if first[0] != own:
-        raise CheckpointError(
-            f'the newest checkpoint of the first process is {first[0]}, here it is {own}, expected '
-            'the same: put the work dir where all hosts see it, or copy it to each'
-        )
-
-
 def train(args: argparse.Namespace, cfg: Config) -> None:
     """Train.
 
     Raises:
         CheckpointError: The run cannot start, go on, or write its checkpoints.
     """
-    plan = None
-    if args.resume or args.extend or restarted() or cfg.get('resume', False):
-        plan = prepare_resume(cfg, args.extend)
+    resume = args.resume or args.extend or restarted() or cfg.get('resume', False)
+    plan = prepare_resume(cfg, args.extend, sys.argv) if resume else None
     lost = plan and last_validation(cfg.work_dir) not in (None, plan.iteration)
     if plan and plan.finished and not (lost and cfg.get('val_cfg')):
-        if is_main_process():
+        if is_first_process(cfg):
             print(
                 f'{plan.checkpoint}: this run is finished, with all its {plan.length} iterations; '
                 'raise train_cfg.max_iters and add --extend to train on'
             )
         return
     require_writable(cfg.work_dir, '--work-dir')
+    if is_first_process(cfg):
+        keep_others_out(cfg.work_dir)
     folder = checkpoint_folder(cfg)
     before = [] if plan else sorted(path.name for path in numbered_checkpoints(folder))
+    if before and may_be_restarted() and not resume:
+        raise CheckpointError(
+            f'{folder} has {", ".join(before)} of a run before, with which this new one would go '
+            'on if it is restarted (MAX_RESTARTS), expected none; add --resume to go on with that '
+            'run, move it away, or choose another --work-dir'
+        )
     runner = Runner.from_cfg(cfg)
     check_same_on_all(plan)
     if plan:
-        plan.tell(runner)
-        # mmengine would take what `last_checkpoint` says, which may be of another work dir.
-        runner._load_from = str(plan.checkpoint)
-        if plan.extends:
-            # After the hook that may refuse the checkpoint.
-            runner.register_hook(ExtendHook(plan.old_length), priority='LOW')
-    elif sentence := early_end(cfg):
-        runner.logger.warning(sentence)
+        plan.apply(runner)
+    elif resume:
+        runner.logger.info(f'--resume: {folder} has no checkpoint yet, so this is a new training')
+    for sentence in (missing_hooks(cfg), '' if plan else early_end(cfg)):
+        if sentence:
+            runner.logger.warning(sentence)
     if before:
         runner.logger.warning(
             f'{folder} has {", ".join(before)} of a run before, and this is a new one, which '
@@ -173,21 +134,6 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
         )
     runner.train()
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')
-
-
-def how_to_go_on(cfg: Config) -> str:
-    """Return the sentence for who interrupts a run."""
-    folder = checkpoint_folder(cfg)
-    try:
-        found = newest_checkpoint(cfg.work_dir, folder)
-    except CheckpointError as error:
-        return f'Interrupted. {error}'
-    if found is None:
-        return f'Interrupted before the first checkpoint: {folder} has nothing to go on with.'
-    command = [word for word in sys.argv if word != '--resume']
-    return (
-        f'Interrupted. To go on from {found.path}: {shlex.join(["python", *command, "--resume"])}'
-    )
 
 
 def main() -> None:
@@ -205,6 +151,10 @@ def main() -> None:
         cfg.work_dir = args.work_dir or osp.join('work_dirs', name)
     if args.amp:
         enable_amp(cfg, args.amp)
+    if args.launcher == 'none':
+        # What ends a job is told how to go on, too. Of several processes, one that waits for others
+        # would hear it only when they answer.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train(args, cfg)
         leave_processes()
@@ -218,8 +168,11 @@ def main() -> None:
             'room, then go on with --resume'
         ) from None
     except KeyboardInterrupt:
-        if is_main_process():
-            print(how_to_go_on(cfg), file=sys.stderr)
+        # Checksums take a moment, and who is impatient interrupts again.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if is_first_process(cfg):
+            print(how_to_go_on(cfg, sys.argv), file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -9,10 +9,11 @@ from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
 from .evaluator_check import EvaluatorCheckHook
+from .extend import ExtendHook
 from .lost_validation import LostValidationHook
 from .pooled_norms import PooledNormsHook
 from .progress import TrainingProgressHook
-from .resume import ExtendHook
+from .resume import ResumeHook
 
 __all__ = [
     'AgreementHook',
@@ -26,6 +27,7 @@ __all__ = [
     'ExtendHook',
     'LostValidationHook',
     'PooledNormsHook',
+    'ResumeHook',
     'TrainingProgressHook',
     'read_checkpoint',
 ]

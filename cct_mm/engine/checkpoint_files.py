@@ -4,6 +4,8 @@ A file is written under another name beside its place, brought to the disk, and 
 whenever the process dies, the name stands for the old content or for the new one.
 """
 
+import errno
+import fcntl
 import os
 import pickle
 import re
@@ -73,9 +75,17 @@ def write_durably(path: str | os.PathLike, data: bytes) -> None:
         unfinished.unlink(missing_ok=True)
         raise CheckpointError(
             f'{path} could not be written ({error.strerror}; {len(data) / 2**20:.1f} MiB): '
-            'files that were written before it are whole; make room for it, then go on with '
+            f'files that were written before it are whole; {_remedy(error)}, then go on with '
             '--resume'
         ) from error
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return 'make room for it'
+    if error.errno == errno.EFBIG:
+        return 'allow larger files (ulimit -f)'
+    return 'look at what is in its place, and whether the disk is still there'
 
 
 def _sync_folder(folder: Path) -> None:
@@ -186,7 +196,8 @@ def _named(work_dir: str | os.PathLike, folder: Path) -> Path | None:
         return None
     # Windows' separators, for a folder that comes from there.
     name = re.split(r'[/\\]', text.strip())[-1]
-    return folder / name if name and (folder / name).is_file() else None
+    # Not Path.is_file, which fails on rubbish that is too long for a name.
+    return folder / name if name and os.path.isfile(folder / name) else None
 
 
 def require_writable(folder: str | os.PathLike, option: str) -> None:
@@ -209,3 +220,34 @@ def require_writable(folder: str | os.PathLike, option: str) -> None:
             f'{folder}: nothing can be written there ({error.strerror}), expected a folder for '
             f'what this run leaves behind; choose another with {option}'
         ) from error
+
+
+def keep_others_out(folder: str | os.PathLike) -> None:
+    """Hold a folder until this process ends, so that no other training of this host writes there.
+
+    Where a file system cannot say whether somebody holds a folder, such as NFS, nothing is done.
+
+    Args:
+        folder: The folder, which exists.
+
+    Raises:
+        CheckpointError: Another process holds it.
+    """
+    held = [os.open(folder, os.O_RDONLY)]
+
+    def release() -> None:
+        if held:
+            os.close(held.pop())
+
+    try:
+        fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        release()
+        raise CheckpointError(
+            f'{folder} is in use by another training, expected it free; wait for that one, end it, '
+            'or choose another --work-dir'
+        ) from None
+    except OSError:
+        release()
+    # A loader's workers outlive a killed training by seconds, and hold what it has opened.
+    os.register_at_fork(after_in_child=release)

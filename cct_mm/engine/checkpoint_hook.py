@@ -8,6 +8,7 @@ from mmengine import hooks
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop
 
 from .checkpoint_files import POINTER, remove_unfinished, write_durably
 
@@ -62,6 +63,12 @@ class CheckpointHook(hooks.CheckpointHook):
     def before_train(self, runner) -> None:
         """Take over what a resumed checkpoint knows of files, as far as they are in this folder."""
         super().before_train(runner)
+        if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
+            runner.logger.warning(
+                'CheckpointHook counts epochs (by_epoch=True), and the training counts iterations: '
+                'it will write one checkpoint, at the end; set by_epoch=False and an interval in '
+                'iterations'
+            )
         if not self._durable:
             return
         if is_main_process():

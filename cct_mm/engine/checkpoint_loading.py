@@ -9,6 +9,7 @@ Known are the types that checkpoints of this package, of mmengine and of mmseg's
 
 import argparse
 import datetime
+import logging
 import os
 import pathlib
 import re
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 
 from .checkpoint_files import CheckpointError, damage
@@ -160,7 +161,29 @@ def read_checkpoint(
     mmap = mmap and archive
     trusted = _identity(path) in _trusted
     with _sentences(path), torch.serialization.safe_globals(KNOWN):
-        return torch.load(path, map_location, weights_only=not trusted, mmap=mmap)
+        checkpoint = torch.load(path, map_location, weights_only=not trusted, mmap=mmap)
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(
+            f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights, '
+            'such as model.state_dict() or what tools/train.py writes; save that of the network'
+        )
+    if not mmap and (name := _not_a_number(checkpoint)):
+        print_log(
+            f'checkpoint {path}: {name} holds nan, so that what this network predicts means '
+            'nothing; take one from before its run diverged',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return checkpoint
+
+
+def _not_a_number(checkpoint: dict[str, Any]) -> str | None:
+    """Name a weight that holds nan; infinities are in masks of attention, too."""
+    weights = checkpoint.get('state_dict', checkpoint)
+    for name, value in weights.items() if isinstance(weights, dict) else ():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.isnan().any():
+            return name
+    return None
 
 
 @contextmanager
@@ -172,8 +195,9 @@ def _sentences(name: str) -> Iterator[None]:
         text = str(error).rpartition('WeightsUnpickler error: ')[2]
         found = re.search(r'GLOBAL (\S+)|(?:function|got|create) (<.*?>)', text)
         if not found:
+            reason = next(filter(None, text.splitlines()), 'no file of torch.save')
             raise CheckpointError(
-                f'checkpoint {name} cannot be read as weights ({text.splitlines()[0]}); copy or '
+                f'checkpoint {name} cannot be read as weights ({reason}); copy or '
                 f'download it again, or, if you know where it comes from, let it run code while it '
                 f'is read with {FLAG} {name}'
             ) from None

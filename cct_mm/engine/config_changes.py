@@ -45,6 +45,7 @@ WITHOUT_EFFECT = {
 """Keys below those that change nothing about a run that goes on."""
 
 _ABSENT = 'absent'
+_WARM_UPS = ('Linear', 'Constant')
 
 
 class _Code(str):
@@ -103,6 +104,25 @@ def run_length(config: Mapping) -> tuple[str, int | None]:
     return key, train.get(key)
 
 
+def check_length(config: Mapping) -> None:
+    """Check the numbers that say how long a training is, and how often it validates.
+
+    Args:
+        config: A config with a ``train_cfg``.
+
+    Raises:
+        ValueError: If one is no whole number above 0.
+    """
+    train = config.get('train_cfg') or {}
+    for key in ('max_iters', 'max_epochs', 'val_interval'):
+        value = train.get(key, 1)
+        if not isinstance(value, (int, float)) or value < 1 or value != int(value):
+            raise ValueError(
+                f'train_cfg.{key} is {value!r}, expected a whole number above 0; correct it in '
+                'the config or on the command line'
+            )
+
+
 def schedules(config: Mapping) -> list[Mapping]:
     """Return the learning-rate and other schedules of a config, of all its optimizers."""
     found = config.get('param_scheduler') or []
@@ -125,7 +145,12 @@ def early_end(config: Mapping) -> str:
     """
     key, length = run_length(config)
     by_epoch = key == 'max_epochs'
-    own = [item for item in schedules(config) if item.get('by_epoch', True) is by_epoch]
+    own = [
+        item
+        for item in schedules(config)
+        # A constant rate may follow a warm-up.
+        if item.get('by_epoch', True) is by_epoch and not item['type'].startswith(_WARM_UPS)
+    ]
     if length is None or not own:
         return ''
     last = max(own, key=lambda item: item.get('end', length))

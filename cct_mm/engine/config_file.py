@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import OPTIMIZERS
 
+from .config_changes import check_length
+
 RUNNER_KEYS = ('auto_scale_lr', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
 """Entries of a config that mmengine's runner looks for besides its own arguments."""
 
@@ -46,6 +48,36 @@ def read_config(path: str | Path) -> Config:
     config = FormattedOnce.__new__(FormattedOnce)
     config.__setstate__(Config.fromfile(path).__getstate__())
     return config
+
+
+HOOKS = (
+    'TrainingProgressHook',
+    'DomainCheckHook',
+    'AgreementHook',
+    'DataCheckHook',
+    'EvaluatorCheckHook',
+    'DivergenceHook',
+    'PooledNormsHook',
+    'LostValidationHook',
+)
+"""This package's hooks in ``custom_hooks`` of ``configs/_base_/default_runtime.py``."""
+
+
+def missing_hooks(config: Config) -> str:
+    """Name the hooks that a config lost which sets ``custom_hooks`` anew.
+
+    Returns:
+        A sentence, empty where none is missing.
+    """
+    there = {str(hook.get('type')) for hook in config.get('custom_hooks') or []}
+    missing = [name for name in HOOKS if name not in there]
+    if not missing:
+        return ''
+    return (
+        f'custom_hooks has no {", no ".join(missing)}, so this run goes without what they check '
+        'and do; expected those of configs/_base_/default_runtime.py: add a hook of your own with '
+        "custom_hooks=[*_base_.custom_hooks, dict(type='...')], or name them all"
+    )
 
 
 def check_repeated_keys(path: str | Path) -> None:
@@ -139,13 +171,7 @@ def check_training(config: Config) -> None:
         ValueError: For a length that is no whole number above 0, an unknown optimizer, or a
             learning rate that is no number.
     """
-    train = config.get('train_cfg') or {}
-    for key in ('max_iters', 'max_epochs'):
-        length = train.get(key)
-        if length is not None and (not isinstance(length, int) or length < 1):
-            raise ValueError(
-                f'train_cfg.{key} is {length!r}, expected a whole number above 0, such as 400'
-            )
+    check_length(config)
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
     name = optimizer.get('type')
     # A name with a dot is of another package, which its registry imports.

@@ -60,13 +60,13 @@ class DivergenceHook(Hook):
             :class:`~cct_mm.engine.step_guard.StepGuard`.
 
     Raises:
-        ValueError: For a negative ``max_skipped``.
+        ValueError: If ``max_skipped`` is no number of steps.
     """
 
     def __init__(self, interval: int = 50, max_skipped: int = 0) -> None:
-        if max_skipped < 0:
+        if not isinstance(max_skipped, int) or max_skipped < 0:
             raise ValueError(
-                f'DivergenceHook: max_skipped is {max_skipped}, expected a number of steps, or 0 '
+                f'DivergenceHook: max_skipped is {max_skipped!r}, expected a number of steps, or 0 '
                 'to leave none out'
             )
         self.interval = interval

@@ -76,6 +76,21 @@ def restarted() -> bool:
     return any(count not in ('', '0') for count in counts)
 
 
+def may_be_restarted() -> bool:
+    """Tell whether torchrun will start this job again if it fails."""
+    return os.environ.get('TORCHELASTIC_MAX_RESTARTS', '0') != '0'
+
+
+def is_first_process(cfg: Config) -> bool:
+    """Tell whether this is the first process of a job, also before they have met.
+
+    Args:
+        cfg: The run's config, whose ``launcher`` says who has started them.
+    """
+    names = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+    return os.environ.get(names.get(cfg.launcher, ''), '0') == '0'
+
+
 def _limit_loaders(cfg: Config) -> None:
     """Give each loader with workers a time limit: one on a dead network mount blocks for ever."""
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

@@ -1,26 +1,22 @@
-"""Going on with a training: whether its settings still are what they were, and if not, how."""
+"""Going on with a training: from what, whether its settings still are what they were, and how."""
 
+import os.path as osp
 import shlex
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
-from cct_mm.models.losses import AnnealedCrossEntropy
-from cct_mm.schedules import Progress, RampUp
-
-from .checkpoint_files import CheckpointError
+from .checkpoint_files import POINTER, CheckpointError, newest_checkpoint
 from .checkpoint_loading import read_checkpoint
 from .config_changes import changes, early_end, parse_config, run_length, schedules, stretch
+from .extend import ExtendHook
 
 _RESTORED = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg.', 'param_scheduler.')
 _SEED = 'randomness.seed'
@@ -36,6 +32,7 @@ class Plan:
         length: How long the training is, in the same unit.
         old_length: How long it was; None where the checkpoint does not say.
         world_size: How many processes trained it; None where the checkpoint does not say.
+        new_run: The command that starts a new run from its weights.
         notes: What the user is to know.
     """
 
@@ -44,6 +41,7 @@ class Plan:
     length: int
     old_length: int | None
     world_size: int | None
+    new_run: str
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -56,8 +54,13 @@ class Plan:
         """Whether the training has another length now."""
         return self.old_length not in (None, self.length)
 
-    def tell(self, runner: Runner) -> None:
-        """Log the notes."""
+    def apply(self, runner: Runner) -> None:
+        """Let a runner, about to train, go on with the checkpoint, and log the notes."""
+        # mmengine would take what `last_checkpoint` says, which may be of another work dir.
+        runner._load_from = str(self.checkpoint)
+        runner.register_hook(ResumeHook(self))
+        if self.extends:
+            runner.register_hook(ExtendHook(self.old_length))
         for note in self.notes:
             runner.logger.warning(note)
         if self.world_size not in (None, runner.world_size):
@@ -66,6 +69,101 @@ class Plan:
                 f'{runner.world_size}: an iteration learns from another number of images, so the '
                 'run does not go on bit for bit'
             )
+
+
+def checkpoint_folder(config: Config) -> Path:
+    """Return where the run's checkpoints are: the work dir, or below the hook's ``out_dir``."""
+    out_dir = _out_dir(config)
+    if not out_dir:
+        return Path(config.work_dir)
+    return Path(out_dir, osp.basename(osp.abspath(config.work_dir)))
+
+
+def _out_dir(config: Config) -> str:
+    hook = config.get('default_hooks', {}).get('checkpoint') or {}
+    return hook.get('out_dir') or ''
+
+
+def prepare_resume(config: Config, extend: bool, command: Sequence[str]) -> Plan | None:
+    """Decide what a run goes on with, before anything is written.
+
+    Args:
+        config: The run's config. Its ``resume`` and ``load_from`` become what is decided.
+        extend: Whether the run may have another length.
+        command: The tool's arguments, for the commands in errors.
+
+    Returns:
+        None for a new start, where there is nothing to go on with.
+
+    Raises:
+        CheckpointError: The run cannot go on, see :func:`plan_resume`, or its checkpoints are not
+            where they are looked for.
+    """
+    folder = checkpoint_folder(config)
+    if '://' in _out_dir(config):
+        raise CheckpointError(
+            f'--resume: out_dir of CheckpointHook is {_out_dir(config)}, expected a folder of this '
+            f'machine, for no other is looked into; copy the newest checkpoint to '
+            f'{config.work_dir} and leave out_dir out, or start a new run from its weights with '
+            '--cfg-options load_from=ADDRESS'
+        )
+    found = newest_checkpoint(config.work_dir, folder)
+    if found is None:
+        pointer = Path(config.work_dir, POINTER)
+        if pointer.is_file():
+            name = pointer.read_text(encoding='utf-8', errors='replace').strip()
+            raise CheckpointError(
+                f'{pointer} names {name[:200]!r}, and {folder} has no checkpoint, expected that '
+                f'one there; copy it there, correct out_dir of CheckpointHook, or remove {pointer} '
+                'to start anew'
+            )
+        if extend:
+            raise CheckpointError(
+                f'--extend: {folder} has no checkpoint, expected one to go on with; check '
+                '--work-dir, or leave --extend out to start anew'
+            )
+        # mmengine would resume from load_from: another training's iteration and optimizer.
+        config.resume = False
+        return None
+    config.resume, config.load_from = True, None
+    plan = plan_resume(config, found.path, extend, command)
+    if found.warning:
+        plan.notes.insert(0, found.warning)
+    return plan
+
+
+def check_same_on_all(plan: Plan | None) -> None:
+    """Check that all processes, which may be on several hosts, go on with the same checkpoint.
+
+    Raises:
+        CheckpointError: If not.
+    """
+    own = plan.checkpoint.name if plan else 'none'
+    first = [own]
+    broadcast_object_list(first)
+    if first[0] != own:
+        raise CheckpointError(
+            f'the newest checkpoint of the first process is {first[0]}, here it is {own}, expected '
+            'the same: put the work dir where all hosts see it, or copy it to each'
+        )
+
+
+def how_to_go_on(config: Config, command: Sequence[str]) -> str:
+    """Return the sentence for who interrupts a run.
+
+    Args:
+        config: The run's.
+        command: The tool's arguments.
+    """
+    folder = checkpoint_folder(config)
+    try:
+        found = newest_checkpoint(config.work_dir, folder)
+    except CheckpointError as error:
+        return f'Interrupted. {error}'
+    if found is None:
+        return f'Interrupted before the first checkpoint: {folder} has nothing to go on with.'
+    command = shlex.join(['python', *_without(command, '--resume'), '--resume'])
+    return f'Interrupted. To go on from {found.path}: {command}'
 
 
 def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequence[str]) -> Plan:
@@ -96,7 +194,8 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
         )
     unit, length = run_length(config)
     iteration = meta['epoch' if unit == 'max_epochs' else 'iter']
-    plan = Plan(checkpoint, iteration, length, None, meta.get('world_size'))
+    new_run = _new_run(command, config, checkpoint)
+    plan = Plan(checkpoint, iteration, length, None, meta.get('world_size'), new_run)
     try:
         old = parse_config(meta['cfg'])
     except (KeyError, ValueError) as error:
@@ -107,7 +206,7 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
         return plan
     plan.old_length = run_length(old)[1]
     if plan.extends:
-        _check_extension(plan, config, unit, extend, command)
+        _check_extension(plan, unit, extend, command)
         if moved := stretch(config, plan.old_length, length):
             plan.notes.append(f'--extend: {", ".join(moved)}')
         if sentence := early_end(config):
@@ -122,40 +221,36 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
             for key, values in differing.items()
             if not (key.startswith('param_scheduler.') and values[0] == plan.old_length)
         }
-    _check_types(differing, plan, command, config)
+    _check_types(differing, plan)
     if differing:
         plan.notes.append(_describe(differing, checkpoint, plan.extends))
     return plan
 
 
-def _check_extension(
-    plan: Plan, config: Config, unit: str, extend: bool, command: Sequence[str]
-) -> None:
+def _check_extension(plan: Plan, unit: str, extend: bool, command: Sequence[str]) -> None:
     change = f'{unit} is {plan.length}, and the run in {plan.checkpoint} was started with '
     change += f'{plan.old_length}'
     if plan.length < plan.iteration:
         raise CheckpointError(
             f'{change}, of which {plan.iteration} are done: it cannot end before that; raise '
-            f'train_cfg.{unit}, or start a new run: {_new_run(command, config, plan.checkpoint)}'
+            f'train_cfg.{unit}, or start a new run: {plan.new_run}'
         )
     if extend and unit == 'max_epochs':
         raise CheckpointError(
             f'{change}: --extend is for trainings that count iterations, expected '
             "train_cfg=dict(type='IterBasedTrainLoop', max_iters=...); start a new run: "
-            f'{_new_run(command, config, plan.checkpoint)}'
+            f'{plan.new_run}'
         )
     if not extend:
         raise CheckpointError(
             f'{change}: its learning rate and ramps have followed that length. Either start a new '
-            f'run from these weights:\n  {_new_run(command, config, plan.checkpoint)}\nor go on '
+            f'run from these weights:\n  {plan.new_run}\nor go on '
             'with every schedule set to where a run of the new length would be by now:\n  '
             f'{shlex.join(["python", *_without(command, "--resume"), "--extend"])}'
         )
 
 
-def _check_types(
-    differing: Mapping[str, tuple], plan: Plan, command: Sequence[str], config: Config
-) -> None:
+def _check_types(differing: Mapping[str, tuple], plan: Plan) -> None:
     """Refuse an optimizer or schedules that cannot take over the state of the checkpoint's."""
     # To extend, schedules are replayed, and need no state.
     kept = ['optim_wrapper.optimizer'] + ([] if plan.extends else ['param_scheduler'])
@@ -168,7 +263,7 @@ def _check_types(
         raise CheckpointError(
             f'{plan.checkpoint} was trained with others than these, which cannot take over its '
             f'state ({"; ".join(kinds)}); change that back, or start a new run from these '
-            f'weights:\n  {_new_run(command, config, plan.checkpoint)}'
+            f'weights:\n  {plan.new_run}'
         )
 
 
@@ -222,96 +317,42 @@ def _without(command: Sequence[str], option: str, values: int = 0) -> list[str]:
 
 
 @HOOKS.register_module()
-class ExtendHook(Hook):
-    """Set schedules and ramps of a resumed run to where a run of another length would be.
-
-    Each schedule is replayed from its beginning, as it would have been stepped, which is exact for
-    chained schedules, warm-ups and several parameter groups too. Only numbers are computed: no
-    image is loaded.
+class ResumeHook(Hook):
+    """Check that the optimizer can take over the state in a checkpoint, as soon as both are there.
 
     Args:
-        old_length: Number of iterations that the run was started with.
+        plan: How the run goes on.
     """
 
-    def __init__(self, old_length: int) -> None:
-        self.old_length = old_length
+    # After the hook that may refuse the model, before the one that replays schedules.
+    priority = 'BELOW_NORMAL'
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Put the replayed schedules in the place of the checkpoint's.
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
 
-        The runner's own are fresh at this point: it takes over the checkpoint's afterwards.
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the groups of parameters.
 
         Raises:
-            ValueError: If a schedule follows the metrics, which cannot be replayed.
+            CheckpointError: They are not as many, or not of as many parameters each.
         """
-        iteration = checkpoint['meta']['iter']
-        before = [dict(group) for group in _groups(checkpoint['optimizer'])]
-        schedulers = runner.param_schedulers or []
-        by_optimizer = schedulers if isinstance(schedulers, dict) else {'': schedulers}
-        for own in by_optimizer.values():
-            _replay(own, iteration)
-        fresh = runner.optim_wrapper.state_dict()
-        driven = {s.param_name for own in by_optimizer.values() for s in own} | {'lr'}
-        driven |= {f'initial_{name}' for name in driven}
-        for group, new in zip(_groups(checkpoint['optimizer']), _groups(fresh), strict=True):
-            group.update({name: new[name] for name in driven if name in new})
-        if runner.param_schedulers is not None:
-            states = {name: [s.state_dict() for s in own] for name, own in by_optimizer.items()}
-            checkpoint['param_schedulers'] = states if isinstance(schedulers, dict) else states['']
-        lines = [
-            f'lr of group {i}: {old["lr"]:.6g} -> {new["lr"]:.6g}'
-            for i, (old, new) in enumerate(
-                zip(before, _groups(checkpoint['optimizer']), strict=True)
-            )
-        ]
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for name, ramp in ramps(model):
-            old, new = (
-                ramp(Progress(iteration, length, seed=0))
-                for length in (self.old_length, runner.max_iters)
-            )
-            lines.append(f'{name}: {old:.6g} -> {new:.6g}')
-        runner.logger.info(
-            f'Extended from {self.old_length} to {runner.max_iters} iterations; at iteration '
-            f'{iteration}:\n  ' + '\n  '.join(lines)
+        found, own = (
+            _group_sizes(state)
+            for state in (checkpoint['optimizer'], runner.optim_wrapper.state_dict())
         )
-
-
-def _replay(schedulers: Sequence, iterations: int) -> None:
-    """Step schedules as mmengine's ``ParamSchedulerHook`` does after each iteration."""
-    for scheduler in schedulers:
-        if isinstance(scheduler, ReduceOnPlateauParamScheduler):
-            raise ValueError(
-                f'--extend: {type(scheduler).__name__} follows the metrics of a run, which a '
-                'longer run would have had others of; start a new run with load_from'
+        if found != own:
+            raise CheckpointError(
+                f'{self.plan.checkpoint} has {found} for its optimizer, this run has {own}, '
+                'expected the same: model, or optim_wrapper.paramwise_cfg, differ; change that '
+                f'back, or start a new run from these weights:\n  {self.plan.new_run}'
             )
-    with warnings.catch_warnings():
-        # That the optimizer was not stepped between.
-        warnings.simplefilter('ignore')
-        for _ in range(iterations):
-            for scheduler in schedulers:
-                if not scheduler.by_epoch:
-                    scheduler.step()
 
 
-def _groups(state: Mapping) -> list[dict]:
-    """Return the parameter groups of an optimizer's state, and what mmengine logs beside them."""
+def _group_sizes(state: Mapping) -> str:
+    """Describe an optimizer's groups of parameters, or those of several, by their names."""
     if 'param_groups' not in state:
-        # Several optimizers, by their names.
-        return [group for own in state.values() for group in _groups(own)]
-    settings = state.get('base_param_settings')
-    return [*state['param_groups'], *([] if settings is None else [settings])]
-
-
-def ramps(model: nn.Module) -> Iterator[tuple[str, RampUp]]:
-    """Yield every ramp of a model, with its name."""
-    for name, module in model.named_modules():
-        prefix = f'{name}.' if name else ''
-        for key, value in vars(module).items():
-            if isinstance(value, RampUp):
-                yield f'{prefix}{key}', value
-        # The threshold starts at 1 / C, and C is known to its head.
-        for key, child in module.named_children():
-            if isinstance(child, AnnealedCrossEntropy) and hasattr(module, 'num_classes'):
-                ramp = RampUp(start=1 / module.num_classes, **child.ramp)
-                yield f'{prefix}{key}.threshold', ramp
+        return '; '.join(f'{name}: {_group_sizes(own)}' for name, own in state.items())
+    sizes = [len(group['params']) for group in state['param_groups']]
+    # Optimizers with settings for single parameters have hundreds of groups, of one each.
+    listed = f' (of {sizes})' if len(sizes) <= 8 else ''
+    return f'{sum(sizes)} parameters in {len(sizes)} group(s){listed}'

@@ -29,6 +29,7 @@ from typing import IO
 
 import torch
 
+from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
 from ..processes import core_count
 from .grid import Grid, GridError, Run
 from .identity import KINDS, Identity, differences, identify, missing_list_files, resolve_config
@@ -252,6 +253,10 @@ class _Pool:
                 write_json(job.folder / STATE, {**state, 'error': job.error})
 
     def _begin(self, job: Job) -> None:
+        try:
+            newest_checkpoint(job.train_dir)
+        except CheckpointError as error:
+            raise GridError(f'{job.run.name}: {error}') from None
         now = identify(job.run, self.root)
         state = read_json(job.folder / STATE)
         if state is None:

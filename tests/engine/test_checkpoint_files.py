@@ -12,6 +12,7 @@ import torch
 from cct_mm.engine.checkpoint_files import (
     CheckpointError,
     damage,
+    keep_others_out,
     newest_checkpoint,
     remove_unfinished,
     require_writable,
@@ -193,6 +194,11 @@ class TestWriteDurably:
         remove_unfinished(tmp_path)
         assert list(tmp_path.iterdir()) == [path]
 
+    def test_says_what_may_help(self, tmp_path):
+        (tmp_path / 'x.pth').mkdir()
+        with pytest.raises(CheckpointError, match=r'Is a directory.*look at what is in its place'):
+            write_durably(tmp_path / 'x.pth', b'new')
+
 
 class TestRequireWritable:
     def test_makes_the_folder_and_leaves_it_empty(self, tmp_path):
@@ -205,3 +211,33 @@ class TestRequireWritable:
         with pytest.raises(CheckpointError, match='nothing can be written there .*--work-dir'):
             require_writable(tmp_path / name, '--work-dir')
         assert (tmp_path / 'file').read_text() == 'text'
+
+
+class TestKeepOthersOut:
+    def test_until_the_process_ends_whatever_it_has_forked(self, tmp_path):
+        code = (
+            'import os, sys, time\n'
+            'from cct_mm.engine.checkpoint_files import keep_others_out\n'
+            'keep_others_out(sys.argv[1])\n'
+            # As a loader's worker, and a process of that, which outlive it.
+            'if not os.fork():\n'
+            '    os.fork()\n'
+            '    time.sleep(60)\n'
+            'print("held", flush=True)\n'
+            'time.sleep(60)\n'
+        )
+        command = [sys.executable, '-c', code, str(tmp_path)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                while process.stdout.readline() != 'held\n':
+                    assert process.poll() is None
+                with pytest.raises(CheckpointError, match='in use by another training'):
+                    keep_others_out(tmp_path)
+                process.kill()
+                process.wait()
+                keep_others_out(tmp_path)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+        assert list(tmp_path.iterdir()) == []

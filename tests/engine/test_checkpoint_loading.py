@@ -3,6 +3,7 @@
 import argparse
 import collections
 import datetime
+import logging
 import os
 import pathlib
 import pickle
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.runner import CheckpointLoader, load_checkpoint
 
 from cct_mm.engine.checkpoint_files import CheckpointError
@@ -115,14 +116,14 @@ class TestKnownTypes:
 
     def test_containers_that_torch_cannot_fill_come_as_plain_ones(self, save):
         found = read_checkpoint(
-            save([collections.defaultdict(list, a=[1]), collections.deque([1, 2], maxlen=3)])
+            save({'x': [collections.defaultdict(list, a=[1]), collections.deque([1, 2], maxlen=3)]})
         )
-        assert found == [{'a': [1]}, [1, 2]]
+        assert found == {'x': [{'a': [1]}, [1, 2]]}
 
     @pytest.mark.parametrize('module', ['numpy.core.multiarray', 'numpy._core.multiarray'])
     def test_of_another_version_of_numpy(self, tmp_path, module):
         # Both names in one file of protocol 2, as torch.save writes it.
-        array = pickle.dumps(np.arange(3.0), protocol=2)
+        array = pickle.dumps({'x': np.arange(3.0)}, protocol=2)
         own = np.zeros(1).__reduce__()[0].__module__
         other = array.replace(own.encode(), module.encode())
         path = tmp_path / 'x.pth'
@@ -132,7 +133,7 @@ class TestKnownTypes:
             + other
             + pickle.dumps([], protocol=2)
         )
-        assert read_checkpoint(path).tolist() == [0.0, 1.0, 2.0]
+        assert read_checkpoint(path)['x'].tolist() == [0.0, 1.0, 2.0]
 
     def test_of_the_format_before_torch_1_6(self, save):
         path = save(UPSTREAM, _use_new_zipfile_serialization=False)
@@ -231,6 +232,31 @@ class TestNoCheckpoint:
         with pytest.raises(CheckpointError, match=words) as caught:
             read_checkpoint(path)
         assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize('content', [[1, 2], torch.ones(2), 'text'])
+    def test_of_another_kind_than_a_dict_is_named(self, save, content):
+        with pytest.raises(CheckpointError, match=f'holds a {type(content).__name__}, expected a'):
+            read_checkpoint(save(content))
+
+    def test_plain_pickle_is_named(self, tmp_path):
+        (tmp_path / 'x.pth').write_bytes(pickle.dumps({'state_dict': {}}))
+        with pytest.raises(CheckpointError, match=r'cannot be read as weights \(Unsupported'):
+            read_checkpoint(tmp_path / 'x.pth')
+
+    @pytest.mark.parametrize('wrapped', [True, False])
+    def test_with_nan_is_said(self, save, wrapped):
+        said = []
+        handler = logging.Handler()
+        handler.emit = lambda record: said.append(record.getMessage())
+        MMLogger.get_current_instance().addHandler(handler)
+        weights = {**WEIGHTS, 'mask': torch.tensor(-torch.inf)}
+        read_checkpoint(save({'state_dict': weights} if wrapped else weights))
+        assert said == []
+        weights['bias'] = torch.tensor([1.0, torch.nan])
+        path = save({'state_dict': weights} if wrapped else weights)
+        read_checkpoint(path)
+        MMLogger.get_current_instance().removeHandler(handler)
+        assert [text.partition(',')[0] for text in said] == [f'checkpoint {path}: bias holds nan']
 
     def test_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(CheckpointError, match='none.pth does not exist'):

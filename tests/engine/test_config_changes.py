@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from cct_mm.engine.config_changes import changes, early_end, parse_config, stretch
+from cct_mm.engine.config_changes import changes, check_length, early_end, parse_config, stretch
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +129,9 @@ class TestEarlyEnd:
             [dict(type='LinearLR', begin=0, end=10, by_epoch=False), poly()],
             poly(),
             dict(encoder=[poly()], head=poly(end=100)),
+            # A warm-up, and a constant rate after it.
+            [dict(type='LinearLR', start_factor=0.1, end=10, by_epoch=False)],
+            [dict(type='ConstantLR', factor=0.1, end=10, by_epoch=False)],
         ],
     )
     def test_of_schedules_that_follow_the_training_is_none(self, schedules):
@@ -153,3 +156,17 @@ def test_schedules_of_the_old_length_are_stretched_and_others_kept():
     said = stretch(changed, 100, 300)
     assert said == ['CosineAnnealingLR.end 100 -> 300', 'CosineAnnealingLR.T_max 90 -> 290']
     assert [item.get('end') for item in changed.param_scheduler] == [10, 300, None]
+
+
+class TestCheckLength:
+    @pytest.mark.parametrize('key', ['max_iters', 'max_epochs', 'val_interval'])
+    @pytest.mark.parametrize('value', [0, -3, 2.5, 'abc', None])
+    def test_refuses_what_is_no_whole_number_above_0(self, key, value):
+        with pytest.raises(ValueError, match=rf'train_cfg\.{key} is {value!r}, expected a whole'):
+            check_length(dict(train_cfg={key: value}))
+
+    @pytest.mark.parametrize(
+        'train', [None, {}, dict(max_iters=1, val_interval=10), dict(max_iters=2.0)]
+    )
+    def test_of_others_is_none(self, train):
+        check_length(dict(train_cfg=train))

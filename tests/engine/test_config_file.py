@@ -11,9 +11,11 @@ from mmengine.config import Config
 from yapf.yapflib import yapf_api
 
 from cct_mm.engine.config_file import (
+    HOOKS,
     check_repeated_keys,
     check_training,
     merge_options,
+    missing_hooks,
     read_config,
 )
 
@@ -166,3 +168,21 @@ class TestTraining:
         ((key, value),) = optimizer.items()
         with pytest.raises(ValueError, match=rf'optim_wrapper\.optimizer\.{key} is {value!r}, '):
             check_training(self.config(**optimizer))
+
+
+class TestMissingHooks:
+    def test_those_of_the_runtime_are_all(self):
+        runtime = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+        assert [hook.type for hook in runtime.custom_hooks] == list(HOOKS)
+        assert missing_hooks(runtime) == ''
+
+    @pytest.mark.parametrize('hooks', [None, [], [dict(type='EMAHook')]])
+    def test_names_all_where_the_list_is_set_anew(self, hooks):
+        said = missing_hooks(Config(dict(custom_hooks=hooks)))
+        assert all(f'no {name}' in said for name in HOOKS)
+
+    def test_names_those_that_are_missing(self):
+        hooks = [dict(type=name) for name in HOOKS[:-1]]
+        assert 'custom_hooks has no LostValidationHook, so' in missing_hooks(
+            Config(dict(custom_hooks=hooks))
+        )

@@ -171,8 +171,7 @@ class TestImagesInTrainingAndValidation:
         name = 'train' if kind == 'same' else 'linked'
         (warning,) = run(dict(labeled=data.source('train')), dict(labeled=data.source(name)))
         assert warning.startswith(
-            'train_dataloader: plant, labeled source: 2 of its 2 images are in val_dataloader, '
-            'too'
+            'train_dataloader: plant, labeled source: 2 of its 2 images are in val_dataloader, too'
         )
 
     def test_may_be_labeled_and_unlabeled(self, data):

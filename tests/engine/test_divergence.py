@@ -331,8 +331,9 @@ def test_a_loss_scale_finds_itself_without_an_alarm(runner, make_training):
 
 
 def test_options_that_make_no_sense_are_refused(runner):
-    with pytest.raises(ValueError, match='max_skipped is -1, expected a number of steps'):
-        DivergenceHook(max_skipped=-1)
+    for value in (-1, 1.5, '3'):
+        with pytest.raises(ValueError, match=f'max_skipped is {value!r}, expected a number of'):
+            DivergenceHook(max_skipped=value)
     runner.optim_wrapper = {'a': 1}
     with pytest.raises(TypeError, match='max_skipped is 3 with optimizers in a dict, expected a'):
         DivergenceHook(max_skipped=3).before_train(runner)

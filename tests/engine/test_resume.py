@@ -1,150 +1,66 @@
-"""An extended run has the learning rates of one that had its new length from the beginning."""
+"""What a run goes on with, and that its optimizer can take over the state."""
 
-import copy
-import warnings
 from unittest import mock
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
-from cct_mm.engine.resume import ExtendHook, ramps
-from cct_mm.schedules import Progress, RampUp
+from cct_mm.engine.checkpoint_files import CheckpointError
+from cct_mm.engine.resume import ResumeHook, prepare_resume
 
 
-def schedule(type, **arguments):
-    return dict(type=type, by_epoch=False, **arguments)
-
-
-SCHEDULES = {
-    'poly': [schedule('PolyLR', power=0.9, eta_min=0)],
-    'warm-up and poly': [
-        schedule('LinearLR', start_factor=0.01, begin=0, end=7),
-        schedule('PolyLR', power=0.9, eta_min=1e-4, begin=7),
-    ],
-    'two polys in a chain': [
-        schedule('PolyLR', power=0.9, eta_min=0),
-        schedule('PolyLR', power=0.5, eta_min=1e-3),
-    ],
-    'cosine with restarts': [
-        schedule('CosineRestartLR', periods=[9, 200], restart_weights=[1, 0.5], eta_min=0)
-    ],
-    'steps, and momentum': [
-        schedule('MultiStepLR', milestones=[5, 12], gamma=0.1),
-        schedule('PolyMomentum', power=1.0, eta_min=0.5),
-    ],
-}
-
-
-class Run:
-    """Optimizer and schedules of a run of a length."""
-
-    def __init__(self, kind, length, lrs=(0.1, 0.01)):
-        self.max_iters = length
-        groups = [dict(params=[nn.Parameter(torch.ones(2))], lr=lr) for lr in lrs]
-        self.optim_wrapper = OptimWrapper(torch.optim.SGD(groups, lr=lrs[0], momentum=0.9))
-        self.param_schedulers = [
-            PARAM_SCHEDULERS.build(
-                {'end': length, **config}, default_args=dict(optimizer=self.optim_wrapper)
-            )
-            for config in copy.deepcopy(SCHEDULES[kind])
-        ]
-        self.model = nn.Linear(2, 2)
-        self.model.weight_of_u = RampUp(30.0, shape='linear', length=0.5)
-        self.logger = mock.MagicMock()
-
-    def step(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            for scheduler in self.param_schedulers:
-                scheduler.step()
-
-    @property
-    def values(self):
-        groups = self.optim_wrapper.param_groups
-        return [(g['lr'], g['momentum'], g.get('initial_lr')) for g in groups]
-
-    def checkpoint(self, iteration):
-        return copy.deepcopy(
-            dict(
-                meta=dict(iter=iteration),
-                optimizer=self.optim_wrapper.state_dict(),
-                param_schedulers=[s.state_dict() for s in self.param_schedulers],
-            )
-        )
-
-    def resume(self, checkpoint):
-        """As mmengine's runner does after its hooks have seen the checkpoint."""
-        self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        for scheduler, state in zip(
-            self.param_schedulers, checkpoint['param_schedulers'], strict=True
-        ):
-            scheduler.load_state_dict(state)
-
-
-class TestExtendHook:
-    @pytest.mark.parametrize('lrs', [(0.1,), (0.1, 0.01, 0.5)], ids=['one group', 'three groups'])
-    @pytest.mark.parametrize('kind', SCHEDULES)
-    @settings(max_examples=10, deadline=None)
-    @given(
-        old=st.integers(10, 40), at=st.floats(0, 1), more=st.integers(-5, 60), base=st.booleans()
+def config(folder, **hook):
+    return Config(
+        dict(work_dir=str(folder / 'work'), default_hooks=dict(checkpoint=hook), load_from='x.pth')
     )
-    def test_gives_every_later_iteration_the_values_of_a_fresh_run(
-        self, kind, lrs, old, at, more, base
-    ):
-        iteration = round(at * old)
-        length = max(old + more, iteration + 1, 9)
-        # The config's learning rate may be another one now, too.
-        started = Run(kind, old, [lr * 3 for lr in lrs] if base else lrs)
-        for _ in range(iteration):
-            started.step()
-        checkpoint = started.checkpoint(iteration)
 
-        extended = Run(kind, length, lrs)
-        ExtendHook(old).after_load_checkpoint(extended, checkpoint)
-        extended.resume(checkpoint)
-        fresh = Run(kind, length, lrs)
-        for _ in range(iteration):
-            fresh.step()
-        for _ in range(iteration, length):
-            assert extended.values == fresh.values
-            extended.step()
-            fresh.step()
 
-    def test_says_learning_rates_and_ramps_before_and_after(self):
-        started = Run('poly', 10, [0.1])
-        for _ in range(10):
-            started.step()
-        extended = Run('poly', 20, [0.1])
-        ExtendHook(10).after_load_checkpoint(extended, started.checkpoint(10))
-        (text,) = extended.logger.info.call_args.args
-        assert 'Extended from 10 to 20 iterations; at iteration 10' in text
-        # mmengine's schedules reach their end one iteration before it.
-        assert f'lr of group 0: 0 -> {0.1 * (9 / 19) ** 0.9:.6g}' in text
-        assert 'weight_of_u: 30 -> 30' in text
+class TestPrepareResume:
+    def test_without_any_checkpoint_is_a_new_start(self, tmp_path):
+        new = config(tmp_path)
+        assert prepare_resume(new, extend=False, command=[]) is None
+        # What it starts from stays.
+        assert (new.resume, new.load_from) == (False, 'x.pth')
 
-    def test_refuses_a_schedule_that_follows_the_metrics(self):
-        run = Run('poly', 10)
-        checkpoint = run.checkpoint(3)
-        run.param_schedulers = [
-            PARAM_SCHEDULERS.build(
-                dict(type='ReduceOnPlateauLR', monitor='mIoU'),
-                default_args=dict(optimizer=run.optim_wrapper),
-            )
+    def test_to_extend_needs_one(self, tmp_path):
+        with pytest.raises(CheckpointError, match='--extend: .*work has no checkpoint'):
+            prepare_resume(config(tmp_path), extend=True, command=[])
+
+    @pytest.mark.parametrize('out_dir', [None, 'elsewhere'])
+    def test_one_that_is_named_and_absent_is_no_new_start(self, tmp_path, out_dir):
+        # Such as one that was moved, or another out_dir than before.
+        (tmp_path / 'work').mkdir()
+        (tmp_path / 'work/last_checkpoint').write_text('/before/iter_8.pth')
+        out_dir = out_dir and str(tmp_path / out_dir)
+        with pytest.raises(CheckpointError, match=r"last_checkpoint names '/before/iter_8.pth'"):
+            prepare_resume(config(tmp_path, out_dir=out_dir), extend=False, command=[])
+
+    def test_from_another_machine_is_refused(self, tmp_path):
+        with pytest.raises(CheckpointError, match='out_dir of CheckpointHook is s3://bucket/x'):
+            prepare_resume(config(tmp_path, out_dir='s3://bucket/x'), extend=False, command=[])
+
+
+class TestResumeHook:
+    @staticmethod
+    def optimizer(*sizes):
+        groups = [
+            dict(params=[nn.Parameter(torch.ones(2)) for _ in range(size)], lr=0.1)
+            for size in sizes
         ]
-        with pytest.raises(ValueError, match='ReduceOnPlateauLR follows the metrics'):
-            ExtendHook(5).after_load_checkpoint(run, checkpoint)
+        return OptimWrapper(torch.optim.SGD(groups, lr=0.1))
 
-
-def test_ramps_of_a_model_are_all_found(model):
-    found = dict(ramps(model))
-    assert {'unsupervised_weight', 'weak_weight'} <= set(found)
-    thresholds = {name: ramp for name, ramp in found.items() if name.endswith('threshold')}
-    assert len(thresholds) == 2
-    (day,) = (ramp for name, ramp in thresholds.items() if '.day.' in name)
-    assert day(Progress(0, 10, 0)) == pytest.approx(1 / 3)
-    assert day.final == 0.9
+    @pytest.mark.parametrize('sizes', [(3,), (1, 1), (2, 1)])
+    def test_refuses_other_groups_of_parameters(self, sizes):
+        plan = mock.Mock(checkpoint='iter_3.pth', new_run='python tools/train.py ...')
+        checkpoint = dict(optimizer=self.optimizer(1, 2).state_dict())
+        runner = mock.Mock(optim_wrapper=self.optimizer(1, 2))
+        ResumeHook(plan).after_load_checkpoint(runner, checkpoint)
+        runner.optim_wrapper = self.optimizer(*sizes)
+        with pytest.raises(CheckpointError) as error:
+            ResumeHook(plan).after_load_checkpoint(runner, checkpoint)
+        assert '3 parameters in 2 group(s) (of [1, 2])' in str(error.value)
+        assert f'{sum(sizes)} parameters in {len(sizes)} group(s)' in str(error.value)
+        assert 'python tools/train.py ...' in str(error.value)

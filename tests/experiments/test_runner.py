@@ -348,9 +348,13 @@ class TestDamagedCheckpoint:
         log = (train_dir.parent / 'train.log').read_text()
         assert log.count('from 4') == 1
 
-    def test_where_none_is_whole_is_named(self, lab, train_dir):
+    @pytest.mark.parametrize('trained', [True, False])
+    def test_where_none_is_whole_is_named(self, lab, train_dir, trained):
         for path in train_dir.glob('*.pth'):
             path.write_bytes(b'')
+        state = train_dir.parent / 'state.json'
+        state.write_text(json.dumps({**json.loads(state.read_text()), 'trained': trained}))
         failed = [job for job in lab.run(lab.grid()) if job.status == 'failed']
         assert [job.run.name for job in failed] == [train_dir.parent.name]
         assert 'has no whole checkpoint' in failed[0].error
+        assert 'move them away' in failed[0].error

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import torch
+from fork_server import wait_until
 
 KILLER = '''
 """Kills its process at a chosen moment of writing a checkpoint."""
@@ -133,7 +134,7 @@ class TestDiverged:
             'tools/train.py', '--cfg-options', option, work_dir='spoiled', PLUGIN=diverge
         )
         assert run.code != 0
-        assert 'iteration 6' in run.output and 'not finite' in run.output
+        assert re.search(r'iteration 6: weight \S+ not finite', run.output)
         names = sorted(path.name for path in run.work_dir.glob('*iter*'))
         assert names == ['iter_3.pth']
         assert (run.work_dir / 'last_checkpoint').read_text() == str(run.work_dir / 'iter_3.pth')
@@ -302,6 +303,18 @@ class TestChangedSettings:
         assert options[0].split('=')[1] in run.output
         assert files(work_dir) == before
 
+    def test_other_groups_of_parameters_are_refused(self, tools, work_dir):
+        # Without it all parameters are in one group.
+        option = 'optim_wrapper.paramwise_cfg=None'
+        run = tools.fork(
+            'tools/train.py', '--resume', '--cfg-options', option, work_dir=work_dir.name
+        )
+        assert run.code == 1
+        assert 'Traceback' not in run.output
+        assert 'expected the same: model, or optim_wrapper.paramwise_cfg' in run.output
+        assert f'load_from={work_dir}/iter_3.pth {option}' in run.output
+        assert not list(work_dir.glob('iter_[4-6].pth'))
+
     @pytest.mark.parametrize('part', ['optimizer', 'param_schedulers', 'message_hub'])
     def test_a_checkpoint_without_a_part_of_the_state_is_refused(self, tools, work_dir, part):
         content = torch.load(work_dir / 'iter_3.pth', weights_only=False)
@@ -329,7 +342,8 @@ class TestScale:
         )
         content = torch.load(work_dir / 'iter_3.pth', weights_only=False)
         content['meta']['iter'] = 100_000
-        content['meta']['cfg'] = content['meta']['cfg'].replace('max_iters=6', 'max_iters=100002')
+        text = content['meta']['cfg'].replace('max_iters=6', 'max_iters=100002')
+        content['meta']['cfg'] = text.replace('end=6', 'end=100002')
         (work_dir / 'iter_3.pth').unlink()
         torch.save(content, work_dir / 'iter_100000.pth')
         for workers, flag in ((0, '--resume'), (2, '--extend')):
@@ -338,6 +352,7 @@ class TestScale:
             length = 100_003 if flag == '--extend' else 100_002
             options = [
                 f'train_cfg.max_iters={length}',
+                'param_scheduler.0.end=100002',
                 'train_cfg.val_interval=1000000',
                 f'train_dataloader.num_workers={workers}',
             ]
@@ -365,6 +380,50 @@ class TestWorkDir:
         assert re.search(
             r'WARNING.*has iter_3\.pth of a run before', tools.train(work_dir.name).output
         )
+
+    def test_of_another_training_that_runs_is_refused(self, tools, straight, work_dir):
+        # A training that never ends; its loader's worker outlives it.
+        stopper = plugin(
+            tools,
+            'stopper',
+            'import time\n'
+            'from cct_mm.engine import TrainingProgressHook\n'
+            'def stop(self, runner, *rest, **others):\n'
+            '    print("STOPPED", flush=True)\n'
+            '    time.sleep(300)\n'
+            'TrainingProgressHook.after_train_iter = stop\n',
+        )
+        command = tools.command(
+            'tools/train.py',
+            '--resume',
+            '--cfg-options',
+            'train_dataloader.num_workers=1',
+            work_dir=work_dir.name,
+        )
+        log = tools.root / 'first.log'
+        first = tools.server.start(log, *command, environment={'PLUGIN': stopper})
+        assert wait_until(lambda: 'STOPPED' in first.output, 60), first.output
+        before = files(work_dir)
+        second = tools.fork('tools/train.py', '--resume', work_dir=work_dir.name)
+        assert second.code == 1
+        assert f'{work_dir} is in use by another training' in second.output
+        assert files(work_dir) == before
+        first.kill()
+        assert first.wait() == -signal.SIGKILL
+        tools.train(work_dir.name, '--resume')
+        assert_ends_as(work_dir, straight)
+
+    def test_of_a_run_before_is_no_start_of_one_that_may_be_restarted(self, tools, work_dir):
+        before = files(work_dir)
+        run = tools.fork('tools/train.py', work_dir=work_dir.name, TORCHELASTIC_MAX_RESTARTS='3')
+        assert run.code == 1
+        assert 'has iter_3.pth of a run before' in run.output
+        assert files(work_dir) == before
+
+    def test_gets_one_checkpoint_where_epochs_are_counted_and_that_is_said(self, tools):
+        run = tools.train('by-epoch', default_hooks__checkpoint__by_epoch=True)
+        assert re.search(r'WARNING.*one checkpoint, at the end', run.output)
+        assert [path.name for path in run.work_dir.glob('*.pth')] == ['epoch_1.pth']
 
 
 class TestTrust:
@@ -396,7 +455,8 @@ class TestTrust:
 
 
 class TestInterrupted:
-    def test_ends_with_the_command_that_goes_on(self, tools, work_dir):
+    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+    def test_ends_with_the_command_that_goes_on(self, tools, work_dir, number):
         interrupter = plugin(
             tools,
             'interrupter',
@@ -404,7 +464,7 @@ class TestInterrupted:
             'from cct_mm.engine import TrainingProgressHook\n'
             'def interrupt(self, runner, *rest, **others):\n'
             '    if runner.iter == 4:\n'
-            '        os.kill(os.getpid(), signal.SIGINT)\n'
+            f'        os.kill(os.getpid(), {int(number)})\n'
             'TrainingProgressHook.after_train_iter = interrupt\n',
         )
         run = tools.fork('tools/train.py', '--resume', work_dir=work_dir.name, PLUGIN=interrupter)
