@@ -212,4 +212,6 @@ def _failure(error: Exception) -> str:
             f'{text}; it joins several images, expected as a transform of a wrapper: '
             "dict(type='MultiImageMixDataset', dataset=..., pipeline=[...])"
         )
+    if isinstance(error, KeyError) and error.args[:1] == ('img',):
+        return f"{text}; load the image before it: dict(type='LoadCheckedImage')"
     return f'{text}; look at the transforms of the pipeline, their order and arguments'
