@@ -167,7 +167,7 @@ def read_checkpoint(
             f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights, '
             'such as model.state_dict() or what tools/train.py writes; save that of the network'
         )
-    if not mmap and (name := _not_a_number(checkpoint)):
+    if not mmap and (name := not_a_number(checkpoint)):
         print_log(
             f'checkpoint {path}: {name} holds nan, so that what this network predicts means '
             'nothing; take one from before its run diverged',
@@ -177,8 +177,8 @@ def read_checkpoint(
     return checkpoint
 
 
-def _not_a_number(checkpoint: dict[str, Any]) -> str | None:
-    """Name a weight that holds nan; infinities are in masks of attention, too."""
+def not_a_number(checkpoint: dict[str, Any]) -> str | None:
+    """Name a weight of a checkpoint that holds nan; infinities are in masks of attention, too."""
     weights = checkpoint.get('state_dict', checkpoint)
     for name, value in weights.items() if isinstance(weights, dict) else ():
         if isinstance(value, torch.Tensor) and value.is_floating_point() and value.isnan().any():

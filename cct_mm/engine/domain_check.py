@@ -14,6 +14,8 @@ from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS
 from cct_mm.models.segmentors import CCT
 
+from .checkpoint_loading import not_a_number
+
 
 @HOOKS.register_module()
 class DomainCheckHook(Hook):
@@ -73,8 +75,12 @@ class DomainCheckHook(Hook):
                 f'the checkpoint has its domains in the order {in_checkpoint}, the model in the '
                 f'order {list(model.domains)}'
             )
-        self._not_finite = _not_finite(weights, getattr(runner, '_load_from', None))
-        if self._not_finite:
+        self._not_finite = ''
+        if name := not_a_number(checkpoint):
+            self._not_finite = (
+                f'checkpoint {getattr(runner, "_load_from", None)}: {name} holds values that are '
+                'not finite (nan), expected numbers: the run that wrote it has diverged'
+            )
             runner.logger.warning(self._not_finite)
         # mmengine tells hooks no other way.
         if runner._resume and self._not_finite:
@@ -258,17 +264,6 @@ def _other_weights(model, weights: dict[str, Tensor]) -> str:
                     f'{type(getattr(model, part)).__name__}: {key} is {found}, expected '
                     f'{tuple(expected.shape)}'
                 )
-    return ''
-
-
-def _not_finite(weights: dict[str, Tensor], file: str | None) -> str:
-    """Say which weight of a checkpoint is nan or infinite; '' if none is."""
-    for name, value in weights.items():
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
-            return (
-                f'checkpoint{f" {file}" if file else ""}: {name} holds values that are not finite '
-                '(nan or infinity), expected numbers: the run that wrote it has diverged'
-            )
     return ''
 
 
