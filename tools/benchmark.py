@@ -42,8 +42,8 @@ from torch.nn import functional as F
 
 from cct_mm import benchmark, keyed, schedules
 from cct_mm.benchmark import Bar, Case, Group, Work
-from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.files import write_atomically
 from cct_mm.models.cct import (
     AuxiliaryBank,
     Target,
@@ -230,7 +230,7 @@ def made_up_batch(
             metainfo=dict(
                 domain=domain,
                 supervision='labeled' if i < labeled else 'unlabeled',
-                draw=f'{domain}/{i}',
+                sample_key=f'{domain}/{i}',
                 img_shape=size,
                 ori_shape=size,
             )

@@ -26,8 +26,8 @@ from rich.table import Table
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.data_report import DataReport, Finding, SourceReport, report_data
 from cct_mm.datasets.file_cache import cache_folder
-from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.files import write_atomically
 from cct_mm.processes import core_count
 
 SHOWN = 5

@@ -26,9 +26,9 @@ from mmengine.config import Config, DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.datasets.file_lists import write_atomically
-from cct_mm.datasets.transforms import IGNORE_INDEX
 from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.files import write_atomically
+from cct_mm.labels import IGNORE_INDEX, has_background
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.visualization import fit, overlay, sheet
@@ -237,8 +237,8 @@ def main() -> int:
             import_crf()
         cfg, domain = load_config(args.config, args.checkpoint, args.domain, args.cfg_options)
         dataset = build_source(cfg, domain)
-        has_background = dataset.metainfo['classes'][0] == 'background'
-        if recipe.per_threshold and not has_background:
+        with_background = has_background(dataset.metainfo['classes'])
+        if recipe.per_threshold and not with_background:
             raise ValueError(
                 f'--preset released: domain {domain} has no background class, expected one: its '
                 'two thresholds tell background from foreground; take --preset paper'
@@ -264,7 +264,7 @@ def main() -> int:
             folder = Folder(args.out, settings, rank, world_size)
         except (ValueError, OSError) as error:
             raise SystemExit(str(error)) from None
-        finish = Finisher(recipe, files, folder, has_background)
+        finish = Finisher(recipe, files, folder, with_background)
         with progress_bar('pseudo-labels', len(images)) as update:
 
             def progress(summary: Summary) -> None:

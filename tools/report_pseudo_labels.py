@@ -23,8 +23,9 @@ from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.files import write_atomically
+from cct_mm.labels import has_background
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.weak.crf import import_crf
@@ -123,10 +124,10 @@ def main() -> int:
                 found = compare_files(images, labeled, len(classes), summary)
             else:
                 images.require_image_labels()
-                has_background = classes[0] == 'background'
+                with_background = has_background(classes)
                 thresholds = dict(background=args.theta_bg, foreground=args.theta_fg)
-                compared = recipes(not args.no_crf, has_background, **thresholds)
-                score = Scorer(compared, len(classes), has_background)
+                compared = recipes(not args.no_crf, with_background, **thresholds)
+                score = Scorer(compared, len(classes), with_background)
                 model = load_network(cfg, args.checkpoint, classifier=True)
                 resize = build_resize(validation_resizes(cfg, domain))
                 network = activation_network(model, domain, resize, args.scales, not args.no_flip)

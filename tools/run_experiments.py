@@ -22,11 +22,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.experiments import Grid, GridError, Job, load_grid, make_table, run_grid
 from cct_mm.experiments.grid import SPLITS
 from cct_mm.experiments.progress import Progress, read_progress, seconds_left
 from cct_mm.experiments.runner import default_jobs, log_tail, read_jobs
+from cct_mm.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,7 +3,7 @@
 from .camvid import CamVidDataset
 from .file_lists import ListDataset
 from .image_labels import LoadImageLabels
-from .multi_domain import Draw, MultiDomainDataset
+from .multi_domain import MultiDomainDataset, SampleIndex
 from .samplers import AlternatingDomainSampler
 from .sunrgbd import SUNRGBDDataset
 from .toy_scenes import ToyScenesDataset
@@ -13,7 +13,7 @@ from .wrappers import leaf_datasets
 __all__ = [
     'AlternatingDomainSampler',
     'CamVidDataset',
-    'Draw',
+    'SampleIndex',
     'ListDataset',
     'LoadCheckedAnnotations',
     'LoadCheckedImage',

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cct_mm.files import write_atomically
 from cct_mm.processes import core_count, map_files
 from cct_mm.progress_bar import progress_bar
-
-from .file_lists import write_atomically
 
 SECONDS_BETWEEN_SAVES = 30.0
 """So much work is lost where it is broken off."""

@@ -15,7 +15,6 @@ import os
 import os.path as osp
 import posixpath
 import re
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -266,31 +265,6 @@ def _without_masks(images: list[str], suffixes: Sequence[str], mask_suffix: str)
         stems = {_without_suffix(path, suffixes) for path in images if path not in is_mask}
         is_mask = {path for path in is_mask if path[: -len(mask_suffix)] in stems}
     return [path for path in images if path not in is_mask]
-
-
-def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: The file; its folder is made where it is missing.
-        content: Text, written as UTF-8 with its line ends as they are, or bytes.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    # In the same folder, because os.replace is atomic only within one file system.
-    handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(data)
-        # mkstemp makes files that only their owner can read.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 class FileFinder:

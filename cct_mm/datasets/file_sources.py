@@ -6,9 +6,11 @@ from typing import Any
 
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 
+from cct_mm.labels import IGNORE_INDEX
+
 from .filling import is_loader, name_of
 from .multi_domain import MultiDomainDataset, Source
-from .transforms import IGNORE_INDEX, label_table
+from .transforms import label_table
 from .wrappers import leaf_datasets, pipelines
 
 KNOWN_PACKAGES = ('cct_mm', 'mmcv', 'mmseg')

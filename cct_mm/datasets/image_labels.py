@@ -32,11 +32,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .file_lists import IMAGE_SUFFIXES, read_text
-from .transforms import IGNORE_INDEX
+from cct_mm.labels import BACKGROUND, IGNORE_INDEX
 
-BACKGROUND = 'background'
-"""The class that every image shows: it is no image-level label."""
+from .file_lists import IMAGE_SUFFIXES, read_text
 
 HEADERS = ('label', 'labels', 'class', 'classes')
 """Second field of a header of a CSV file."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cct_mm.labels import IGNORE_INDEX
+
 from .file_sources import FileSource
 from .image_labels import LoadImageLabels
 from .label_counts import MaskValues
-from .transforms import IGNORE_INDEX, LoadCheckedAnnotations
+from .transforms import LoadCheckedAnnotations
 
 MOST_NAMED = 8
 """Values or classes that a message lists."""

@@ -9,21 +9,15 @@ from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
+from cct_mm.labels import SUPERVISIONS
 from cct_mm.names import check_domain_name
 
 from .filling import FillingError, name_of
 from .source_check import build_source, check_sample, check_source
 from .wrappers import follow_filling, leaf_datasets
 
-SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
-"""Kinds of supervision.
 
-``labeled``: label maps. ``unlabeled``: nothing. ``weak``: image-level labels, for a classifier, or
-the pseudo-labels made from them, for L_w.
-"""
-
-
-class Draw(NamedTuple):
+class SampleIndex(NamedTuple):
     """One image to load, as the sampler asks for it.
 
     Args:
@@ -57,16 +51,18 @@ class Source(NamedTuple):
 class MultiDomainDataset(Dataset):
     """The images of all domains behind one dataloader.
 
-    In training it is indexed by :class:`Draw`: the pipeline's random draws are keyed, so an image
-    looks the same whichever worker or rank loads it. In validation it is indexed by a number. Each
-    sample leaves with ``domain``, ``supervision`` and (in training) ``draw`` in its metainfo.
+    In training it is indexed by :class:`SampleIndex`: the random numbers of the pipeline are keyed,
+    so an image looks the same whichever worker or rank loads it. In validation it is indexed by a
+    number. Each sample leaves with ``domain``, ``supervision`` and (in training) ``sample_key`` in
+    its metainfo.
 
     Unlabeled sources need no masks: theirs are never opened, not even where the list names them.
 
     Args:
         domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
             unlabeled=dict(type=...))``, each the config of an mmseg dataset, see
-            :data:`SUPERVISIONS`, or of a wrapper such as ``ConcatDataset`` around some.
+            :data:`~cct_mm.labels.SUPERVISIONS`, or of a wrapper such as ``ConcatDataset`` around
+            some.
 
     Raises:
         ValueError: For a domain's name that cannot be, an unknown kind of source, sources of one
@@ -160,13 +156,13 @@ class MultiDomainDataset(Dataset):
         """Return the number of images over all sources."""
         return self._starts[-1]
 
-    def __getitem__(self, item: Draw | int) -> dict[str, Any]:
+    def __getitem__(self, item: SampleIndex | int) -> dict[str, Any]:
         """Load, augment and tag one image."""
-        if isinstance(item, Draw):
+        if isinstance(item, SampleIndex):
             source = self.sources[item.source]
             with keyed.global_generators_seeded(item.seed, 'augment', item.source, item.number):
                 results = source.dataset[item.index]
-            tags = dict(draw=f'{item.source}/{item.number}')
+            tags = dict(sample_key=f'{item.source}/{item.number}')
         else:
             number = max(i for i, start in enumerate(self._starts[:-1]) if start <= item)
             source, tags = self.sources[number], {}

@@ -9,11 +9,11 @@ from torch.utils.data import Sampler
 
 from cct_mm import keyed
 
-from .multi_domain import Draw, MultiDomainDataset
+from .multi_domain import MultiDomainDataset, SampleIndex
 
 
 @DATA_SAMPLERS.register_module()
-class AlternatingDomainSampler(Sampler[Draw]):
+class AlternatingDomainSampler(Sampler[SampleIndex]):
     """Endless draws for an iteration-based loop: iteration t trains ``order[t mod len(order)]``.
 
     Each iteration yields ``labeled_per_batch`` draws of the domain's labeled source, then
@@ -143,7 +143,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
                     f'train_dataloader.dataset.domains.{domain}, {fix}'
                 )
 
-    def iteration(self, t: int) -> list[Draw]:
+    def iteration(self, t: int) -> list[SampleIndex]:
         """Return what this rank draws in iteration ``t``."""
         domain = self.order[t % len(self.order)]
         occurrences = [i for i, name in enumerate(self.order) if name == domain]
@@ -156,10 +156,10 @@ class AlternatingDomainSampler(Sampler[Draw]):
             draws += [self._draw(source, first + i) for i in range(count)]
         return draws
 
-    def _draw(self, source: int, number: int) -> Draw:
+    def _draw(self, source: int, number: int) -> SampleIndex:
         size = len(self.dataset.sources[source].dataset)
         epoch, position = divmod(number, size)
-        return Draw(source, self._order_of(source, epoch, size)[position], number, self.seed)
+        return SampleIndex(source, self._order_of(source, epoch, size)[position], number, self.seed)
 
     def _order_of(self, source: int, epoch: int, size: int) -> list[int]:
         """Return the order in which a source is gone through for the ``epoch``-th time."""
@@ -173,7 +173,7 @@ class AlternatingDomainSampler(Sampler[Draw]):
         """Start later: mmengine's loop calls it on resume with iterations x batch size."""
         self._skipped = num_samples
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         """Yield draws for ever."""
         t, rest = divmod(self._skipped, self.batch_size)
         while True:

@@ -15,6 +15,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
 from mmseg.registry import TRANSFORMS
 
+from cct_mm.labels import IGNORE_INDEX
+
 from .headers import Header, is_truncated, missing_file, read_header, unreadable_file
 from .readers import (
     check_image_arguments,
@@ -24,9 +26,6 @@ from .readers import (
     read_mask,
     whole_numbers,
 )
-
-IGNORE_INDEX = 255
-"""The label that belongs to no class; mmseg's own label maps hold this value as a constant."""
 
 
 @TRANSFORMS.register_module()

@@ -12,7 +12,8 @@ import mmengine
 import mmseg
 import torch
 
-from ..datasets.file_lists import write_atomically
+from cct_mm.files import write_atomically
+
 from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
 from ..processes import core_count
 from .grid import GridError, Run

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from cct_mm.labels import has_background
 from cct_mm.models.losses.average import mean_over_ranks
 from cct_mm.names import check_class_names, check_domain_name
 
@@ -70,11 +71,11 @@ class Domain(BaseModule):
     @property
     def image_level_classes(self) -> slice:
         """The classes that image-level labels tell apart: all but ``background``, where it is 0."""
-        return slice(1 if self.classes[0] == 'background' else 0, None)
+        return slice(int(has_background(self.classes)), None)
 
     def _foreground_names(self, foreground: Sequence[str] | None) -> tuple[str, ...]:
         if foreground is None:
-            return self.classes[1:] if self.classes[0] == 'background' else ()
+            return self.classes[1:] if has_background(self.classes) else ()
         unknown = [c for c in foreground if c not in self.classes]
         if unknown:
             raise ValueError(

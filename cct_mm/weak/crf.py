@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.labels import IGNORE_INDEX
 
 
 @dataclass(frozen=True)

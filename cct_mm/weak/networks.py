@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
 from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 
 from .cam import class_activation_maps
@@ -235,7 +236,7 @@ def segmentor_network(
             f'test_cfg.mode is {model.test_cfg.mode!r}, expected whole: pseudo-labels are made of '
             'whole images'
         )
-    has_background = model.domains[domain].classes[0] == 'background'
+    with_background = has_background(model.domains[domain].classes)
 
     @torch.no_grad()
     def network(image: Image) -> np.ndarray:
@@ -247,7 +248,7 @@ def segmentor_network(
         logits = F.interpolate(logits, image.pixels.shape[:2], mode='bilinear')
         present = image.present
         # In an image with other classes, what looks like background may be one of them.
-        if present is not None and has_background and image.complete:
+        if present is not None and with_background and image.complete:
             present = (0, *present)
         return confident(logits[0].float().softmax(dim=0), confidence, present).cpu().numpy()
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.labels import IGNORE_INDEX
 
 from .crf import CRF
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.labels import IGNORE_INDEX
 
 from .generate import Image, Images, Summary
 from .pseudo_labels import PRESETS, Recipe

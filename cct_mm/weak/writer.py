@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from cct_mm.datasets.file_lists import write_atomically
-from cct_mm.datasets.transforms import IGNORE_INDEX, label_table
+from cct_mm.datasets.transforms import label_table
+from cct_mm.files import write_atomically
+from cct_mm.labels import IGNORE_INDEX
 from cct_mm.visualization import indexed_png
 
 NOTE = 'image-level labels'

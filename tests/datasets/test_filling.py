@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
 
-from cct_mm.datasets import Draw, MultiDomainDataset
+from cct_mm.datasets import MultiDomainDataset, SampleIndex
 from cct_mm.datasets.filling import FollowedPipeline
 
 SIZE = (40, 60)
@@ -61,7 +61,7 @@ def make(root, kind, *transforms):
 
 
 def samples(dataset, count=4):
-    return [dataset[Draw(0, n % 3, n, seed=0)] for n in range(count)]
+    return [dataset[SampleIndex(0, n % 3, n, seed=0)] for n in range(count)]
 
 
 def filled(sample):

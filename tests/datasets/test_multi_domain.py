@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
-from cct_mm.datasets import AlternatingDomainSampler, Draw, MultiDomainDataset
+from cct_mm.datasets import AlternatingDomainSampler, MultiDomainDataset, SampleIndex
 from cct_mm.models.progress import set_progress
 from cct_mm.schedules import Progress
 
@@ -87,16 +87,16 @@ class TestTags:
     def test_tell_domain_supervision_and_draw_of_a_training_sample(self, root):
         dataset = make_dataset(root)
         for i, (domain, kind) in enumerate((d, k) for d in CLASSES for k in IMAGES):
-            sample = dataset[Draw(source=i, index=2, number=5, seed=0)]['data_samples']
+            sample = dataset[SampleIndex(source=i, index=2, number=5, seed=0)]['data_samples']
             assert sample.metainfo['domain'] == domain
             assert sample.metainfo['supervision'] == kind
-            assert sample.metainfo['draw'] == f'{i}/5'
+            assert sample.metainfo['sample_key'] == f'{i}/5'
             assert sample.metainfo['img_path'].endswith(f'{domain}/{kind}/2.png')
 
     def test_only_labeled_samples_bring_labels(self, root):
         dataset = make_dataset(root)
         for i, expected in enumerate([True, False, True, False]):
-            sample = dataset[Draw(i, 0, 0, 0)]['data_samples']
+            sample = dataset[SampleIndex(i, 0, 0, 0)]['data_samples']
             assert ('gt_sem_seg' in sample) is expected
 
     def test_weak_samples_bring_pseudo_labels_or_image_level_labels(self, root):
@@ -110,7 +110,7 @@ class TestTags:
             dict(type='PackSegInputs', meta_keys=('img_path', 'image_labels')),
         ]
         dataset = MultiDomainDataset({'night': {'labeled': masks, 'weak': weak}})
-        sample = dataset[Draw(1, 0, 0, 0)]['data_samples']
+        sample = dataset[SampleIndex(1, 0, 0, 0)]['data_samples']
         assert sample.metainfo['supervision'] == 'weak'
         assert sample.metainfo['image_labels'] == (1,)
         assert 'gt_sem_seg' in sample
@@ -118,12 +118,12 @@ class TestTags:
     def test_of_validation_know_no_draw(self, root):
         sample = make_dataset(root)[0]['data_samples']
         assert sample.metainfo['domain'] == 'day'
-        assert 'draw' not in sample.metainfo
+        assert 'sample_key' not in sample.metainfo
 
     def test_survive_a_dataset_that_knows_other_meta_keys_only(self, root):
         config = source(root, 'day', 'labeled')
         config['pipeline'][-1] = dict(type='PackSegInputs', meta_keys=('img_shape',))
-        sample = MultiDomainDataset({'day': {'labeled': config}})[Draw(0, 0, 0, 0)]
+        sample = MultiDomainDataset({'day': {'labeled': config}})[SampleIndex(0, 0, 0, 0)]
         assert sample['data_samples'].metainfo['domain'] == 'day'
 
 
@@ -141,7 +141,7 @@ def next_numbers():
 class TestKeyedAugmentation:
     def test_of_a_draw_does_not_depend_on_what_was_drawn_before(self, root):
         dataset, other = make_dataset(root), make_dataset(root)
-        draws = [Draw(s, i, n, 0) for s in range(4) for i in range(3) for n in range(2)]
+        draws = [SampleIndex(s, i, n, 0) for s in range(4) for i in range(3) for n in range(2)]
         forwards = [dataset[draw] for draw in draws]
         seed_all(1)
         backwards = [other[draw] for draw in reversed(draws)]
@@ -153,7 +153,7 @@ class TestKeyedAugmentation:
         seed_all(5)
         expected = next_numbers()
         seed_all(5)
-        dataset[Draw(0, 0, 0, 0)]
+        dataset[SampleIndex(0, 0, 0, 0)]
         assert next_numbers() == expected
 
     def test_leaves_the_global_generators_as_they_were_when_loading_fails(self, root):
@@ -163,25 +163,25 @@ class TestKeyedAugmentation:
         expected = next_numbers()
         seed_all(5)
         with pytest.raises(ValueError, match='cannot be decoded'):
-            dataset[Draw(0, 0, 0, 0)]
+            dataset[SampleIndex(0, 0, 0, 0)]
         assert next_numbers() == expected
 
-    @pytest.mark.parametrize('other', [Draw(0, 0, 1, 0), Draw(0, 0, 0, 1)])
+    @pytest.mark.parametrize('other', [SampleIndex(0, 0, 1, 0), SampleIndex(0, 0, 0, 1)])
     def test_changes_with_the_number_of_the_draw_and_with_the_seed(self, root, other):
         dataset = make_dataset(root)
-        images = [dataset[draw]['inputs'] for draw in (Draw(0, 0, 0, 0), other)]
+        images = [dataset[draw]['inputs'] for draw in (SampleIndex(0, 0, 0, 0), other)]
         assert not torch.equal(*images)
 
     def test_of_two_sources_with_the_same_image_differs(self, root):
         config = source(root, 'day', 'unlabeled')
         dataset = MultiDomainDataset({'day': {'labeled': config, 'unlabeled': config}})
         assert not torch.equal(
-            dataset[Draw(0, 0, 0, 0)]['inputs'], dataset[Draw(1, 0, 0, 0)]['inputs']
+            dataset[SampleIndex(0, 0, 0, 0)]['inputs'], dataset[SampleIndex(1, 0, 0, 0)]['inputs']
         )
 
 
 def unlabeled_draws():
-    return [Draw(s, i, n, 0) for s in (1, 3) for i in range(4) for n in range(2)]
+    return [SampleIndex(s, i, n, 0) for s in (1, 3) for i in range(4) for n in range(2)]
 
 
 def corrupt(root):
@@ -261,9 +261,9 @@ class TestMasksOfUnlabeledImages:
 
     def test_may_be_named_by_a_list_that_nobody_declared_unlabeled(self, root):
         config = source(root, 'day', 'unlabeled', labeled=None)
-        before = MultiDomainDataset({'day': {'unlabeled': config}})[Draw(0, 0, 0, 0)]
+        before = MultiDomainDataset({'day': {'unlabeled': config}})[SampleIndex(0, 0, 0, 0)]
         corrupt(root)
-        after = MultiDomainDataset({'day': {'unlabeled': config}})[Draw(0, 0, 0, 0)]
+        after = MultiDomainDataset({'day': {'unlabeled': config}})[SampleIndex(0, 0, 0, 0)]
         assert_same_sample(after, before)
 
     def test_need_not_be_there_for_a_dataset_of_mmseg_itself(self, root):
@@ -278,7 +278,7 @@ class TestMasksOfUnlabeledImages:
         )
         dataset = MultiDomainDataset({'day': {'unlabeled': config}})
         assert len(dataset) == IMAGES['unlabeled']
-        assert 'gt_sem_seg' not in dataset[Draw(0, 0, 0, 0)]['data_samples']
+        assert 'gt_sem_seg' not in dataset[SampleIndex(0, 0, 0, 0)]['data_samples']
 
     def test_are_not_needed_where_the_source_is_a_plain_image_folder(self, root):
         delete(root)
@@ -288,8 +288,8 @@ class TestMasksOfUnlabeledImages:
         configs = domains_of(root)
         dataset = MultiDomainDataset({'day': {**configs['day'], 'unlabeled': folder}})
         for i in range(IMAGES['unlabeled']):
-            listed = MultiDomainDataset(configs)[Draw(1, i, 0, 0)]
-            assert_same_sample(dataset[Draw(1, i, 0, 0)], listed)
+            listed = MultiDomainDataset(configs)[SampleIndex(1, i, 0, 0)]
+            assert_same_sample(dataset[SampleIndex(1, i, 0, 0)], listed)
 
 
 @DATASETS.register_module()

@@ -16,7 +16,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import DataLoader
 
-from cct_mm.datasets import AlternatingDomainSampler, Draw, MultiDomainDataset, samplers
+from cct_mm.datasets import AlternatingDomainSampler, MultiDomainDataset, SampleIndex, samplers
 from cct_mm.datasets.multi_domain import Source
 
 
@@ -355,7 +355,7 @@ def make_loader(dataset, num_workers=0, per_batch=(1, 2)):
 
 def content(batches):
     return [
-        (sample.draw, sample.domain, sample.supervision, image)
+        (sample.sample_key, sample.domain, sample.supervision, image)
         for batch in batches
         for image, sample in zip(batch['inputs'], batch['data_samples'], strict=True)
     ]
@@ -406,8 +406,8 @@ class TestDataLoader:
 
     def test_indexes_by_draws_as_the_sampler_makes_them(self, dataset):
         draw = make_loader(dataset).sampler.iteration(0)[0]
-        assert isinstance(draw, Draw)
-        assert dataset[draw]['data_samples'].draw == f'{draw.source}/{draw.number}'
+        assert isinstance(draw, SampleIndex)
+        assert dataset[draw]['data_samples'].sample_key == f'{draw.source}/{draw.number}'
 
 
 class TestSeveralDomains:

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from cct_mm.datasets import Draw, MultiDomainDataset, leaf_datasets
+from cct_mm.datasets import MultiDomainDataset, SampleIndex, leaf_datasets
 
 METAINFO = dict(classes=('a', 'b'), palette=[[0, 0, 0], [9, 9, 9]])
 LOAD, PACK = dict(type='LoadCheckedImage'), dict(type='PackSegInputs')
@@ -57,7 +57,7 @@ def make(config, kind='unlabeled'):
 def paths(dataset):
     """Folder and name of each image, in validation's order and drawn as in training."""
     found = [dataset[i]['data_samples'].img_path for i in range(len(dataset))]
-    drawn = [dataset[Draw(0, i, 0, 0)]['data_samples'].img_path for i in range(len(dataset))]
+    drawn = [dataset[SampleIndex(0, i, 0, 0)]['data_samples'].img_path for i in range(len(dataset))]
     assert found == drawn
     return ['/'.join(path.split('/')[-2:]) for path in found]
 

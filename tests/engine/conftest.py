@@ -85,7 +85,7 @@ def data():
                 ori_shape=(32, 48),
                 domain='day',
                 supervision='labeled' if i < 2 else 'unlabeled',
-                draw=f'0/{i}',
+                sample_key=f'0/{i}',
             )
         )
         sample.gt_sem_seg = PixelData(data=torch.randint(0, 3, (1, 32, 48), generator=generator))

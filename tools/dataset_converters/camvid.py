@@ -38,8 +38,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cct_mm.datasets.file_lists import format_file_list, write_atomically
+from cct_mm.datasets.file_lists import format_file_list
 from cct_mm.datasets.readers import read_header, read_image
+from cct_mm.files import write_atomically
 
 VOID = 11
 COLOURS = {

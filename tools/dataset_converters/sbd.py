@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.progress import track
 from scipy.io import loadmat
 
-from cct_mm.datasets.file_lists import write_atomically
 from cct_mm.datasets.readers import read_header, read_mask
-from cct_mm.datasets.transforms import IGNORE_INDEX
+from cct_mm.files import write_atomically
+from cct_mm.labels import IGNORE_INDEX
 from cct_mm.visualization import indexed_png
 
 NUM_CLASSES = len(PascalVOCDataset.METAINFO['classes'])

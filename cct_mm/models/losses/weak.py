@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .average import mean_weight
+from cct_mm.labels import IGNORE_INDEX
 
-IGNORE_INDEX = 255
+from .average import mean_weight
 
 
 def weak_position_weight(labels: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:

@@ -99,7 +99,7 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
             valid=unlabeled.valid(),
             foreground=domain.foreground,
             key=(self.progress.seed, domain.name, self.progress.iteration),
-            samples=[sample.metainfo['draw'] for sample in unlabeled.samples],
+            samples=[sample.metainfo['sample_key'] for sample in unlabeled.samples],
             pseudo_labels=unlabeled.pseudo_labels(),
         )
 

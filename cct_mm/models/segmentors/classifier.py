@@ -8,7 +8,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.nn import functional as F
 
-from cct_mm.datasets.multi_domain import SUPERVISIONS
+from cct_mm.labels import SUPERVISIONS
 from cct_mm.models.classification_head import ClassificationHead, image_level_targets
 from cct_mm.models.domain import Domain
 

@@ -13,10 +13,9 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from cct_mm.datasets.multi_domain import SUPERVISIONS
+from cct_mm.labels import IGNORE_INDEX, SUPERVISIONS
 from cct_mm.models.cpu_convolutions import use_cpu_convolutions
 from cct_mm.models.domain import Domain
-from cct_mm.models.losses.weak import IGNORE_INDEX
 from cct_mm.models.norm import NORMS, activate, freeze_statistics, use_domain_norms
 
 

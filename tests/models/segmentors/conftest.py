@@ -85,7 +85,7 @@ def make_data():
                     img_path=f'{i}.png',
                     domain=domain,
                     supervision='labeled' if i < labeled else 'unlabeled',
-                    draw=f'0/{i}',
+                    sample_key=f'0/{i}',
                 )
             )
             labels = torch.randint(0, len(CLASSES[domain]), (1, *size), generator=generator)

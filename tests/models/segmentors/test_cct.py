@@ -289,7 +289,7 @@ class TestDraws:
         assert self.loss(model, data) == expected
         other = copy.deepcopy(data)
         for sample in other['data_samples']:
-            sample.set_metainfo(dict(draw=sample.draw + '9'))
+            sample.set_metainfo(dict(sample_key=sample.sample_key + '9'))
         drawn = ('F-Drop', 'DropOut', 'I-VAT')
         for changed in (
             self.loss(model, data, iteration=6),

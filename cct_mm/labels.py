@@ -1,0 +1,25 @@
+"""What labels mean everywhere in this package: the one that is ignored, background, supervision."""
+
+from collections.abc import Sequence
+
+IGNORE_INDEX = 255
+"""The label of pixels that count in no loss and no metric."""
+
+BACKGROUND = 'background'
+"""The class name that makes class 0 the rest of an image rather than a class of its own."""
+
+SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
+"""Kinds of supervision.
+
+``labeled``: label maps. ``unlabeled``: nothing. ``weak``: image-level labels, for a classifier, or
+the pseudo-labels made from them, for L_w.
+"""
+
+
+def has_background(classes: Sequence[str]) -> bool:
+    """Tell whether class 0 is ``background``.
+
+    Args:
+        classes: Names in the order of their labels.
+    """
+    return bool(classes) and classes[0] == BACKGROUND
