@@ -1,6 +1,9 @@
 """Adversarial alignment of the domains' features: discriminator g_d (Supplement E, Table 8)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.dist import broadcast_object_list
@@ -12,6 +15,10 @@ from torch.nn import functional as F
 from cct_mm.models.losses.average import mean_weight
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
+
+if TYPE_CHECKING:
+    from .domain import Domain
+    from .segmentors.batch import Batch
 
 
 class _ReverseGradient(torch.autograd.Function):
@@ -37,12 +44,13 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
     .. math:: L_{adv} = \frac{1}{N} \sum_{d=1}^{N} \frac{1}{|D^{(d)}|}
               \sum_{z \in D^{(d)}} -\log g_d(z)_d
 
-    Eq. 11 as printed is no cross-entropy (its second term is 1 - log(p), for p the probability of
-    the wrong domain) and knows two domains; this is the cross-entropy that it stands for, for N.
+    Eq. 11 as printed is no cross-entropy: its second term is 1 - log(p), where p is the probability
+    of the wrong domain, and it knows two domains. This is the cross-entropy that it stands for, for
+    any number N of domains.
 
-    An iteration trains one domain, and a discriminator that is shown one class at a time learns to
-    say its name. So the other domains take part with the features of their latest iteration, kept
-    in a queue without gradient: the discriminator learns from all domains in every step, the
+    An iteration trains one domain, and a discriminator that is shown one domain at a time learns to
+    always say its name. So the other domains take part with the features of their latest iteration,
+    kept in a queue without gradient: the discriminator learns from all domains in every step, the
     encoder from the domain of the iteration.
 
     lambda_adv acts in the gradient reversal: the discriminator learns at its full rate, and only
@@ -53,9 +61,10 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         in_channels: Channels D of z.
         channels: Of the 3x3 convolutions (Table 8).
         weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
-        queue_images: Images of each domain that a process keeps of its own batch for the other
-            domains' iterations, spread evenly over labeled and unlabeled ones: of two, the first
-            and the last. Checkpoints hold the first process's, with which all go on.
+        queue_images: Number of images of each batch, >= 1, whose features a process keeps for the
+            other domains' iterations. They are spread evenly over the batch, labeled and unlabeled
+            (two images: the first and the last). Checkpoints hold the queue of the first process,
+            from which all processes go on.
 
     Raises:
         ValueError: For fewer than two domains.
@@ -168,9 +177,10 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         return f'{self.layers[0].in_channels} channels of domains {self.domains}'
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Give the queues the shapes they have in a checkpoint; leave out one of other domains.
+        """Give the queues the shapes they have in a checkpoint; ignore that of other domains.
 
-        The rows of its last layer are numbered, so that those of other domains fit without a sign.
+        The rows of the last layer are numbered, not named: the weights of a discriminator for other
+        domains would be loaded silently, because their shapes may fit.
         """
         if self.in_checkpoint(state_dict, prefix) not in (None, self.describe()):
             for key in [key for key in state_dict if key.startswith(prefix)]:
@@ -180,3 +190,38 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
                 room = torch.empty_like(state_dict[prefix + name], device=buffer.device)
                 setattr(self, name, room)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class WithDiscriminator:
+    """Part of a method that may align the domains' features: adds L_adv to a segmentor.
+
+    It is a mixin of :class:`~cct_mm.models.segmentors.MultiDomainSegmentor`; the method calls
+    :meth:`loss_adversarial`.
+
+    Args:
+        discriminator: Config of a :class:`DomainDiscriminator`, or None.
+        **kwargs: As for the segmentor.
+    """
+
+    def __init__(self, *, discriminator: dict | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.discriminator = None
+        if discriminator is not None:
+            # Forked, so that whatever is drawn later starts as without it.
+            with torch.random.fork_rng(devices=[]):
+                config = {'type': 'DomainDiscriminator', **discriminator}
+                self.discriminator = MODELS.build({**config, 'domains': list(self.domains)})
+
+    def loss_adversarial(self, domain: Domain, *batches: Batch) -> dict[str, Tensor]:
+        """L_adv (Eq. 11) on all encoded images of the iteration; nothing without a discriminator.
+
+        Args:
+            domain: Their domain.
+            *batches: Labeled and unlabeled images with their features.
+        """
+        batches = [batch for batch in batches if len(batch)]
+        if self.discriminator is None or not batches:
+            return {}
+        z = torch.cat([domain.z(batch.features) for batch in batches])  # [B, D, h, w]
+        valid = torch.cat([batch.valid() for batch in batches])  # [B, 1, H, W]
+        return self.discriminator.loss(domain.name, z, valid)

@@ -37,6 +37,9 @@ class Domain(BaseModule):
             with the classes.
     """
 
+    KEYS = ('classes', 'decode_head', 'foreground', 'z_index')
+    """What a config says about a domain itself; further entries are a method's."""
+
     def __init__(
         self,
         name: str,

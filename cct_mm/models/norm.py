@@ -1,56 +1,98 @@
-"""Batch norm across domains: the encoder is shared, but images of two datasets differ."""
+"""Batch norm across domains: the encoder is shared, but the images of two datasets differ."""
 
-from collections.abc import Iterable
+import warnings
 
 import torch
 from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-NORMS = {'shared': (), 'frozen': ('neck',), 'per-domain': ('backbone', 'neck')}
-"""How the encoder's batch norms treat domains, and in which parts each has its own statistics.
+from .active_domain import ActiveDomain
 
-``shared``: one running mean and variance, of the mixture. An iteration trains one domain, so
-training normalises by that domain's statistics and evaluation by the mixture's. ``frozen``: the
-backbone keeps its pretrained statistics, in training too; the neck, which has none, has each
-domain's. ``per-domain``, the default: each domain has running statistics of its own in both, while
-weight and bias are shared. See the README for which is better where.
+NORMS = {'shared': (), 'frozen': ('neck',), 'domain-specific': ('backbone', 'neck')}
+"""How the encoder's batch norms treat domains, and which parts get :class:`DomainSpecificNorm`.
+
+``shared``: one running mean and variance for all domains. An iteration shows one domain, so
+training normalizes by the statistics of that domain and evaluation by those of the mixture.
+``frozen``: the backbone keeps its pretrained statistics, in training too; the neck, which has no
+pretrained statistics, has domain-specific ones. ``domain-specific``, the default: backbone and neck
+have running statistics for each domain, while weight and bias are shared. The README compares them.
 """
 
 
-class DomainNorm(nn.Module):
-    """A batch norm with running statistics of each domain, and one weight and bias for all.
+def norm_named(name: str, owner: str) -> str:
+    """Return a key of :data:`NORMS`; ``'per-domain'`` is the old name of ``'domain-specific'``.
 
     Args:
-        norm: The batch norm, of any kind, that it takes the place of and gives statistics to.
-        domains: Names of the domains; the first is active until :func:`activate` says otherwise.
+        name: As the config gives it.
+        owner: Who asks, as an error calls it.
+
+    Raises:
+        ValueError: If there is no such kind of norm.
+    """
+    if name == 'per-domain':
+        warnings.warn(
+            "norm='per-domain' is now called norm='domain-specific'; please rename it in your "
+            'config, it means the same',
+            FutureWarning,
+            stacklevel=3,
+        )
+        return 'domain-specific'
+    if name not in NORMS:
+        raise ValueError(f'{owner}: norm is {name!r}, expected one of {", ".join(NORMS)}')
+    return name
+
+
+class DomainSpecificNorm(nn.Module):
+    """A batch norm with running statistics for each domain, and one weight and bias for all.
+
+    Args:
+        norm: The batch norm, of any kind, that it replaces and lends statistics to.
+        active: The domains of the network, and which of them is active.
     """
 
-    def __init__(self, norm: _BatchNorm, domains: Iterable[str]) -> None:
+    def __init__(self, norm: _BatchNorm, active: ActiveDomain) -> None:
         super().__init__()
         self.norm = norm
-        self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in domains})
-        self.active = next(iter(self.statistics))
-        self._lend(False)
+        self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in active.names})
+        self.active = active
+        self._take_back()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise by the statistics of the active domain's batch, or by its running ones."""
-        self._lend(True)
+        """Normalize by the batch statistics, or in evaluation by the active domain's running ones.
+
+        Shape:
+            - x, output: [B, D, h, w]
+
+        Raises:
+            RuntimeError: If no domain is active.
+        """
+        for key, value in self.statistics[self.active.name].named_buffers():
+            self.norm._buffers[key] = value
+        self.norm.track_running_stats = True
         try:
             return self.norm(x)
         finally:
-            self._lend(False)
+            self._take_back()
+
+    def _take_back(self) -> None:
+        # Between two passes the norm holds nothing but weight and bias, so that checkpoints and DDP
+        # find each statistic once, under its domain.
+        for key in self.norm._buffers:
+            self.norm._buffers[key] = None
+        self.norm.track_running_stats = False
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Let domains without statistics in a checkpoint start from those that it has.
+        """Load the checkpoint of an ordinary batch norm too, and of other domains.
 
-        Ordinary batch norms have one set for all; of several domains' it is their mean.
+        An ordinary batch norm has one set of statistics, which every domain starts from. A domain
+        that is not in the checkpoint starts from the mean over the domains that are.
         """
         start = f'{prefix}statistics.'
         for name in dict(self.norm.named_parameters()):
             if prefix + name in state_dict:
                 state_dict[f'{prefix}norm.{name}'] = state_dict.pop(prefix + name)
-        for name in dict(self.statistics[self.active].named_buffers()):
+        for name in dict(next(iter(self.statistics.values())).named_buffers()):
             if prefix + name in state_dict:
                 there = [state_dict.pop(prefix + name)]
             else:
@@ -65,47 +107,33 @@ class DomainNorm(nn.Module):
                     state_dict.setdefault(f'{start}{domain}.{name}', mean)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _lend(self, lend: bool) -> None:
-        """Give the norm the active domain's statistics for a pass, or take them back.
-
-        Without them it holds nothing but weight and bias, as far as checkpoints and DDP can see.
-        """
-        for key, value in self.statistics[self.active].named_buffers():
-            self.norm._buffers[key] = value if lend else None
-        self.norm.track_running_stats = lend
-
 
 class _Statistics(nn.Module):
-    """One domain's copy of the buffers of a batch norm."""
-
     def __init__(self, norm: _BatchNorm) -> None:
         super().__init__()
         for key, value in norm.named_buffers():
             self.register_buffer(key, value.clone())
 
 
-def use_domain_norms(module: nn.Module, domains: Iterable[str]) -> None:
-    """Replace each batch norm below ``module`` by a :class:`DomainNorm`."""
-    domains = list(domains)
+def use_domain_specific_norms(module: nn.Module, active: ActiveDomain) -> None:
+    """Replace each batch norm below ``module`` by a :class:`DomainSpecificNorm`.
+
+    Args:
+        module: The backbone, for example.
+        active: The domains of the network, and which of them is active.
+    """
     # A norm may be there under several names, and stays one.
-    made: dict[_BatchNorm, DomainNorm] = {}
+    made: dict[_BatchNorm, DomainSpecificNorm] = {}
     for parent in list(module.modules()):
         for name, child in parent._modules.items():
             if isinstance(child, _BatchNorm):
                 if child not in made:
-                    made[child] = DomainNorm(child, domains)
+                    made[child] = DomainSpecificNorm(child, active)
                 parent._modules[name] = made[child]
 
 
-def activate(module: nn.Module, domain: str) -> None:
-    """Let each :class:`DomainNorm` in ``module`` work for ``domain``."""
-    for child in module.modules():
-        if isinstance(child, DomainNorm):
-            child.active = domain
-
-
 def freeze_statistics(module: nn.Module) -> None:
-    """Let each batch norm in ``module`` normalise by its running statistics and not move them."""
+    """Let each batch norm in ``module`` normalize by its running statistics and not update them."""
     for child in module.modules():
         if isinstance(child, _BatchNorm):
             child.eval()
@@ -115,18 +143,18 @@ def freeze_statistics(module: nn.Module) -> None:
 def pool_statistics(*modules: nn.Module) -> None:
     """Let each running mean and variance be that of all processes' images, on every process.
 
-    Where batch norms do not synchronize, each process has statistics of its own images. They become
-    the mean of the means, and the mean of the variances plus the variance of the means: those of
-    the images together, as each process has equally many. Equal statistics stay as they are, bit
-    for bit, so that pooling again, or norms that are synchronized, change nothing. All processes
-    have to call it together.
+    Where batch norms do not synchronize, each process has the statistics of its own images. The
+    pooled mean is the mean of the means, and the pooled variance is the mean of the variances plus
+    the variance of the means, because every process has seen equally many images. Equal statistics
+    stay as they are, bit for bit: pooling twice, or synchronized norms, change nothing. All
+    processes have to call it together.
 
     Args:
-        *modules: Networks with norms of any kind, by domain or not.
+        *modules: Networks with norms of any kind.
     """
     if get_world_size() == 1:
         return
-    # Those of a DomainNorm are in a module of their own for each domain.
+    # A DomainSpecificNorm has a module with statistics for each domain.
     buffers = [
         m._buffers for module in modules for m in module.modules() if 'running_mean' in m._buffers
     ]

@@ -1,7 +1,18 @@
-"""Segmentors: the method-free base and one file a method."""
+"""Segmentors: the base, which knows no method, and one file for each method."""
 
+from .batch import Batch
 from .cct import CCT
 from .classifier import ImageClassifier
-from .multi_domain import MultiDomainSegmentor
+from .mean_teacher import MeanTeacher
+from .multi_domain import MultiDomainSegmentor, Needs
+from .supervised import SupervisedSegmentor
 
-__all__ = ['CCT', 'ImageClassifier', 'MultiDomainSegmentor']
+__all__ = [
+    'Batch',
+    'CCT',
+    'ImageClassifier',
+    'MeanTeacher',
+    'MultiDomainSegmentor',
+    'Needs',
+    'SupervisedSegmentor',
+]

@@ -6,6 +6,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from cct_mm.models.adversarial import WithDiscriminator
 from cct_mm.models.cct import (
     AuxiliaryBank,
     Target,
@@ -18,13 +19,14 @@ from cct_mm.models.domain import Domain
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
-from .multi_domain import Batch, MultiDomainSegmentor
+from .batch import Batch
+from .multi_domain import MultiDomainSegmentor, Needs
 
 PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
 
 
 @MODELS.register_module()
-class CCT(NeedsProgress, MultiDomainSegmentor):
+class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
     """Supervised training plus consistency between main and auxiliary predictions.
 
     Args:
@@ -37,13 +39,17 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         weak_weight: :class:`RampUp` of w_w in Eq. 5, for images with pseudo-labels (sources
             ``weak``); the paper ends at lambda_w = 0.4.
         loss_pairwise: Config of Eq. 10, or None.
-        path: ``'fused'`` computes all auxiliary decoders at once, ``'reference'`` one after another
-            as the paper tells it; the results are the same to rounding, and so are checkpoints.
-        **kwargs: As for :class:`MultiDomainSegmentor`.
+        path: ``'fused'`` computes all auxiliary decoders together, ``'reference'`` one after
+            another as the paper tells it; the results are the same to rounding, and so are
+            checkpoints.
+        **kwargs: As for :class:`~cct_mm.models.adversarial.WithDiscriminator` and
+            :class:`~cct_mm.models.segmentors.MultiDomainSegmentor`.
 
     Raises:
         ValueError: Where a guided perturbation meets a domain without foreground classes.
     """
+
+    needs = Needs(unlabeled=True, sample_keys=True)
 
     def __init__(
         self,
@@ -57,9 +63,8 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         path: str = 'fused',
         **kwargs,
     ) -> None:
-        own = {name: domain.get('auxiliary', {}) for name, domain in domains.items()}
         domains = {
-            name: {key: value for key, value in domain.items() if key != 'auxiliary'}
+            name: {**domain, 'auxiliary': {**auxiliary, **domain.get('auxiliary', {})}}
             for name, domain in domains.items()
         }
         super().__init__(domains=domains, **kwargs)
@@ -70,30 +75,49 @@ class CCT(NeedsProgress, MultiDomainSegmentor):
         if path not in PATHS:
             raise ValueError(f'CCT: path is {path!r}, expected one of {", ".join(PATHS)}')
         self.unsupervised_loss = PATHS[path]
-        # Forked, so that whatever is drawn later starts as in the supervised baseline.
-        with torch.random.fork_rng(devices=[]):
-            for domain in self.domains.values():
-                config = {**auxiliary, **own[domain.name]}
-                domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **config)
-        for domain in self.domains.values():
-            if domain.auxiliary.guided and not domain.foreground_names:
-                raise ValueError(
-                    f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '
-                    'objects, but the domain names no foreground classes; add foreground=(...) '
-                    'with its things to the domain, or leave these perturbations out'
-                )
+
+    def extend_domain(self, domain: Domain, *, auxiliary: dict) -> None:
+        """Give a domain its auxiliary decoders.
+
+        Args:
+            domain: The domain.
+            auxiliary: Config of its :class:`AuxiliaryBank`.
+        """
+        domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+        if domain.auxiliary.guided and not domain.foreground_names:
+            raise ValueError(
+                f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '
+                'objects, but the domain names no foreground classes; add foreground=(...) with '
+                'its things to the domain, or leave these perturbations out'
+            )
+
+    def loss_of_batches(
+        self, domain: Domain, labeled: Batch, unlabeled: Batch
+    ) -> dict[str, Tensor]:
+        """Algorithm 1: L = L_s + w_u L_u [+ w_w L_w + w_p L_P-Wise + L_adv]."""
+        # z^l = h(x^l), z = h(x^u)
+        self.encode(labeled, unlabeled)
+        # L_s: the main head learns from labels
+        losses = self.loss_labeled(domain, labeled)
+        # L_u: the auxiliary decoders learn from the main head, on perturbed z
+        losses |= self.loss_unlabeled(domain, unlabeled)
+        # L_adv: the encoder hides the domain from the discriminator, where there is one
+        return losses | self.loss_adversarial(domain, labeled, unlabeled)
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
         """w_u L_u (Eqs. 2, 3): hold the auxiliary decoders to the main head's prediction.
 
         Weakly labeled images are unlabeled ones with pseudo-labels y_p, from which the auxiliary
-        decoders learn too: + w_w L_w (Eqs. 5, 6). The main head never sees y_p.
+        decoders learn too: + w_w L_w (Eqs. 5, 6). The main head never sees y_p. Without unlabeled
+        images in this iteration there is no such loss.
         """
-        # z = h(x^u)
+        if not len(unlabeled):
+            return {}
+        # z = h(x^u), [B, D, h, w]
         z = domain.z(unlabeled.features)
         self._check_map(domain.auxiliary, z, unlabeled)
 
-        # y^u = g(z), no gradient
+        # y^u = g(z), [B, C, H, W], no gradient
         target = Target(
             prob=domain.predict_target(unlabeled.features, unlabeled.size),
             valid=unlabeled.valid(),

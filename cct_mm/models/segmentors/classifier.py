@@ -1,7 +1,5 @@
 """Classification by image-level labels (paper, Section 3.3), which pretrains the encoder."""
 
-from collections.abc import Sequence
-
 import torch
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -12,7 +10,8 @@ from cct_mm.labels import SUPERVISIONS
 from cct_mm.models.classification_head import ClassificationHead, image_level_targets
 from cct_mm.models.domain import Domain
 
-from .multi_domain import Batch, MultiDomainSegmentor
+from .batch import Batch
+from .multi_domain import MultiDomainSegmentor, Needs
 
 
 @MODELS.register_module()
@@ -20,7 +19,7 @@ class ImageClassifier(MultiDomainSegmentor):
     """The encoder h of a segmentor with a classification branch g_c for each domain.
 
     It is trained on images with image-level labels by binary cross-entropy over the classes
-    without background. Its checkpoint initialises a segmentor with the same encoder
+    without background. Its checkpoint initializes a segmentor with the same encoder
     (``load_from``), and its class activation maps become pseudo-labels
     (``tools/gen_pseudo_labels.py``).
 
@@ -31,8 +30,8 @@ class ImageClassifier(MultiDomainSegmentor):
         TypeError: For another kind of head.
     """
 
-    learns_labels_of = SUPERVISIONS
-    """All: image-level labels come from any source, whether by a file or by masks."""
+    # Image-level labels come from any source, be it by a file or by masks.
+    needs = Needs(labels_of=SUPERVISIONS)
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -44,8 +43,11 @@ class ImageClassifier(MultiDomainSegmentor):
                     "decode_head=dict(_delete_=True, type='ClassificationHead', in_channels=...)"
                 )
 
-    def loss_labeled(self, domain: Domain, labeled: Batch) -> dict[str, Tensor]:
+    def loss_of_batches(
+        self, domain: Domain, labeled: Batch, unlabeled: Batch
+    ) -> dict[str, Tensor]:
         """Binary cross-entropy of g_c(h(x)), the mean over images and classes but background."""
+        self.encode(labeled)
         scores = self.scores(domain, labeled)
         targets = image_level_targets(labeled.samples, domain.num_classes, scores.device)
         classes = domain.image_level_classes
@@ -67,11 +69,10 @@ class ImageClassifier(MultiDomainSegmentor):
             The samples with ``image_scores``, the probability of each class, [C].
         """
         for image, sample in zip(inputs, data_samples, strict=True):
-            domain = self.domain_named(sample.metainfo.get('domain'))
-            self._set_active(domain)
             batch = Batch(image[None], [sample])
-            self.encode(batch)
-            sample.image_scores = self.scores(domain, batch)[0].sigmoid()
+            with self.active(self.domain_named(sample.metainfo.get('domain'))) as domain:
+                self.encode(batch)
+                sample.image_scores = self.scores(domain, batch)[0].sigmoid()
         return data_samples
 
     @torch.no_grad()
@@ -86,7 +87,6 @@ class ImageClassifier(MultiDomainSegmentor):
             - images: [B, 3, H, W]
             - output: [B, C, h, w], >= 0, at the encoder's stride
         """
-        found: Domain = self.domain_named(domain)
-        self._set_active(found)
-        features: Sequence[Tensor] = self.extract_feat(images)
-        return found.decode_head.class_activation_maps(features).float()
+        with self.active(self.domain_named(domain)) as found:
+            features = self.extract_feat(images)
+            return found.decode_head.class_activation_maps(features).float()

@@ -1,5 +1,7 @@
 """Small segmentors of two domains, and batches for them."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -95,6 +97,18 @@ def make_data():
         return dict(inputs=inputs, data_samples=samples)
 
     return make
+
+
+@pytest.fixture
+def features_of():
+    """Encode images as a domain's, by a copy of the model, whose statistics stay as they are."""
+
+    def encode(model, images, domain):
+        duplicate = copy.deepcopy(model)
+        with duplicate.active(domain):
+            return duplicate.extract_feat(images)
+
+    return encode
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class TestLosses:
     def test_of_labeled_images_equal_those_of_the_supervised_segmentor(
         self, make_model, make_data, losses_of, domain
     ):
-        supervised, cct = make_model('MultiDomainSegmentor'), make_model('CCT')
+        supervised, cct = make_model('SupervisedSegmentor'), make_model('CCT')
         supervised.load_state_dict(cct.state_dict(), strict=False)
         expected = losses_of(supervised, make_data(domain, unlabeled=0))
         assert losses_of(cct, make_data(domain, unlabeled=0)) == expected
@@ -80,7 +80,7 @@ class TestLosses:
     def test_of_labeled_images_start_from_the_same_main_heads_as_the_supervised_segmentor(
         self, make_model
     ):
-        supervised, cct = make_model('MultiDomainSegmentor'), make_model('CCT')
+        supervised, cct = make_model('SupervisedSegmentor'), make_model('CCT')
         heads = {n: p for n, p in supervised.named_parameters() if is_main_head(n)}
         assert len(heads) == 14
         for name, parameter in cct.named_parameters():
@@ -148,11 +148,11 @@ class TestPadding:
 
     SIZE = (20, 27)
 
-    def test_counts_in_no_loss(self, make_model, make_data):
+    def test_counts_in_no_loss(self, make_model, make_data, features_of):
         model = make_model(auxiliary=auxiliary(IDENTITY)).train()
         data = model.data_preprocessor(make_data('night', labeled=0, size=self.SIZE), True)
         domain = model.domains['night']
-        features = copy.deepcopy(model).extract_feat(data['inputs'])
+        features = features_of(model, data['inputs'], 'night')
         height, width = self.SIZE
         target = domain.decode_head(features)[..., :height, :width].softmax(dim=1)
         distances = [
@@ -208,12 +208,12 @@ class TestFilling:
         expected[1, :, :, :40] &= ~filled
         assert torch.equal(Batch(data['inputs'], data['data_samples']).valid(), expected)
 
-    def test_counts_in_no_loss(self, make_model, make_data):
+    def test_counts_in_no_loss(self, make_model, make_data, features_of):
         model = make_model(auxiliary=auxiliary(IDENTITY)).train()
         data, _ = self.data(make_data, model, labeled=0)
         valid = Batch(data['inputs'], data['data_samples']).valid().squeeze(1)
         domain = model.domains['night']
-        features = copy.deepcopy(model).extract_feat(data['inputs'])
+        features = features_of(model, data['inputs'], 'night')
         target = domain.decode_head(features).softmax(dim=1)
         decoded = [domain.auxiliary.decode(k, features[-1]).softmax(dim=1) for k in range(2)]
         distances = [(d - target).square().mean(dim=1)[valid].mean() for d in decoded]
@@ -484,11 +484,11 @@ class TestMainHeadOfMmseg:
             assert torch.equal(value, before[name]), name
         assert all(m.training for m in model.domains['day'].modules())
 
-    def test_makes_the_target_of_upsampled_logits(self, model, make_data):
+    def test_makes_the_target_of_upsampled_logits(self, model, make_data, features_of):
         data = model.data_preprocessor(make_data(labeled=0), training=True)
         domain = model.domains['day']
         domain.decode_head.dropout = None
-        features = copy.deepcopy(model).extract_feat(data['inputs'])
+        features = features_of(model, data['inputs'], 'day')
         coarse = copy.deepcopy(domain.decode_head)(features)
         target = F.interpolate(coarse, (32, 48), mode='bilinear', align_corners=False)
         target = target.softmax(dim=1)

@@ -29,12 +29,12 @@ def make_weak(make_data):
 
 class TestLoss:
     def test_is_the_binary_cross_entropy_of_a_linear_layer_on_pooled_features(
-        self, classifier, make_weak, losses_of
+        self, classifier, make_weak, losses_of, features_of
     ):
         data = make_weak()
         losses = losses_of(classifier, data)
         inputs = classifier.data_preprocessor(data, training=True)['inputs']
-        (z,) = classifier.extract_feat(inputs)[-1:]
+        z = features_of(classifier, inputs, 'night')[-1]
         layer = classifier.domains['night'].decode_head.conv_seg
         scores = F.linear(z.mean(dim=(2, 3)), layer.weight[:, :, 0, 0], layer.bias)
         targets = torch.tensor([[1.0, 0, 1, 0], [0, 1, 1, 0], [1, 0, 1, 0]])
@@ -66,7 +66,7 @@ class TestLoss:
         assert grad[0] == 0
         assert (grad[1:] != 0).all()
 
-    def test_does_not_see_padding(self, classifier, make_weak):
+    def test_does_not_see_padding(self, classifier, make_weak, features_of):
         classifier.eval()
         batch = classifier.data_preprocessor(make_weak(images=1), training=True)
         domain = classifier.domains['night']
@@ -74,7 +74,7 @@ class TestLoss:
         def scores(images, features):
             return classifier.scores(domain, Batch(images, batch['data_samples'], features))
 
-        features = classifier.extract_feat(batch['inputs'])
+        features = features_of(classifier, batch['inputs'], 'night')
         wider = [F.pad(level, (0, 2, 0, 3), value=100.0) for level in features]
         images = F.pad(batch['inputs'], (0, 16, 0, 24))
         torch.testing.assert_close(scores(images, wider), scores(batch['inputs'], features))
@@ -89,13 +89,13 @@ class TestPrediction:
                 assert ((sample.image_scores > 0) & (sample.image_scores < 1)).all()
 
 
-def test_encoder_initialises_a_segmentor(classifier, make_model):
+def test_encoder_initializes_a_segmentor(classifier, make_model, features_of):
     cct = make_model(seed=1)
     found = cct.load_state_dict(classifier.state_dict(), strict=False)
     assert all('decode_head' in key or 'auxiliary' in key for key in found.missing_keys)
     assert all('decode_head' in key for key in found.unexpected_keys)
     x = torch.randn(1, 3, 32, 48)
-    outputs = (model.eval().extract_feat(x)[-1] for model in (cct, classifier))
+    outputs = (features_of(model.eval(), x, 'night')[-1] for model in (cct, classifier))
     assert torch.equal(*outputs)
 
 
@@ -127,11 +127,13 @@ class TestClassActivationMaps:
         maxima = maps.amax(dim=(1, 2))
         assert ((maxima - 1).abs().lt(1e-5) | (maxima == 0)).all()
 
-    def test_of_one_scale_are_the_weights_times_z_where_positive(self, classifier, image):
+    def test_of_one_scale_are_the_weights_times_z_where_positive(
+        self, classifier, image, features_of
+    ):
         image = image[:, :32, :48]
         maps = class_activation_maps(classifier, image, 'night', (1, 3), scales=(1,), flip=False)
         inputs = (image.float()[None] - 127) / 64
-        z = classifier.extract_feat(inputs)[-1]
+        z = features_of(classifier, inputs, 'night')[-1]
         weight = classifier.domains['night'].decode_head.conv_seg.weight
         expected = F.conv2d(z, weight).relu()[:, [1, 3]]
         expected = F.interpolate(expected, (32, 48), mode='bilinear')[0]

@@ -10,14 +10,14 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from cct_mm.models.segmentors import MultiDomainSegmentor
+from cct_mm.models.segmentors import SupervisedSegmentor
 
-TYPES = pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT'])
+TYPES = pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT'])
 
 
 @pytest.fixture
 def supervised(make_model):
-    return make_model('MultiDomainSegmentor')
+    return make_model('SupervisedSegmentor')
 
 
 def mix(*batches):
@@ -30,7 +30,7 @@ def exactly(sentence):
 
 
 def test_is_registered_in_mmseg():
-    assert MODELS.get('MultiDomainSegmentor') is MultiDomainSegmentor
+    assert MODELS.get('SupervisedSegmentor') is SupervisedSegmentor
 
 
 class TestLoss:
@@ -39,9 +39,9 @@ class TestLoss:
         losses = losses_of(supervised, make_data(domain, unlabeled=0))
         assert set(losses) == {f'{domain}.loss_ce', f'{domain}.acc_seg'}
 
-    def test_is_the_cross_entropy_of_the_domains_own_head(self, supervised, make_data):
+    def test_is_the_cross_entropy_of_the_domains_own_head(self, supervised, make_data, features_of):
         data = supervised.data_preprocessor(make_data('night', unlabeled=0), training=True)
-        features = copy.deepcopy(supervised).extract_feat(data['inputs'])
+        features = features_of(supervised, data['inputs'], 'night')
         logits = supervised.domains['night'].decode_head(features)
         labels = torch.cat([s.gt_sem_seg.data for s in data['data_samples']])
         loss = supervised.loss(**data)['night.loss_ce']
@@ -54,7 +54,7 @@ class TestLoss:
         assert touched == [name for name in names if not name.startswith('domains.night')]
 
     def test_is_the_same_with_and_without_a_second_domain(self, make_model, make_data, losses_of):
-        both, alone = (make_model('MultiDomainSegmentor', d) for d in (['day', 'night'], ['day']))
+        both, alone = (make_model('SupervisedSegmentor', d) for d in (['day', 'night'], ['day']))
         alone.load_state_dict(both.state_dict(), strict=False)
         data = make_data('day', unlabeled=0)
         assert losses_of(alone, copy.deepcopy(data)) == losses_of(both, data)
@@ -63,9 +63,9 @@ class TestLoss:
         data = make_data('day', unlabeled=0)
         for sample in data['data_samples']:
             sample.set_metainfo(dict(domain=None))
-        losses = losses_of(make_model('MultiDomainSegmentor', ['day']), data)
+        losses = losses_of(make_model('SupervisedSegmentor', ['day']), data)
         tagged = losses_of(
-            make_model('MultiDomainSegmentor', ['day']), make_data('day', unlabeled=0)
+            make_model('SupervisedSegmentor', ['day']), make_data('day', unlabeled=0)
         )
         assert losses == tagged
 
@@ -74,7 +74,7 @@ class TestLoss:
     ):
         own = dict(channels=6, loss_decode=dict(type='CrossEntropyLoss', loss_name='loss_own'))
         model = make_model(
-            'MultiDomainSegmentor',
+            'SupervisedSegmentor',
             domains={
                 'day': dict(classes=('a', 'b', 'c')),
                 'night': dict(classes=('a', 'b', 'c', 'd', 'e'), decode_head=own),
@@ -89,12 +89,12 @@ class TestLoss:
 class TestPadding:
     """Images of 20 x 27 are padded to 32 x 32."""
 
-    def test_counts_in_no_loss(self, supervised, make_data):
+    def test_counts_in_no_loss(self, supervised, make_data, features_of):
         data = supervised.data_preprocessor(
             make_data('day', unlabeled=0, size=(20, 27)), training=True
         )
         assert data['inputs'].shape[2:] == (32, 32)
-        features = copy.deepcopy(supervised).extract_feat(data['inputs'])
+        features = features_of(supervised, data['inputs'], 'day')
         logits = supervised.domains['day'].decode_head(features)[..., :20, :27]
         labels = torch.cat([s.gt_sem_seg.data[..., :20, :27] for s in data['data_samples']])
         loss = supervised.loss(**data)['day.loss_ce']
@@ -143,7 +143,7 @@ class TestErrors:
         self, make_model, make_data, losses_of
     ):
         batch = mix(make_data('day', 1, 0, size=(32, 48)), make_data('day', 1, 0, size=(32, 40)))
-        model = make_model('MultiDomainSegmentor')
+        model = make_model('SupervisedSegmentor')
         model.data_preprocessor.size, model.data_preprocessor.size_divisor = (32, 48), None
         assert torch.isfinite(sum(losses_of(model, batch).values()))
 
@@ -157,7 +157,7 @@ class TestErrors:
             losses_of(supervised, batch)
 
     def test_unknown_domain(self, make_model, make_data, losses_of):
-        model = make_model('MultiDomainSegmentor', ['night'])
+        model = make_model('SupervisedSegmentor', ['night'])
         with exactly("domain 'day' is not in this model, expected one of ['night']"):
             losses_of(model, make_data('day', unlabeled=0))
 
@@ -170,7 +170,7 @@ class TestErrors:
 
     def test_unlabeled_images_without_a_method_for_them(self, supervised, make_data, losses_of):
         with exactly(
-            'MultiDomainSegmentor got 3 unlabeled or weakly labeled images of domain day, expected '
+            'SupervisedSegmentor got 3 unlabeled or weakly labeled images of domain day, expected '
             'none: it has no unsupervised loss. Set unlabeled_per_batch=0 and weak_per_batch=0 in '
             'the sampler (and batch_size to labeled_per_batch), or use a method such as CCT'
         ):
@@ -226,13 +226,13 @@ class TestPredict:
             )
 
     def test_is_the_domains_own_head_resized_to_the_original_size_without_padding(
-        self, supervised, make_data
+        self, supervised, make_data, features_of
     ):
         supervised.eval()
         data = make_data('night', 0, 2, size=(20, 27), ori_shape=(40, 54))
         inputs = supervised.data_preprocessor(copy.deepcopy(data), training=True)['inputs']
         with torch.no_grad():
-            features = supervised.extract_feat(inputs)
+            features = features_of(supervised, inputs, 'night')
             logits = supervised.domains['night'].decode_head(features)[..., :20, :27]
         expected = F.interpolate(logits, (40, 54), mode='bilinear', align_corners=False)
         results = supervised.test_step(data)
@@ -241,7 +241,7 @@ class TestPredict:
             torch.testing.assert_close(result.seg_logits.data, logits)
 
     def test_without_samples_uses_the_only_domain(self, make_model):
-        model = make_model('MultiDomainSegmentor', ['night']).eval()
+        model = make_model('SupervisedSegmentor', ['night']).eval()
         (result,) = model.predict(torch.zeros(1, 3, 32, 48))
         assert result.seg_logits.data.shape == (5, 32, 48)
 
@@ -251,14 +251,14 @@ class TestPredict:
 
     @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day')])
     def test_with_a_sliding_window_serves_domains_of_different_class_counts(
-        self, make_model, make_data, names
+        self, make_model, make_data, features_of, names
     ):
         window = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
-        model = make_model('MultiDomainSegmentor', test_cfg=window).eval()
+        model = make_model('SupervisedSegmentor', test_cfg=window).eval()
         for name in names:
             (result,) = model.test_step(make_data(name, 0, 1))
             data = model.data_preprocessor(make_data(name, 0, 1), training=True)
-            features = [model.extract_feat(data['inputs'][..., x : x + 32]) for x in (0, 16)]
+            features = [features_of(model, data['inputs'][..., x : x + 32], name) for x in (0, 16)]
             left, right = (model.domains[name].decode_head(f)[0] for f in features)
             expected = torch.zeros(len(left), 32, 48)
             expected[..., :32] += left
@@ -326,14 +326,16 @@ class TestCheckpoint:
                 parameter.zero_()
         after = duplicate.test_step(make_data('day', 0, 1))[0].seg_logits.data
         assert torch.equal(before, after)
+        duplicate.default_domain = 'day'
         assert duplicate.decode_head is duplicate.domains['day'].decode_head
+        assert supervised.default_domain is None
 
 
 def total(losses):
     return sum(value for name, value in losses.items() if 'loss' in name)
 
 
-@pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT'])
+@pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT'])
 def test_domain_learns_beside_an_idle_one_as_it_does_alone(make_model, make_data, losses_of, type):
     unlabeled = 2 if type == 'CCT' else 0
     runs, start = [], make_model(type, ['day']).state_dict()
@@ -356,7 +358,7 @@ class TestNorm:
     def statistics(self, model, part='backbone'):
         return {n: b.clone() for n, b in model.named_buffers() if n.startswith(part)}
 
-    @pytest.mark.parametrize('norm', ['shared', 'frozen', 'per-domain'])
+    @pytest.mark.parametrize('norm', ['shared', 'frozen', 'domain-specific'])
     def test_moves_the_statistics_that_its_name_says(self, make_model, make_data, losses_of, norm):
         model = make_model(norm=norm)
         before = self.statistics(model)
@@ -369,12 +371,12 @@ class TestNorm:
         else:
             assert moved == {name for name in before if '.night.' in name}
 
-    @pytest.mark.parametrize('norm', ['frozen', 'per-domain'])
+    @pytest.mark.parametrize('norm', ['frozen', 'domain-specific'])
     def test_of_the_neck_is_each_domains_where_the_encoder_is_kept_too(
         self, make_model, make_data, losses_of, norm
     ):
         neck = dict(type='JPU', in_channels=(8, 16, 32), mid_channels=8)
-        model = make_model('MultiDomainSegmentor', norm=norm, neck=neck)
+        model = make_model('SupervisedSegmentor', norm=norm, neck=neck)
         before = self.statistics(model, 'neck')
         losses_of(model, make_data('night', unlabeled=0))
         after = self.statistics(model, 'neck')
@@ -383,7 +385,7 @@ class TestNorm:
         assert moved == {name for name in before if '.night.' in name}
 
     def test_by_domain_predicts_with_the_domains_own(self, make_model, make_data, losses_of):
-        model = make_model('MultiDomainSegmentor', norm='per-domain')
+        model = make_model('SupervisedSegmentor', norm='domain-specific')
         data = make_data('day', unlabeled=0)
         (before, *_) = model.eval().test_step(copy.deepcopy(data))
         losses_of(model, make_data('night', unlabeled=0))
@@ -395,12 +397,14 @@ class TestNorm:
     ):
         found, expected = (
             total(losses_of(make_model(domains=['day'], norm=norm), make_data('day')))
-            for norm in ('per-domain', 'shared')
+            for norm in ('domain-specific', 'shared')
         )
         assert torch.equal(found, expected)
 
     def test_unknown(self, make_model):
-        with pytest.raises(ValueError, match="norm is 'own', expected one of shared, frozen, per"):
+        with pytest.raises(
+            ValueError, match="norm is 'own', expected one of shared, frozen, domain-specific"
+        ):
             make_model(norm='own')
 
 
@@ -426,7 +430,7 @@ class TestJointEncoding:
 class TestDiscriminator:
     ADV = dict(discriminator=dict(in_channels=32, channels=(4,)))
 
-    @pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT'])
+    @pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT'])
     def test_adds_its_loss_and_accuracy(self, make_model, make_data, losses_of, type):
         unlabeled = 2 if type == 'CCT' else 0
         losses = losses_of(make_model(type, **self.ADV), make_data('day', unlabeled=unlabeled))

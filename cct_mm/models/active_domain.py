@@ -1,0 +1,84 @@
+"""Which domain a network works for: a scope that ends, not a state that somebody forgets to set."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class ActiveDomain:
+    """The domain that the domain-specific parts of one network serve at the moment.
+
+    It is the domain of the innermost :meth:`scope`. Outside of every scope it is ``default`` where
+    that is set, or the only domain of the network. A network and all its domain-specific batch
+    norms share one object.
+
+    Args:
+        names: Names of the network's domains, at least one.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = list(names)
+        self._default: str | None = None
+        self._scopes: list[str] = []
+        self._latest: str | None = None
+
+    @property
+    def default(self) -> str | None:
+        """Name of the domain that is active outside of every scope, or None."""
+        return self._default
+
+    @default.setter
+    def default(self, name: str | None) -> None:
+        if name is not None:
+            self.check(name)
+        self._default = name
+
+    @property
+    def name(self) -> str:
+        """Name of the active domain.
+
+        Raises:
+            RuntimeError: Outside of every scope, if there are several domains and no default.
+        """
+        if self._scopes:
+            return self._scopes[-1]
+        # Activation checkpointing runs the encoder again in backward, after its scope has ended.
+        if self._latest is not None and torch._C._current_graph_task_id() != -1:
+            return self._latest
+        if self._default is not None:
+            return self._default
+        if len(self.names) == 1:
+            return self.names[0]
+        raise RuntimeError(
+            f'no domain is active, but this network has the domains {self.names}, which differ in '
+            'head, classes and batch norm statistics; call it inside of '
+            f'`with model.active({self.names[0]!r}):`, or set '
+            f'`model.default_domain = {self.names[0]!r}` once'
+        )
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Make a domain the active one; scopes may be nested.
+
+        Args:
+            name: One of ``names``.
+
+        Raises:
+            ValueError: If there is no such domain.
+        """
+        self.check(name)
+        self._scopes.append(name)
+        try:
+            yield
+        finally:
+            self._latest = self._scopes.pop()
+
+    def check(self, name: str | None) -> None:
+        """Check that a domain of this name exists.
+
+        Raises:
+            ValueError: If it does not.
+        """
+        if name not in self.names:
+            raise ValueError(f'domain {name!r} is not in this model, expected one of {self.names}')
