@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from cct_mm import keyed
 from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.models.progress import set_progress
+from cct_mm.models.segmentors import MultiDomainSegmentor
 from cct_mm.schedules import Progress
 
 
@@ -34,6 +35,14 @@ class TrainingProgressHook(Hook):
         torch.manual_seed(keyed.key(seed, 'iteration', runner.iter, runner.rank))
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         set_progress(model, Progress(runner.iter, runner.max_iters, seed))
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Let a method do what it does after each step, such as move a teacher."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if isinstance(model, MultiDomainSegmentor):
+            model.after_step()
 
 
 def run_seed(runner: Runner) -> int:

@@ -17,11 +17,14 @@ WHEN = """
     from torch import nn
     from cct_mm.engine import PooledNormsHook
     from cct_mm.models.adversarial import DomainDiscriminator
-    from cct_mm.models.norm import use_domain_norms
+    from cct_mm.models.active_domain import ActiveDomain
+    from cct_mm.models.norm import use_domain_specific_norms
 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2), nn.BatchNorm1d(2))
-    use_domain_norms(network, ['day', 'night'])
+    active = ActiveDomain(['day', 'night'])
+    active.default = 'day'
+    use_domain_specific_norms(network, active)
     network.discriminator = DomainDiscriminator(['day', 'night'], in_channels=2)
     average = EMAHook()
     runner = SimpleNamespace(

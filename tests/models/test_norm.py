@@ -168,7 +168,8 @@ def test_frozen_statistics_stay_while_weights_learn(network, images):
 
 POOL = """
     from torch import nn
-    from cct_mm.models.norm import pool_statistics, use_domain_norms
+    from cct_mm.models.active_domain import ActiveDomain
+    from cct_mm.models.norm import pool_statistics, use_domain_specific_norms
 
     encoder = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
     use_domain_specific_norms(encoder, ActiveDomain(['day', 'night']))

@@ -363,5 +363,4 @@ class MultiDomainSegmentor(EncoderDecoder):
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
         domain = self.domain_of(data_samples) if data_samples else self.active_domain
-        with self.active(domain):
-            return domain.logits(self.extract_feat(inputs), tuple(inputs.shape[2:]))
+        return self.encode_decode(inputs, [dict(domain=domain.name)])

@@ -73,9 +73,12 @@ def make_model():
 
 @pytest.fixture
 def make_data():
-    """Make what the dataloader gives: random images of one domain, the labeled ones first."""
+    """Make what the dataloader gives: random images of one domain, the labeled ones first.
 
-    def make(domain='day', labeled=2, unlabeled=2, size=(32, 48), seed=0, ori_shape=None):
+    ``views`` names further views of the unlabeled images, which are negatives of them.
+    """
+
+    def make(domain='day', labeled=2, unlabeled=2, size=(32, 48), seed=0, ori_shape=None, views=()):
         generator = torch.Generator().manual_seed(seed)
         inputs, samples = [], []
         for i in range(labeled + unlabeled):
@@ -93,6 +96,8 @@ def make_data():
             labels = torch.randint(0, len(CLASSES[domain]), (1, *size), generator=generator)
             if i < labeled:
                 sample.gt_sem_seg = PixelData(data=labels)
+            elif views:
+                sample.views = PixelData(**dict.fromkeys(views, 255 - inputs[-1]))
             samples.append(sample)
         return dict(inputs=inputs, data_samples=samples)
 
