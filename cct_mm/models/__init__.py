@@ -7,7 +7,13 @@ from .classification_head import ClassificationHead
 from .domain import Domain
 from .losses import AnnealedCrossEntropy, ConsistencyLoss, PairwiseLoss
 from .psp_neck import PSPNeck
-from .segmentors import CCT, ImageClassifier, MultiDomainSegmentor
+from .segmentors import (
+    CCT,
+    ImageClassifier,
+    MeanTeacher,
+    MultiDomainSegmentor,
+    SupervisedSegmentor,
+)
 from .subpixel_head import SubPixelHead
 
 __all__ = [
@@ -19,7 +25,9 @@ __all__ = [
     'Domain',
     'DomainDiscriminator',
     'ImageClassifier',
+    'MeanTeacher',
     'MultiDomainSegmentor',
+    'SupervisedSegmentor',
     'PSPNeck',
     'PairwiseLoss',
     'SubPixelHead',

@@ -159,7 +159,7 @@ def test_an_ordinary_convolution_is_pickled_as_before():
     assert torch.equal(again.weight, conv.weight)
 
 
-@pytest.mark.parametrize('type', ['MultiDomainSegmentor', 'CCT', 'ImageClassifier'])
+@pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT', 'ImageClassifier'])
 def test_every_segmentor_converts_all_that_it_trains(type):
     kinds = dict(
         backbone=dict(type='ResNetV1c', depth=18, base_channels=8),

@@ -61,7 +61,7 @@ val_dataloader = dict(
 """
 KINDS = {
     'classifier': dict(model='ImageClassifier', head='ClassificationHead'),
-    'segmentor': dict(model='MultiDomainSegmentor', head='SubPixelHead'),
+    'segmentor': dict(model='SupervisedSegmentor', head='SubPixelHead'),
 }
 
 
@@ -283,7 +283,7 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ('kind', 'options', 'sentence'),
         [
-            ('segmentor', (), 'is of a MultiDomainSegmentor, expected that of an ImageClassifier'),
+            ('segmentor', (), 'is of a SupervisedSegmentor, expected that of an ImageClassifier'),
             ('classifier', ('--from-segmentor',), 'of a ImageClassifier, expected that of a segm'),
             ('classifier', ('--domain', 'rocks'), '--domain rocks: .* has no such domain'),
             ('segmentor', ('--from-segmentor', '--scales', '1'), '--scales: only for classifiers'),

@@ -58,7 +58,7 @@ class AuxiliaryBank(BaseModule):
             raise ValueError(
                 'AuxiliaryBank: `perturbations` is empty, expected at least one entry such as '
                 "dict(type='F-Noise', num=6); for training without auxiliary decoders use the "
-                "segmentor type 'MultiDomainSegmentor'"
+                "segmentor type 'SupervisedSegmentor'"
             )
         self.in_channels = in_channels
         self.num_classes = num_classes

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cct_mm.labels import SUPERVISIONS
+from cct_mm.models.adversarial import WithDiscriminator
 from cct_mm.models.classification_head import ClassificationHead, image_level_targets
 from cct_mm.models.domain import Domain
 
@@ -15,7 +16,7 @@ from .multi_domain import MultiDomainSegmentor, Needs
 
 
 @MODELS.register_module()
-class ImageClassifier(MultiDomainSegmentor):
+class ImageClassifier(WithDiscriminator, MultiDomainSegmentor):
     """The encoder h of a segmentor with a classification branch g_c for each domain.
 
     It is trained on images with image-level labels by binary cross-entropy over the classes
@@ -46,13 +47,16 @@ class ImageClassifier(MultiDomainSegmentor):
     def loss_of_batches(
         self, domain: Domain, labeled: Batch, unlabeled: Batch
     ) -> dict[str, Tensor]:
-        """Binary cross-entropy of g_c(h(x)), the mean over images and classes but background."""
+        """Binary cross-entropy of g_c(h(x)), the mean over images and classes but background.
+
+        L_adv is added where the model has a discriminator.
+        """
         self.encode(labeled)
         scores = self.scores(domain, labeled)
         targets = image_level_targets(labeled.samples, domain.num_classes, scores.device)
         classes = domain.image_level_classes
         loss = F.binary_cross_entropy_with_logits(scores[:, classes], targets[:, classes])
-        return {'loss_image_level': loss}
+        return {'loss_image_level': loss} | self.loss_adversarial(domain, labeled)
 
     def scores(self, domain: Domain, batch: Batch) -> Tensor:
         """Return g_c(h(x)) before the sigmoid, [B, C]."""

@@ -42,14 +42,12 @@ class SupervisedSegmentor(WithDiscriminator, MultiDomainSegmentor):
 
 
 @MODELS.register_module(name='MultiDomainSegmentor')
-class _FormerSupervisedSegmentor(SupervisedSegmentor):
-    """The supervised baseline under its former name in configs."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        warnings.warn(
-            "type='MultiDomainSegmentor' is now called type='SupervisedSegmentor'; please rename "
-            'it in your config, it means the same',
-            FutureWarning,
-            stacklevel=2,
-        )
-        super().__init__(*args, **kwargs)
+def former_supervised_segmentor(**kwargs) -> SupervisedSegmentor:
+    """Build the supervised baseline by its former name in configs."""
+    warnings.warn(
+        "type='MultiDomainSegmentor' is now called type='SupervisedSegmentor'; please rename it in "
+        'your config, it means the same',
+        FutureWarning,
+        stacklevel=2,
+    )
+    return SupervisedSegmentor(**kwargs)

@@ -1,7 +1,7 @@
 # Small encoder for a CPU: EfficientNet-Lite0 at stride 16, which costs a quarter of stride 8, and a
 # JPU neck (mmseg) that joins the maps of stride 8 and 16: z has 256 channels at stride 8.
 model = dict(
-    type='MultiDomainSegmentor',
+    type='SupervisedSegmentor',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[127.0, 127.0, 127.0],

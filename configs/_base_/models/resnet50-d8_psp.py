@@ -4,7 +4,7 @@ norm_cfg = dict(type='BN', requires_grad=True)
 # On several GPUs batch norm sees the images of all; on one it changes nothing.
 sync_bn = 'torch'
 model = dict(
-    type='MultiDomainSegmentor',
+    type='SupervisedSegmentor',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],

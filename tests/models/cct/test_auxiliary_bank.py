@@ -80,7 +80,7 @@ class TestErrors:
         assert self.message() == (
             'AuxiliaryBank: `perturbations` is empty, expected at least one entry such as '
             "dict(type='F-Noise', num=6); for training without auxiliary decoders use the "
-            "segmentor type 'MultiDomainSegmentor'"
+            "segmentor type 'SupervisedSegmentor'"
         )
 
     @pytest.mark.parametrize('stride', [3, 1, 0])

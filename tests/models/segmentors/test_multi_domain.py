@@ -33,6 +33,65 @@ def test_is_registered_in_mmseg():
     assert MODELS.get('SupervisedSegmentor') is SupervisedSegmentor
 
 
+def test_of_its_former_name_is_the_same_and_warns(make_model):
+    with pytest.warns(FutureWarning, match="type='SupervisedSegmentor'"):
+        assert type(make_model('MultiDomainSegmentor')) is SupervisedSegmentor
+
+
+class TestActiveDomain:
+    @pytest.mark.parametrize(
+        'name', ['decode_head', 'num_classes', 'out_channels', 'align_corners']
+    )
+    def test_is_asked_for_where_nobody_has_said_it(self, supervised, name):
+        with pytest.raises(RuntimeError) as error:
+            getattr(supervised, name)
+        assert "with model.active('day')" in str(error.value)
+        assert "model.default_domain = 'day'" in str(error.value)
+
+    def test_is_asked_for_by_domain_specific_norms_too(self, supervised):
+        with pytest.raises(RuntimeError, match='no domain is active'):
+            supervised.extract_feat(torch.zeros(1, 3, 32, 48))
+
+    def test_gives_head_classes_and_statistics_and_ends(self, supervised):
+        with supervised.active('night') as night:
+            assert supervised.decode_head is night.decode_head
+            assert (supervised.num_classes, supervised.out_channels) == (5, 5)
+            with supervised.active(supervised.domains['day']):
+                assert supervised.num_classes == 3
+            assert supervised.num_classes == 5
+        with pytest.raises(RuntimeError, match='no domain is active'):
+            supervised.num_classes  # noqa: B018
+
+    def test_of_a_training_step_ends_with_it(self, supervised, make_data, losses_of):
+        losses_of(supervised, make_data('night', unlabeled=0))
+        with pytest.raises(RuntimeError, match='no domain is active'):
+            supervised.num_classes  # noqa: B018
+
+    def test_by_default_serves_images_without_a_tag(self, supervised):
+        supervised.eval().default_domain = 'night'
+        (result,) = supervised.predict(torch.zeros(1, 3, 32, 48))
+        assert result.seg_logits.data.shape == (5, 32, 48)
+        assert supervised.num_classes == 5
+
+    def test_by_default_has_to_exist(self, supervised):
+        with pytest.raises(ValueError, match=r"'dusk'.*\['day', 'night'\]"):
+            supervised.default_domain = 'dusk'
+
+    @pytest.mark.parametrize('norm', ['domain-specific', 'frozen'])
+    def test_is_that_of_the_pass_where_activation_checkpointing_runs_it_again(
+        self, make_model, make_data, losses_of, norm
+    ):
+        gradients = []
+        for again in (False, True):
+            model = make_model('SupervisedSegmentor', norm=norm)
+            for module in model.backbone.modules():
+                if hasattr(module, 'with_cp'):
+                    module.with_cp = again
+            losses_of(model, make_data('night', unlabeled=0))['night.loss_ce'].backward()
+            gradients.append([p.grad for p in model.backbone.parameters()])
+        assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
 class TestLoss:
     @pytest.mark.parametrize('domain', ['day', 'night'])
     def test_names_begin_with_the_domain(self, supervised, make_data, losses_of, domain):
