@@ -8,18 +8,20 @@ from .samplers import AlternatingDomainSampler
 from .sunrgbd import SUNRGBDDataset
 from .toy_scenes import ToyScenesDataset
 from .transforms import LoadCheckedAnnotations, LoadCheckedImage
+from .views import AddView
 from .wrappers import leaf_datasets
 
 __all__ = [
+    'AddView',
     'AlternatingDomainSampler',
     'CamVidDataset',
-    'SampleIndex',
     'ListDataset',
     'LoadCheckedAnnotations',
     'LoadCheckedImage',
     'LoadImageLabels',
     'MultiDomainDataset',
     'SUNRGBDDataset',
+    'SampleIndex',
     'ToyScenesDataset',
     'leaf_datasets',
 ]

@@ -6,7 +6,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from cct_mm.datasets import AlternatingDomainSampler
+from cct_mm.datasets import AddView, AlternatingDomainSampler
 from cct_mm.datasets.wrappers import pipelines
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
@@ -185,17 +185,18 @@ def check_needs(model: MultiDomainSegmentor, loader) -> None:
             kind = source.supervision
             if source.domain != name or kind not in counts or kind in needs.labels_of:
                 continue
-            views = {view for steps in pipelines(source.dataset) for view in _views(steps)}
+            views = {
+                t.name
+                for steps in pipelines(source.dataset)
+                for t in steps
+                if isinstance(t, AddView)
+            }
             if missing := set(needs.views) - views:
                 raise ValueError(
                     f'{source.name}: its pipeline makes the views {sorted(views)}, but {method} '
                     f"needs {missing.pop()!r} too; add dict(type='AddView', name=..., "
                     'transforms=[...]) to the end of the pipeline'
                 )
-
-
-def _views(transforms) -> list[str]:
-    return [t.name for t in transforms if type(t).__name__ == 'AddView']
 
 
 def check_trained(model: MultiDomainSegmentor, loader, from_checkpoint: set[str]) -> list[str]:

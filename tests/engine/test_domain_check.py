@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import DataParallel
 from torch.utils.data import SequentialSampler
 
-from cct_mm.datasets import AlternatingDomainSampler
+from cct_mm.datasets import AddView, AlternatingDomainSampler
 from cct_mm.datasets.multi_domain import Source
 from cct_mm.engine import DomainCheckHook
 from cct_mm.models import DomainDiscriminator
@@ -135,10 +135,6 @@ class TestIterationsWithoutLabels:
         check(runner, 'train', loader(GOOD, labeled=0, unlabeled=0, weak=8))
 
 
-class AddView(SimpleNamespace):
-    """Stands for the transform of this name."""
-
-
 class TestNeeds:
     def test_of_cct_are_the_sample_keys_of_its_sampler(self, runner):
         other = loader(GOOD)
@@ -161,19 +157,17 @@ class TestNeeds:
         source = Source('night', 'unlabeled', SimpleNamespace(pipeline=[]))
         labeled = Source('night', 'labeled', SimpleNamespace(pipeline=[]))
         data.dataset.sources = [labeled, source]
-        source.dataset.pipeline += [AddView(name=name) for name in missing]
+        source.dataset.pipeline += [AddView(name, []) for name in missing]
         with pytest.raises(
             ValueError, match=r"^night, unlabeled source: .*MeanTeacher needs 'strong'.*AddView"
         ):
             check(runner, 'train', data)
-        source.dataset.pipeline.append(AddView(name='strong'))
+        source.dataset.pipeline.append(AddView('strong', []))
         check(runner, 'train', data)
 
     def test_of_a_supervised_method_are_no_unlabeled_images(self, runner, make_model):
         runner.model = make_model('SupervisedSegmentor')
-        with pytest.raises(
-            ValueError, match='domain day have 4 unlabeled .*SupervisedSegmentor does'
-        ):
+        with pytest.raises(ValueError, match='day have 4 unlabeled .*SupervisedSegmentor does'):
             check(runner, 'train', loader(GOOD))
 
 
