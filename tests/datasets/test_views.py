@@ -75,15 +75,19 @@ class TestView:
                     assert torch.equal(first, second)
 
     def test_shows_every_pixel_where_the_image_shows_it(self, make_dataset):
-        for sample in samples_of(make_dataset(STRONG, SAME)):
+        changed = 0
+        samples = samples_of(make_dataset(STRONG, SAME))
+        for sample in samples:
             views, image = sample['data_samples'].views, sample['inputs']
             assert torch.equal(views.same, image)
             assert views.strong.shape == image.shape
             assert views.strong.dtype == torch.uint8
-            assert not torch.equal(views.strong, image)
+            changed += not torch.equal(views.strong, image)
             # Other colors of the same scene: brightness still goes along.
             both = torch.stack([x.float().mean(dim=0).flatten() for x in (views.strong, image)])
             assert torch.corrcoef(both)[0, 1] > 0.5
+        # Each of its parts happens by chance, so that now and then nothing does.
+        assert changed > len(samples) / 2
 
     def test_follows_from_the_key_of_the_sample_alone(self, make_dataset):
         dataset = make_dataset(STRONG)
