@@ -135,8 +135,15 @@ def _base_files(tree: ast.Module) -> list[str]:
     return []
 
 
+REFERENCE = '_base_.'
+"""Begins an option's value that names another entry of the config, as in a config file."""
+
+
 def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
     """Override entries of a config, as ``--cfg-options`` asks for.
+
+    A value ``_base_.NAME`` stands for the config's own entry of that name and takes the place of
+    what was there: ``train_dataloader.dataset.domains.camvid=_base_.camvid_n50``.
 
     Args:
         config: The config.
@@ -144,7 +151,8 @@ def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
 
     Raises:
         ValueError: If an option's first key is none of the config's, nor one that mmengine knows: a
-            typing error would otherwise change nothing, without a word.
+            typing error would otherwise change nothing, without a word. Also if a reference names
+            no entry.
     """
     if not options:
         return
@@ -158,7 +166,24 @@ def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
                 f'--cfg-options {option}: the config has no {first!r}{meant} Expected one of '
                 f'{", ".join(sorted(config.keys()))}'
             )
-    config.merge_from_dict(options)
+    config.merge_from_dict(
+        {option: _resolved(config, option, value) for option, value in options.items()}
+    )
+
+
+def _resolved(config: Config, option: str, value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(REFERENCE):
+        return value
+    name = value.removeprefix(REFERENCE)
+    if name not in config:
+        near = get_close_matches(name, config, n=1)
+        meant = f'; did you mean {REFERENCE}{near[0]}?' if near else ''
+        raise ValueError(
+            f'--cfg-options {option}={value}: the config has no entry {name!r}, expected one of '
+            f'{", ".join(sorted(config.keys()))}{meant}'
+        )
+    found = config.to_dict()[name]
+    return {'_delete_': True, **found} if isinstance(found, dict) else found
 
 
 def check_training(config: Config) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from cct_mm.engine.config_file import merge_options
+
 from .grid import GridError, Run, parse_options
 
 KINDS = ('config', 'code', 'data')
@@ -67,7 +69,7 @@ def resolve_config(run: Run) -> Config:
     try:
         # Only the text matters here: custom imports would load every model for each of the configs.
         cfg = Config.fromfile(run.config, import_custom_modules=False)
-        cfg.merge_from_dict(parse_options(run.cfg_options))
+        merge_options(cfg, parse_options(run.cfg_options))
     except Exception as error:  # a config is a program and fails as it likes
         raise GridError(
             f'{run.config}: the config of {run.name} cannot be read with the options '

@@ -1,5 +1,6 @@
 _base_ = [
     '../_base_/default_runtime.py',
+    '../_base_/loaders.py',
     '../_base_/domains/voc_small.py',
     '../_base_/models/efficientnet-lite0_jpu.py',
     '../_base_/schedules/sgd_poly_400.py',
@@ -14,22 +15,6 @@ model = dict(
     domains=dict(voc={{_base_.voc}}),
 )
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.002))))
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='AlternatingDomainSampler', labeled_per_batch=4, unlabeled_per_batch=0),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_n100}})),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_val}})),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_test}})),
-)
+train_dataloader = dict(dataset=dict(domains=dict(voc={{_base_.voc_n100}})))
+val_dataloader = dict(dataset=dict(domains=dict(voc={{_base_.voc_val}})))
+test_dataloader = dict(dataset=dict(domains=dict(voc={{_base_.voc_test}})))

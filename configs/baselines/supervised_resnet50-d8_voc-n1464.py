@@ -1,5 +1,6 @@
 _base_ = [
     '../_base_/default_runtime.py',
+    '../_base_/loaders.py',
     '../_base_/domains/voc.py',
     '../_base_/models/resnet50-d8_psp.py',
     '../_base_/schedules/sgd_poly_45600.py',
@@ -12,19 +13,8 @@ model = dict(
 train_dataloader = dict(
     batch_size=10,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='AlternatingDomainSampler', labeled_per_batch=10, unlabeled_per_batch=0),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_n1464}})),
+    sampler=dict(labeled_per_batch=10),
+    dataset=dict(domains=dict(voc={{_base_.voc_n1464}})),
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_val}})),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_test}})),
-)
+val_dataloader = dict(num_workers=2, dataset=dict(domains=dict(voc={{_base_.voc_val}})))
+test_dataloader = dict(num_workers=2, dataset=dict(domains=dict(voc={{_base_.voc_test}})))

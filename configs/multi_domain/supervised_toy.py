@@ -1,6 +1,7 @@
 # Both domains of ToyScenes in one network, by their labels alone.
 _base_ = [
     '../_base_/default_runtime.py',
+    '../_base_/loaders.py',
     '../_base_/domains/toy_day.py',
     '../_base_/domains/toy_night.py',
     '../_base_/models/efficientnet-lite0_jpu.py',
@@ -8,30 +9,11 @@ _base_ = [
 ]
 model = dict(domains=dict(day={{_base_.toy_day}}, night={{_base_.toy_night}}))
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='AlternatingDomainSampler', labeled_per_batch=4, unlabeled_per_batch=0),
-    dataset=dict(
-        type='MultiDomainDataset',
-        domains=dict(day={{_base_.toy_day_n12}}, night={{_base_.toy_night_n12}}),
-    ),
+    dataset=dict(domains=dict(day={{_base_.toy_day_n12}}, night={{_base_.toy_night_n12}})),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='MultiDomainDataset',
-        domains=dict(day={{_base_.toy_day_val}}, night={{_base_.toy_night_val}}),
-    ),
+    dataset=dict(domains=dict(day={{_base_.toy_day_val}}, night={{_base_.toy_night_val}})),
 )
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='MultiDomainDataset',
-        domains=dict(day={{_base_.toy_day_test}}, night={{_base_.toy_night_test}}),
-    ),
+    dataset=dict(domains=dict(day={{_base_.toy_day_test}}, night={{_base_.toy_night_test}})),
 )

@@ -2,6 +2,7 @@
 # maps become pseudo-labels, its weights the start of cct-weak_efficientnet-lite0_voc-n100.py.
 _base_ = [
     '../_base_/default_runtime.py',
+    '../_base_/loaders.py',
     '../_base_/domains/voc_small.py',
     '../_base_/models/efficientnet-lite0_jpu.py',
     '../_base_/schedules/sgd_poly_400.py',
@@ -21,28 +22,11 @@ model = dict(
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.002))))
 train_dataloader = dict(
     batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(
-        type='AlternatingDomainSampler',
-        labeled_per_batch=0,
-        unlabeled_per_batch=0,
-        weak_per_batch=8,
-    ),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_image_labels}})),
+    sampler=dict(labeled_per_batch=0, weak_per_batch=8),
+    dataset=dict(domains=dict(voc={{_base_.voc_image_labels}})),
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_image_labels_val}})),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_image_labels_val}})),
-)
+val_dataloader = dict(dataset=dict(domains=dict(voc={{_base_.voc_image_labels_val}})))
+test_dataloader = dict(dataset=dict(domains=dict(voc={{_base_.voc_image_labels_val}})))
 val_evaluator = dict(type='ImageLevelMetric')
 test_evaluator = dict(type='ImageLevelMetric')
 default_hooks = dict(checkpoint=dict(save_best='mAP'))

@@ -2,6 +2,7 @@
 # maps become pseudo-labels, its weights the start of cct-weak_resnet50-d8_voc-n1464.py.
 _base_ = [
     '../_base_/default_runtime.py',
+    '../_base_/loaders.py',
     '../_base_/domains/voc.py',
     '../_base_/models/resnet50-d8_psp.py',
     '../_base_/schedules/sgd_poly_45600.py',
@@ -15,26 +16,16 @@ model = dict(
 train_dataloader = dict(
     batch_size=16,
     num_workers=4,
-    persistent_workers=True,
-    sampler=dict(
-        type='AlternatingDomainSampler',
-        labeled_per_batch=0,
-        unlabeled_per_batch=0,
-        weak_per_batch=16,
-    ),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_image_labels}})),
+    sampler=dict(labeled_per_batch=0, weak_per_batch=16),
+    dataset=dict(domains=dict(voc={{_base_.voc_image_labels}})),
 )
 val_dataloader = dict(
-    batch_size=1,
     num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_image_labels_val}})),
+    dataset=dict(domains=dict(voc={{_base_.voc_image_labels_val}})),
 )
 test_dataloader = dict(
-    batch_size=1,
     num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='MultiDomainDataset', domains=dict(voc={{_base_.voc_image_labels_val}})),
+    dataset=dict(domains=dict(voc={{_base_.voc_image_labels_val}})),
 )
 val_evaluator = dict(type='ImageLevelMetric')
 test_evaluator = dict(type='ImageLevelMetric')

@@ -1,14 +1,15 @@
 # CamVid with 11 classes at the paper's size, 360x480, without augmentation (Section 4.3).
-# This file is the single source of truth about the domain: what the model has to know (`camvid`),
+# This file says all about the domain: what the model has to know (`camvid`),
 # and its data: all labels, or n of them with the rest of the training set unlabeled.
+# Without this line mmengine takes a file that imports for one of its other kind of config.
+_base_ = []
+from cct_mm.datasets import CamVidDataset
+
 data_root = '{{$CCT_MM_DATA:data}}/CamVid'
 splits = '{{ fileDirname }}/splits/camvid'
 
 camvid = dict(
-    classes=(
-        'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car',
-        'pedestrian', 'bicyclist',
-    ),
+    classes=CamVidDataset.METAINFO['classes'],
     # The paper does not say what is foreground where class 0 is no background. Chosen: the things.
     foreground=('pole', 'signsymbol', 'car', 'pedestrian', 'bicyclist'),
 )  # fmt: skip
@@ -63,4 +64,4 @@ camvid_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 camvid_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
 
 # Only the domain leaves this file: a config with several domains has several such bases.
-del data_root, splits, resize, labeled, unlabeled, evaluated
+del CamVidDataset, data_root, splits, resize, labeled, unlabeled, evaluated

@@ -1,16 +1,16 @@
 # Cityscapes with 19 classes at the paper's size, 512x1024, without augmentation (Section 4.3).
-# This file is the single source of truth about the domain: what the model has to know
+# This file says all about the domain: what the model has to know
 # (`cityscapes`), and its data: all labels, or n of them with the training set unlabeled. The layout
 # is the official one, with the masks *_gtFine_labelTrainIds.png that cityscapesscripts makes.
+# Without this line mmengine takes a file that imports for one of its other kind of config.
+_base_ = []
+from mmseg.datasets import CityscapesDataset
+
 data_root = '{{$CCT_MM_DATA:data}}/cityscapes'
 splits = '{{ fileDirname }}/splits/cityscapes'
 
 cityscapes = dict(
-    classes=(
-        'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign',
-        'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train',
-        'motorcycle', 'bicycle',
-    ),
+    classes=CityscapesDataset.METAINFO['classes'],
     # The paper does not say what is foreground where class 0 is no background. Chosen: the things.
     foreground=(
         'pole', 'traffic light', 'traffic sign', 'person', 'rider', 'car', 'truck', 'bus', 'train',
@@ -80,4 +80,4 @@ cityscapes_val = dict(labeled=dict(**evaluated, data_prefix=train, ann_file=spli
 cityscapes_test = dict(labeled=dict(**evaluated, data_prefix=val))
 
 # Only the domain leaves this file: a config with several domains has several such bases.
-del data_root, splits, resize, masks, train, val, labeled, unlabeled, evaluated
+del CityscapesDataset, data_root, splits, resize, masks, train, val, labeled, unlabeled, evaluated

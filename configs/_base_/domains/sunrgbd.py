@@ -1,5 +1,5 @@
 # SUN RGB-D with 13 classes at the paper's size, 480x640, without augmentation (Section 4.3).
-# This file is the single source of truth about the domain: what the model has to know (`sunrgbd`),
+# This file says all about the domain: what the model has to know (`sunrgbd`),
 # and its data: all labels, or n of them with the rest of the training set unlabeled.
 # tools/dataset_converters/sunrgbd.py makes the data; then the lists, 500 images held out first:
 #   python tools/make_splits.py --data-root data/SUNRGBD --list train.txt --sizes 500 --seed 1 \
@@ -7,13 +7,14 @@
 #   grep -vxFf data/SUNRGBD/holdout/n500.txt data/SUNRGBD/train.txt > data/SUNRGBD/holdout/rest.txt
 #   python tools/make_splits.py --data-root data/SUNRGBD --list holdout/rest.txt --sizes 1500 \
 #       --balanced --num-classes 14 --ignore 0 255 --out data/SUNRGBD/splits
+# Without this line mmengine takes a file that imports for one of its other kind of config.
+_base_ = []
+from cct_mm.datasets import SUNRGBDDataset
+
 data_root = '{{$CCT_MM_DATA:data}}/SUNRGBD'
 
 sunrgbd = dict(
-    classes=(
-        'bed', 'books', 'ceiling', 'chair', 'floor', 'furniture', 'objects', 'picture', 'sofa',
-        'table', 'tv', 'wall', 'window',
-    ),
+    classes=SUNRGBDDataset.METAINFO['classes'],
     # The paper does not say what is foreground where class 0 is no background. Chosen: the things.
     foreground=(
         'bed', 'books', 'chair', 'furniture', 'objects', 'picture', 'sofa', 'table', 'tv',
@@ -65,4 +66,4 @@ sunrgbd_val = dict(labeled=dict(**evaluated, ann_file='holdout/n500.txt'))
 sunrgbd_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
 
 # Only the domain leaves this file: a config with several domains has several such bases.
-del data_root, resize, labeled, unlabeled, evaluated
+del SUNRGBDDataset, data_root, resize, labeled, unlabeled, evaluated

@@ -1,19 +1,9 @@
-# SUN RGB-D with 13 classes at 176x240 with random flips: the small version for a CPU.
-# This file is the single source of truth about the domain: what the model has to know (`sunrgbd`),
-# and its data: all labels, or n of them with the rest of the training set unlabeled. The files are
-# those of NYUv2, a part of SUN RGB-D, at 240x320: 795 training and 654 test images.
-data_root = '{{$CCT_MM_DATA:data}}/SUNRGBD'
+# SUN RGB-D at 176x240 with random flips: the small version for a CPU. The files are those of NYUv2,
+# a part of SUN RGB-D, at 240x320: 795 training and 654 test images.
+_base_ = './sunrgbd.py'
 splits = '{{ fileDirname }}/splits/sunrgbd'
 
 sunrgbd = dict(
-    classes=(
-        'bed', 'books', 'ceiling', 'chair', 'floor', 'furniture', 'objects', 'picture', 'sofa',
-        'table', 'tv', 'wall', 'window',
-    ),
-    # The paper does not say what is foreground where class 0 is no background. Chosen: the things.
-    foreground=(
-        'bed', 'books', 'chair', 'furniture', 'objects', 'picture', 'sofa', 'table', 'tv',
-    ),
     # Cross-entropy (ab-CE without its threshold) with class weights 1 / sqrt(frequency in n20), of
     # mean 1 over pixels, for the rare classes.
     decode_head=dict(
@@ -25,44 +15,27 @@ sunrgbd = dict(
                 1.2, 2.41, 1.49, 1.64, 0.84, 0.81, 1.03, 2.35, 2.36, 2.38, 2.53, 0.57, 1.01,
             ],
         )
-    ),
+    )
 )  # fmt: skip
 
+image = dict(type='LoadCheckedImage')
+masks = dict(type='LoadCheckedAnnotations')
 resize = dict(type='Resize', scale=(240, 176), keep_ratio=False)
 flip = dict(type='RandomFlip', prob=0.5)
+pack = dict(type='PackSegInputs')
 labeled = dict(
     type='SUNRGBDDataset',
-    data_root=data_root,
+    data_root='{{$CCT_MM_DATA:data}}/SUNRGBD',
     labeled=True,
-    pipeline=[
-        dict(type='LoadCheckedImage'),
-        dict(type='LoadCheckedAnnotations'),
-        resize,
-        flip,
-        dict(type='PackSegInputs'),
-    ],
+    pipeline=[image, masks, resize, flip, pack],
 )
-# The unlabeled images are the rest of the training set (the paper's D_u), without the hold-out;
-# their masks are not read.
 unlabeled = dict(
     type='SUNRGBDDataset',
-    data_root=data_root,
+    data_root='{{$CCT_MM_DATA:data}}/SUNRGBD',
     labeled=False,
-    pipeline=[dict(type='LoadCheckedImage'), resize, flip, dict(type='PackSegInputs')],
+    pipeline=[image, resize, flip, pack],
 )
-# Evaluated against the labels at their own size, to which the logits are resized.
-evaluated = dict(
-    type='SUNRGBDDataset',
-    data_root=data_root,
-    labeled=True,
-    test_mode=True,
-    pipeline=[
-        dict(type='LoadCheckedImage'),
-        resize,
-        dict(type='LoadCheckedAnnotations'),
-        dict(type='PackSegInputs'),
-    ],
-)
+evaluated = dict(pipeline=[image, resize, masks, pack])
 
 sunrgbd_n20 = dict(
     labeled=dict(**labeled, ann_file=splits + '/n20.txt'),
@@ -83,5 +56,4 @@ sunrgbd_full = dict(labeled=dict(**labeled, ann_file=splits + '/train.txt'))
 sunrgbd_val = dict(labeled=dict(**evaluated, ann_file=splits + '/val.txt'))
 sunrgbd_test = dict(labeled=dict(**evaluated, ann_file=splits + '/test.txt'))
 
-# Only the domain leaves this file: a config with several domains has several such bases.
-del data_root, splits, resize, flip, labeled, unlabeled, evaluated
+del splits, image, masks, resize, flip, pack, labeled, unlabeled, evaluated

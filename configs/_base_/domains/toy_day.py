@@ -1,10 +1,11 @@
 # The day domain of ToyScenes at 96x128 with random flips: 12 labeled images, 200 unlabeled ones.
+# Without this line mmengine takes a file that imports for one of its other kind of config.
+_base_ = []
+from cct_mm.datasets.toy_scenes import DOMAINS, FOREGROUND
+
 data_root = '{{$CCT_MM_DATA:data}}/ToyScenes/day'
 
-toy_day = dict(
-    classes=('sky', 'ground', 'tree', 'house', 'car'),
-    foreground=('tree', 'house', 'car'),
-)
+toy_day = dict(classes=DOMAINS['day']['classes'], foreground=FOREGROUND['day'])
 
 flip = dict(type='RandomFlip', prob=0.5)
 labeled = dict(
@@ -47,4 +48,4 @@ toy_day_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 toy_day_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
 
 # Only the domain leaves this file: a config with several domains has several such bases.
-del data_root, flip, labeled, unlabeled, evaluated
+del DOMAINS, FOREGROUND, data_root, flip, labeled, unlabeled, evaluated

@@ -1,10 +1,11 @@
 # The night domain of ToyScenes, as toy_day.py.
+# Without this line mmengine takes a file that imports for one of its other kind of config.
+_base_ = []
+from cct_mm.datasets.toy_scenes import DOMAINS, FOREGROUND
+
 data_root = '{{$CCT_MM_DATA:data}}/ToyScenes/night'
 
-toy_night = dict(
-    classes=('sky', 'ground', 'tree', 'lamp', 'person'),
-    foreground=('tree', 'lamp', 'person'),
-)
+toy_night = dict(classes=DOMAINS['night']['classes'], foreground=FOREGROUND['night'])
 
 flip = dict(type='RandomFlip', prob=0.5)
 labeled = dict(
@@ -47,4 +48,4 @@ toy_night_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 toy_night_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
 
 # Only the domain leaves this file: a config with several domains has several such bases.
-del data_root, flip, labeled, unlabeled, evaluated
+del DOMAINS, FOREGROUND, data_root, flip, labeled, unlabeled, evaluated

@@ -1,8 +1,8 @@
 # PASCAL VOC 2012 with 9 classes, crops of 192x192 at a long side of 240: the small version for a
 # CPU.
-# This file is the single source of truth about the domain: what the model has to know (`voc`), and
-# its data: 455 training images, most of them of animals, 400 more without labels and 463 images of
-# VOC's validation set, with the classes that occur often enough; all others are ignored.
+# This file says all about the domain: what the model has to know (`voc`), and its data. These are
+# 455 training images, most of them of animals, 400 more without labels and 463 images of VOC's
+# validation set, with the classes that occur often enough; all others are ignored.
 data_root = '{{$CCT_MM_DATA:data}}/VOCdevkit/VOC2012'
 splits = '{{ fileDirname }}/splits/voc'
 # Folder of the pseudo-labels, from the working directory.

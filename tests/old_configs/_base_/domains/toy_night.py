@@ -1,0 +1,50 @@
+# The night domain of ToyScenes, as toy_day.py.
+data_root = '{{$CCT_MM_DATA:data}}/ToyScenes/night'
+
+toy_night = dict(
+    classes=('sky', 'ground', 'tree', 'lamp', 'person'),
+    foreground=('tree', 'lamp', 'person'),
+)
+
+flip = dict(type='RandomFlip', prob=0.5)
+labeled = dict(
+    type='ToyScenesDataset',
+    domain='night',
+    data_root=data_root,
+    labeled=True,
+    pipeline=[
+        dict(type='LoadCheckedImage'),
+        dict(type='LoadCheckedAnnotations'),
+        flip,
+        dict(type='PackSegInputs'),
+    ],
+)
+unlabeled = dict(
+    type='ToyScenesDataset',
+    domain='night',
+    data_root=data_root,
+    labeled=False,
+    pipeline=[dict(type='LoadCheckedImage'), flip, dict(type='PackSegInputs')],
+)
+evaluated = dict(
+    type='ToyScenesDataset',
+    domain='night',
+    data_root=data_root,
+    labeled=True,
+    test_mode=True,
+    pipeline=[
+        dict(type='LoadCheckedImage'),
+        dict(type='LoadCheckedAnnotations'),
+        dict(type='PackSegInputs'),
+    ],
+)
+
+toy_night_n12 = dict(
+    labeled=dict(**labeled, ann_file='n12.txt'),
+    unlabeled=dict(**unlabeled, ann_file='n12_unlabeled.txt'),
+)
+toy_night_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
+toy_night_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))
+
+# Only the domain leaves this file: a config with several domains has several such bases.
+del data_root, flip, labeled, unlabeled, evaluated

@@ -1,0 +1,241 @@
+"""Configs as they were written before their files became fewer go on, and compute what they did.
+
+``old_configs`` holds them as they were. Each of them has a successor, a config that is there today
+with options; ``docs/configs.md`` lists those whose file has gone. Three comparisons hold old
+configs, successors and the past together: both resolve to the same settings, both build networks
+with the same parameters, and both compute the samples, weights and losses in ``dumps``, which were
+made with the code and the configs of then.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+from mmengine.config import DictAction
+
+from cct_mm.engine.config_file import merge_options, read_config
+
+ROOT = Path(__file__).resolve().parent.parent
+OLD, DUMPS = ROOT / 'tests/old_configs', ROOT / 'tests/dumps'
+OLD_CONFIGS = sorted(
+    path.relative_to(OLD).as_posix() for path in OLD.glob('*/*.py') if path.parent.name != '_base_'
+)
+R50 = 'cct/cct_resnet50-d8_camvid-n20.py'
+PAIR = 'multi_domain/cct_efficientnet-lite0_cityscapes-camvid-n50.py'
+
+
+def take(domain, n):
+    """Return the option by which a domain gets other sources."""
+    return f'train_dataloader.dataset.domains.{domain}=_base_.{domain}_{n}'
+
+
+ABLATIONS = {
+    'cct-ab-ce': (
+        R50,
+        'model.decode_head.loss_decode.type=AnnealedCrossEntropy',
+        'model.decode_head.loss_decode.threshold=0.9',
+        'model.decode_head.loss_decode.ramp_up=0.4',
+    ),
+    'cct-conf-mask': (R50, 'model.loss_consistency.confidence=0.5'),
+    'cct-cosine-ramp': (R50, 'model.unsupervised_weight.shape=cosine'),
+    'cct-finite-i-vat': (R50, 'model.auxiliary.perturbations.6.xi=0.1'),
+    'cct-gaussian-ramp': (R50, 'model.unsupervised_weight.shape=gaussian'),
+    'cct-js': (R50, 'model.loss_consistency.distance=js'),
+    'cct-kl': (R50, 'model.loss_consistency.distance=kl'),
+    'cct-linear-ramp': (R50, 'model.unsupervised_weight.shape=linear'),
+    'cct-literal-eq7': (R50, 'model.loss_consistency.over_classes=sum'),
+    'cct-log-ramp': (R50, 'model.unsupervised_weight.shape=log'),
+    'cct-p-wise': (
+        R50,
+        'model.loss_pairwise.type=PairwiseLoss',
+        'model.loss_pairwise.weight=1.0',
+        'model.loss_pairwise.num_decoders=8',
+    ),
+    'cct-reference-path': (R50, 'model.path=reference'),
+    'cct-released-ab-ce': (
+        'cct/cct-released_resnet50-d8_camvid-n20.py',
+        'model.decode_head.loss_decode.type=AnnealedCrossEntropy',
+        'model.decode_head.loss_decode.threshold=0.9',
+        'model.decode_head.loss_decode.ramp_up=0.4',
+        'model.decode_head.loss_decode.average_over=kept',
+    ),
+    'cct-wide-decoders': (R50, 'model.decode_head.channels=64', 'model.auxiliary.channels=64'),
+    'cct-norm-frozen': (PAIR, 'model.norm=frozen'),
+    'cct-norm-shared': (PAIR, 'model.norm=shared'),
+}
+"""What took the place of each config in ``ablation``: a config and options."""
+
+SIZE_240 = 'model.data_preprocessor.size=(240,240)'
+
+
+def successor(old):
+    """Return the config that has taken a config's place, and its options."""
+    folder, name = old.split('/')
+    name = name.removesuffix('.py')
+    if folder == 'ablation':
+        config, *options = ABLATIONS[name.split('_')[0]]
+        return config, options
+    if (ROOT / 'configs' / old).is_file():
+        return old, []
+    if 'sunrgbd-n50' in name and 'camvid' in name:
+        three = old.replace('cct-adv', 'cct')
+        return three, [
+            'model.discriminator.in_channels=256',
+            'model.discriminator.channels=(16,32,64,128)',
+            'optim_wrapper.paramwise_cfg.custom_keys.discriminator.lr_mult=0.1',
+        ]
+    data, n = re.fullmatch(r'.*_([a-z-]+)-(n\d+|full)', name).groups()
+    options = [take(domain, n) for domain in data.split('-')]
+    options += [SIZE_240] if data == 'voc' and n in ('n500', 'n1000') else []
+    there = {'voc': 'n1464', 'camvid': 'n20'}.get(data, 'n50')
+    return old.replace(f'-{n}.py', f'-{there}.py'), options
+
+
+def parse(options):
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options if options else None
+
+
+def settings(path, options=()):
+    """Return what a training is made of, without the variables that its files define on the way."""
+    cfg = read_config(path)
+    merge_options(cfg, parse(options))
+    runtime = {
+        key for key in read_config(ROOT / 'configs/_base_/default_runtime.py') if key[0] != '_'
+    }
+    runtime |= {'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'}
+    runtime |= {f'{split}_dataloader' for split in ('train', 'val', 'test')}
+    return {key: plain(value) for key, value in cfg.to_dict().items() if key in runtime}
+
+
+def plain(value):
+    """Bring what means the same to one form: old names, tuples, where the lists of files are."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, str):
+        value = re.sub('^.*/domains/splits', 'splits', value)
+        return 'SupervisedSegmentor' if value == 'MultiDomainSegmentor' else value
+    return value
+
+
+@pytest.mark.parametrize('old', OLD_CONFIGS)
+def test_successor_has_the_same_settings(old):
+    config, options = successor(old)
+    found, expected = settings(ROOT / 'configs' / config, options), settings(OLD / old)
+    if 'finite-i-vat' in old:
+        # The old file left out what is the default of each perturbation.
+        for part, listed in zip(
+            found['model']['auxiliary']['perturbations'],
+            expected['model']['auxiliary']['perturbations'],
+            strict=True,
+        ):
+            assert part.items() >= listed.items()
+            listed.update(part)
+    if 'voc-full' in old:
+        # The old file kept the unlabeled source of its base, from which nothing was taken.
+        assert expected['train_dataloader']['sampler']['unlabeled_per_batch'] == 0
+        del expected['train_dataloader']['dataset']['domains']['voc']['unlabeled']
+    assert found == expected
+
+
+def command(old):
+    config, options = successor(old)
+    return ' '.join([f'`configs/{config}`', *(f'`{option}`' for option in options)])
+
+
+def test_documentation_lists_each_config_that_has_gone():
+    text = (ROOT / 'docs/configs.md').read_text()
+    gone = [old for old in OLD_CONFIGS if not (ROOT / 'configs' / old).is_file()]
+    lines = [f'| `configs/{old}` | {command(old)} |' for old in gone]
+    assert [line for line in lines if line not in text] == []
+    assert text.count('| `configs/') == len(lines)
+
+
+def dump_of(old):
+    return json.loads((DUMPS / f'{old.replace("/", "_").removesuffix(".py")}.json').read_text())
+
+
+QUICK = {
+    'ablation/cct-released-ab-ce_resnet50-d8_camvid-n20.py',
+    'baselines/supervised_efficientnet-lite0_camvid-n100.py',
+    'cct/cct_efficientnet-lite0_voc-n100.py',
+    'multi_domain/cct-adv_efficientnet-lite0_cityscapes-camvid-sunrgbd-n50.py',
+    'multi_domain/cct-adv_toy.py',
+    'weak/classifier_efficientnet-lite0_voc.py',
+}
+"""One for each part that computes; `make soak` runs all."""
+
+
+def compute(path, options, data, out):
+    """Run a config in a process of its own: what ran before leaves nothing in it."""
+    script = ROOT / 'tests/helpers/dump_behavior.py'
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, script, path, out, data, *options],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(Path(out).read_text())
+
+
+FOLDERS = {
+    'camvid': 'CamVid',
+    'cityscapes': 'cityscapes',
+    'sunrgbd': 'SUNRGBD',
+    'voc': 'VOCdevkit',
+    'toy': 'ToyScenes',
+}
+"""Where the data of each domain are, below the folder of all data."""
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    root = tmp_path_factory.mktemp('toy')
+    subprocess.run(
+        [sys.executable, ROOT / 'tools/make_toy_scenes.py', '--root', root],
+        check=True,
+        capture_output=True,
+    )
+    return root
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'old',
+    [pytest.param(old, marks=[] if old in QUICK else pytest.mark.soak) for old in OLD_CONFIGS],
+)
+@pytest.mark.parametrize('version', ['old', 'successor'])
+def test_computes_what_it_did(old, version, toy, tmp_path):
+    expected = dump_of(old)
+    data = toy if 'toy' in old else Path(os.environ.get('CCT_MM_DATA', ROOT / 'data')).resolve()
+    needed = [folder for name, folder in FOLDERS.items() if name in old]
+    if absent := [folder for folder in needed if not (data / folder).is_dir()]:
+        pytest.skip(f'{data / absent[0]} is not there; set CCT_MM_DATA')
+    config, options = (ROOT / 'configs' / successor(old)[0], successor(old)[1])
+    if version == 'old':
+        config, options = OLD / old, []
+    found = compute(config, options, data, tmp_path / 'dump.json')
+    assert found['names'] == expected['names']
+    if 'error' in expected:
+        # These need images that were not there then: the network alone is compared.
+        return
+    assert 'error' not in found, found['error']
+    assert found['samples'] == expected['samples']
+    assert found['weights'].keys() == expected['weights'].keys()
+    for part, values in expected['weights'].items():
+        assert found['weights'][part] == pytest.approx(values, rel=1e-6), part
+    assert len(found['losses']) == len(expected['losses']) == 3
+    for iteration, losses in enumerate(expected['losses']):
+        # Another machine's rounding grows from step to step.
+        assert found['losses'][iteration] == pytest.approx(losses, rel=1e-3, abs=1e-5), iteration
