@@ -1,4 +1,4 @@
-"""A method of a user's own is one class: the README's example, and what the base says of mistakes."""
+"""A method of a user's own is one class: the example of the README, and what mistakes lead to."""
 
 import re
 from pathlib import Path
