@@ -83,7 +83,7 @@ UNKNOWN = 254
 
 
 def _code(rgb: np.ndarray) -> np.ndarray:
-    """A colour, last axis RGB, as one number."""
+    """Return each color (last axis RGB) as one number."""
     rgb = np.asarray(rgb, dtype=np.int32)
     return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
 

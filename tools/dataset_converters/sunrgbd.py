@@ -167,7 +167,7 @@ def mask_of(name: str, split: str, kind: str) -> str:
 
 
 def by_number(folder: Path) -> dict[int, str]:
-    """The images of a folder by the number at the end of their names, ascending.
+    """Return the images of a folder by the number at the end of their names, ascending.
 
     Args:
         folder: Where to look.
@@ -180,14 +180,14 @@ def by_number(folder: Path) -> dict[int, str]:
         digits = re.search('[0-9]*$', Path(name).stem).group()
         if not digits:
             raise ValueError(
-                f'{folder / name} has no number at the end of its name, expected one, for no image '
-                f'has the name of its label; take other files out of this folder'
+                f'{folder / name} has no number at the end of its name, expected one, because no '
+                f'image has the name of its label; take other files out of this folder'
             )
         if (other := found.setdefault(int(digits), name)) != name:
             raise ValueError(
                 f'{folder / other} and {folder / name} both end with the number {int(digits)}, '
-                f'expected one file for each, for no image has the name of its label; take other '
-                f'files out of this folder'
+                f'expected one file for each, because no image has the name of its label; take '
+                f'other files out of this folder'
             )
     return dict(sorted(found.items()))
 
