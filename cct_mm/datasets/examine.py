@@ -7,9 +7,8 @@ import numpy as np
 
 from .file_cache import Look, Problem
 from .file_sources import FileSource
-from .headers import read_header
 from .label_counts import MaskValues, count_values, pack
-from .readers import read_mask
+from .reading import read_header, read_mask
 from .transforms import LoadCheckedAnnotations
 
 CACHE = 'samples-1'

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from .file_cache import Look, Problem
-from .headers import Header, read_header
+from .reading import Header, read_header
 
 CACHE = 'headers-1'
 """Its number is raised with the fields of :class:`Header`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .file_cache import Look, Problem
-from .readers import read_mask
+from .reading import read_mask
 
 CACHE = 'masks-1'
 """Of the counts; its number is raised with what :func:`count_values` returns."""

@@ -13,10 +13,9 @@ from cct_mm.datasets import LoadCheckedAnnotations, LoadCheckedImage, label_chec
 from cct_mm.datasets.batch_check import check_batch
 from cct_mm.datasets.file_cache import Problem
 from cct_mm.datasets.file_sources import FileSource, file_sources
-from cct_mm.datasets.headers import Header
 from cct_mm.datasets.image_headers import read_headers
 from cct_mm.datasets.label_counts import MaskValues, count_masks
-from cct_mm.datasets.readers import check_image_header
+from cct_mm.datasets.reading import Header, check_image_header
 from cct_mm.datasets.transforms import size_problem, unchecked_loaders
 
 from .first_rank import on_first_rank
