@@ -24,8 +24,9 @@ from rich.markup import escape
 from rich.table import Table
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.datasets.data_report import DataReport, Finding, SourceReport, report_data
-from cct_mm.datasets.file_cache import cache_folder
+from cct_mm.datasets.checks.file_cache import cache_folder
+from cct_mm.datasets.checks.findings import Finding
+from cct_mm.datasets.checks.report import DataReport, SourceReport, report_data
 from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.files import write_atomically
 from cct_mm.processes import core_count
@@ -80,7 +81,7 @@ def sources_table(sources: Iterable[SourceReport]) -> Table:
     for found in sources:
         labels = found.labels
         table.add_row(
-            found.split,
+            found.source.split,
             found.source.domain,
             found.source.supervision,
             str(found.images),
@@ -102,7 +103,7 @@ def class_tables(sources: Iterable[SourceReport]) -> Iterable[Table]:
     for domain, group in domains.items():
         table = Table('class', title=f'{domain}: share of labeled pixels, images with the class')
         for found in group:
-            table.add_column(f'{found.split} {found.source.supervision}', justify='right')
+            table.add_column(f'{found.source.split} {found.source.supervision}', justify='right')
         for index, name in enumerate(group[0].labels.classes):
             cells = []
             for found in group:
