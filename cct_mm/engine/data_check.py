@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from cct_mm.datasets.checks.batch import check_batch
 from cct_mm.datasets.checks.file_facts import count_masks, read_headers
-from cct_mm.datasets.checks.findings import Finding, Findings
+from cct_mm.datasets.checks.findings import Findings
 from cct_mm.datasets.checks.images import check_images, check_loading, check_overlap
 from cct_mm.datasets.checks.labels import check_class_lists, check_label_maps, check_labels
 from cct_mm.datasets.checks.sources import FileSource, file_sources
@@ -100,8 +100,7 @@ def check_run(runner: Runner, beat: Callable[[], None]) -> Findings:
     found = Findings(notes=untold)
     for more in (
         check_class_lists(training),
-        _not_counted(sources),
-        check_labels(local, masks),
+        check_labels(sources, masks),
         check_overlap(training, validation),
         check_loading(sources),
         check_label_maps(sources),
@@ -111,17 +110,6 @@ def check_run(runner: Runner, beat: Callable[[], None]) -> Findings:
     if runner.val_loop is not None and not found.problems:
         found.add(_check_batch(runner, 'val', validation))
     return found
-
-
-def _not_counted(sources: list[FileSource]) -> Findings:
-    """Name the sources whose masks are in another storage."""
-    return Findings(
-        notes=[
-            Finding(source.name, 'labels', 'labels of another storage are not counted')
-            for source in sources
-            if source.mask_loader is not None and not source.is_local
-        ]
-    )
 
 
 def _check_batch(runner: Runner, split: str, sources: list[FileSource] | None = None) -> Findings:

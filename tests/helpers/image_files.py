@@ -21,11 +21,11 @@ def by_cv2(array, suffix, *flags):
     return cv2.imencode(suffix, array, flags)[1].tobytes()
 
 
-def by_pillow(array, format, mode=None, **kwargs):
+def by_pillow(array, file_format, mode=None, **kwargs):
     if not isinstance(array, PIL.Image.Image):
         array = PIL.Image.fromarray(array)
     target = io.BytesIO()
-    (array.convert(mode) if mode else array).save(target, format, **kwargs)
+    (array.convert(mode) if mode else array).save(target, file_format, **kwargs)
     return target.getvalue()
 
 

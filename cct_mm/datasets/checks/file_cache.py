@@ -38,10 +38,7 @@ class FileCache:
     A value is valid while each file keeps its size and its time of change. All values of a folder's
     files are in one file of the cache, written whole or not at all, with a checksum: a damaged one
     counts as empty. When two processes write at the same time, one may lose what it has added,
-    which is then found out again.
-
-    Args:
-        kind: What is found out, with a version: another kind has other files.
+    which is then found out again. ``kind`` is what is found out, with a version.
     """
 
     def __init__(self, kind: str) -> None:
@@ -51,11 +48,7 @@ class FileCache:
         self._added: dict[str, dict[str, list]] = defaultdict(dict)
 
     def get(self, *files: str) -> Any:
-        """Return what is known of files, or None.
-
-        Args:
-            *files: Their paths; the value is kept with those of the first one's folder.
-        """
+        """Return what is known of files, or None."""
         folder, key = _place(files)
         if folder not in self._known:
             self._known[folder] = self._read(folder)
@@ -63,23 +56,19 @@ class FileCache:
         return found[1] if found and found[0] == stamp(files) else None
 
     def put(self, files: Sequence[str], changed: Stamp | None, value: Any) -> None:
-        """Add a value; :meth:`save` writes it.
+        """Add a value that JSON can hold; :meth:`save` writes it.
 
         Args:
             files: As for :meth:`get`.
             changed: The :func:`stamp` of the files from before they were read; None adds nothing.
-            value: Anything that JSON can hold, except None.
+            value: Anything but None.
         """
         if changed is not None:
             folder, key = _place(files)
             self._added[folder][key] = [changed, value]
 
     def save(self) -> str | None:
-        """Write what was added.
-
-        Returns:
-            None, or why it could not be written, which does not have to end a run.
-        """
+        """Write what was added, and return why this failed, which ends no run, or None."""
         if self.folder is None:
             return 'there is no home directory'
         try:
@@ -122,23 +111,14 @@ Item = TypeVar('Item')
 
 @dataclass
 class Look:
-    """Find out something about many files, in several processes, and keep it.
+    """Find out something about many files, in several processes, and keep it."""
 
-    Args:
-        kind: Of the :class:`FileCache`.
-        title: What a progress bar says.
-        workers: Number of processes. Default: one for each core.
-        beat: Called after each file.
-        say: Called with a sentence if the cache could not be written.
-        stderr: Whether the progress bar goes to stderr.
-    """
-
-    kind: str
-    title: str
-    workers: int | None = None
-    beat: Callable[[], None] = lambda: None
-    say: Callable[[str], None] = print
-    stderr: bool = False
+    kind: str  # that of the FileCache
+    title: str  # what the progress bar says
+    workers: int | None = None  # number of processes; None: one for each core
+    beat: Callable[[], None] = lambda: None  # called after each file
+    say: Callable[[str], None] = print  # told if the cache cannot be written
+    stderr: bool = False  # whether the progress bar goes to stderr
 
     def at_paths(self, paths: Sequence[str], function: Callable[[str], Any]) -> dict[str, Any]:
         """Return ``function(path)`` for each path, see :meth:`at`; a path may occur twice."""

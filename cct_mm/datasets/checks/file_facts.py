@@ -16,17 +16,11 @@ MOST_VALUES = 1024
 
 @dataclass(frozen=True)
 class MaskValues:
-    """What a mask file holds, before any label map: it depends on the file alone.
-
-    Args:
-        width: In pixels.
-        height: In pixels.
-        pixels: Number of pixels of each value, in the order of the values.
-    """
+    """What a mask file holds, before any label map: it depends on the file alone."""
 
     width: int
     height: int
-    pixels: dict[int, int]
+    pixels: dict[int, int]  # number of pixels of each value, in the order of the values
 
     @classmethod
     def of(cls, labels: np.ndarray) -> 'MaskValues':

@@ -5,19 +5,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Finding:
-    """Something that was found.
+    """Something that was found."""
 
-    Args:
-        where: Dataloader, domain and source.
-        kind: What it is about, in a word or two.
-        message: A sentence with the fix.
-        file: The file that it is about, if it is about one.
-    """
-
-    where: str
-    kind: str
-    message: str
-    file: str | None = None
+    where: str  # dataloader, domain and source
+    kind: str  # what it is about, in a word or two
+    message: str  # a sentence with the fix
+    file: str | None = None  # the file that it is about
 
     def __str__(self) -> str:
         """Return place and message."""
@@ -26,12 +19,7 @@ class Finding:
 
 @dataclass
 class Findings:
-    """What checks have found.
-
-    Args:
-        problems: What training would refuse, or would make its results worthless.
-        notes: What is odd.
-    """
+    """What checks have found: what training refuses or makes it worthless, and what is odd."""
 
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)

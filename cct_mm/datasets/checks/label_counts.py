@@ -15,33 +15,23 @@ from .sources import FileSource
 
 @dataclass
 class LabelCounts:
-    """Labels of several sources of one domain.
-
-    Args:
-        classes: The domain's classes.
-        pixels: Number of pixels of each class, [C].
-        images: Number of images that show each class, [C].
-        ignored: Number of pixels without a label (255).
-        masks: Number of masks.
-        values: Number of pixels of each value of the files, before any label map.
-        empty: Masks without a labeled pixel.
-        unreadable: Masks that cannot be read, and why.
-        wrong: For each source with labels out of range, what its loader says of the first such
-            mask, and the number of such masks.
-        reduce_zero_label: Whether a source reads 0 as no label.
-        sample: What the dataset says of one of its samples.
-    """
+    """The labels of several sources of one domain."""
 
     classes: tuple[str, ...]
-    pixels: np.ndarray
-    images: np.ndarray
-    ignored: int = 0
-    masks: int = 0
+    pixels: np.ndarray  # [C], number of pixels of each class
+    images: np.ndarray  # [C], number of images that show each class
+    ignored: int = 0  # number of pixels without a label (255)
+    masks: int = 0  # number of masks
+    # Number of pixels of each value of the files, before any label map.
     values: Counter = field(default_factory=Counter)
+    # Masks without a labeled pixel.
     empty: list[str] = field(default_factory=list)
+    # Masks that cannot be read, and why.
     unreadable: dict[str, str] = field(default_factory=dict)
+    # What a source's loader says of its first mask with labels out of range; how many there are.
     wrong: list[tuple[str, int]] = field(default_factory=list)
-    reduce_zero_label: bool = False
+    reduce_zero_label: bool = False  # whether a source reads 0 as no label
+    # What the dataset says of one of its samples.
     sample: dict = field(default_factory=dict)
 
     @property

@@ -20,14 +20,18 @@ def check_labels(sources: Iterable[FileSource], masks: Mapping[str, MaskValues |
 
     Args:
         sources: Sources of any domain and split; those that read no masks are left out.
-        masks: What each mask file holds, or why it cannot be read.
+        masks: What each mask file holds, or why it cannot be read. A source in another storage, of
+            which it holds no mask, becomes a note.
     """
     found = Findings()
     groups: dict[str, list[FileSource]] = defaultdict(list)
     for source in sources:
         if source.mask_loader is None:
             continue
-        if source.foreign_transforms:
+        if not source.is_local and not any(i.get('seg_map_path') in masks for i in source.infos):
+            message = 'labels of another storage are not counted'
+            found.notes.append(Finding(source.name, 'labels', message))
+        elif source.foreign_transforms:
             message = (
                 'labels are not judged, because its pipeline has '
                 f'{", ".join(source.foreign_transforms)}, which may change them'

@@ -68,8 +68,6 @@ def _suffixes(image: str, mask: str) -> str:
 
 
 def _by_stem(images: Sequence[str], stems: Sequence[str]) -> tuple[str, str] | None:
-    if len(set(stems)) == len(stems):
-        return None
     first: dict[str, str] = {}
     for image, stem in zip(images, stems, strict=True):
         other = first.setdefault(stem, image)

@@ -28,26 +28,18 @@ SPLITS = ('train', 'val', 'test')
 
 @dataclass
 class SourceReport:
-    """What a source, or a part of a wrapped one, holds.
-
-    Args:
-        source: Its files.
-        sizes: Number of images of each width and height.
-        types: Number of images of each format, number of channels and depth.
-        orientations: Number of images of each EXIF orientation.
-        labels: Its labels; None where none are read.
-        problems: Number of its samples that cannot be loaded.
-        masks: What is in each mask.
-        digests: A hash of the pixels of each image that has more than one color, by path.
-    """
+    """What a source, or a part of a wrapped one, holds."""
 
     source: FileSource
+    # Number of images of each width and height, of each format with channels and depth, and of
+    # each EXIF orientation.
     sizes: Counter = field(default_factory=Counter)
     types: Counter = field(default_factory=Counter)
     orientations: Counter = field(default_factory=Counter)
-    labels: LabelCounts | None = None
-    problems: int = 0
+    labels: LabelCounts | None = None  # None where none are read
+    problems: int = 0  # number of its samples that cannot be loaded
     masks: dict[str, MaskValues] = field(default_factory=dict)
+    # A hash of the pixels of each image that has more than one color, by path.
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -86,11 +78,7 @@ class SourceReport:
 
 @dataclass
 class DataReport(Findings):
-    """All that is found.
-
-    Args:
-        sources: What each source holds.
-    """
+    """All that is found, and what each source holds."""
 
     sources: list[SourceReport] = field(default_factory=list)
 

@@ -21,10 +21,6 @@ Job = tuple[Callable | None, Callable | None, dict]
 def examine_source(source: FileSource, workers: int) -> list[dict | Problem]:
     """Examine all samples of a source, those that are not known yet in several processes.
 
-    Args:
-        source: The source.
-        workers: Number of processes.
-
     Returns:
         For each sample what :func:`examine` says of it, or its problems, a line each.
 
@@ -48,9 +44,6 @@ def _files(job: Job) -> Sequence[str]:
 
 def examine(job: Job) -> dict:
     """Load a sample as training does, and describe it.
-
-    Args:
-        job: The sample.
 
     Returns:
         ``size``: width and height of the image as it is loaded; ``type``: format, channels and

@@ -20,29 +20,17 @@ KNOWN_PACKAGES = ('cct_mm', 'mmcv', 'mmseg')
 
 @dataclass(frozen=True)
 class FileSource:
-    """A list of files with the loaders that read them: a source, or a part of a wrapped one.
+    """A list of files with the loaders that read them: a source, or a part of a wrapped one."""
 
-    Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        domain: The source's domain.
-        supervision: One of :data:`~cct_mm.labels.SUPERVISIONS`.
-        classes: The domain's classes.
-        dataset: The dataset itself.
-        transforms: All transforms that its images go through.
-        infos: What the dataset says of each of its samples.
-        image_loader: The first transform that reads images; None where there is none.
-        mask_loader: The transform that reads masks; None where masks are not read.
-    """
-
-    split: str
+    split: str  # 'train', 'val' or 'test'
     domain: str
-    supervision: str
-    classes: tuple[str, ...]
+    supervision: str  # one of cct_mm.labels.SUPERVISIONS
+    classes: tuple[str, ...]  # of the domain
     dataset: Any
-    transforms: list[Callable]
-    infos: list[dict]
-    image_loader: LoadImageFromFile | None
-    mask_loader: LoadAnnotations | None
+    transforms: list[Callable]  # all that its images go through
+    infos: list[dict]  # what the dataset says of each of its samples
+    image_loader: LoadImageFromFile | None  # the first transform that reads images
+    mask_loader: LoadAnnotations | None  # None where masks are not read
 
     @property
     def name(self) -> str:

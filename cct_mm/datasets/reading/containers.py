@@ -96,15 +96,9 @@ def tiff_pages(file: BinaryIO) -> list[dict]:
 def is_truncated(content: bytes) -> bool:
     """Tell, without decoding it, whether the end of a JPEG or PNG file is missing.
 
-    A PNG ends with its IEND chunk; the first scan of a JPEG is followed by an end marker. The
-    segments of a JPEG are stepped over one by one, because an embedded thumbnail has an end marker
-    of its own. Bytes after the end, which some cameras write, are not a fault.
-
-    Args:
-        content: The bytes of the file.
-
-    Returns:
-        True for a cut JPEG or PNG, False for a whole one and for every other format.
+    The segments of a JPEG are stepped over one by one, because an embedded thumbnail has an end
+    marker of its own. Bytes after the end, which some cameras write, are not a fault. Other formats
+    are never called truncated.
     """
     if content.startswith(b'\x89PNG'):
         return b'IEND' not in content
@@ -117,12 +111,7 @@ def is_truncated(content: bytes) -> bool:
 
 
 def check_container(file_format: str, content: bytes) -> None:
-    """Refuse the damage that decoders ignore, with a ValueError or zlib.error.
-
-    Args:
-        file_format: Pillow's name of the format.
-        content: The bytes of the file.
-    """
+    """Refuse the damage that decoders ignore, with a ValueError or zlib.error."""
     if file_format == 'PNG':
         _check_png_checksums(content)
     elif file_format == 'TIFF':
@@ -158,13 +147,13 @@ def _check_tiff_strips(content: bytes) -> None:
 
 
 def check_png_rows(content: bytes, width: int, height: int, bits: int) -> None:
-    """Refuse a PNG that holds fewer rows than it says: Pillow fills the missing ones with black.
+    """Refuse a PNG that holds fewer rows than it says, which Pillow would fill with black.
 
     Args:
         content: The bytes of the file.
         width: In pixels.
         height: In pixels.
-        bits: Of a pixel, over all its channels.
+        bits: Bits of a pixel, over all its channels.
 
     Raises:
         ValueError: If bytes are missing.
@@ -190,9 +179,9 @@ def png_is_interlaced(content: bytes) -> bool:
 
 
 def mend_jpeg(content: bytes) -> bytes:
-    """Return a JPEG without two oddities of some phones that change no pixel.
+    """Return a JPEG with a known revision of JFIF and the parameters of a baseline scan.
 
-    These are an unknown revision of JFIF, and wrong parameters of a baseline scan.
+    Some phones write others, of which libjpeg warns although they change no pixel.
     """
     mended = bytearray(content)
     for marker, position in jpeg_segments(content):

@@ -14,13 +14,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from .containers import (
-    PNG_SIGNATURE,
-    RADIANCE_SIGNATURES,
-    TIFF_SIGNATURES,
-    png_chunks,
-    tiff_pages,
-)
+from .containers import RADIANCE_SIGNATURES, TIFF_SIGNATURES, png_chunks, tiff_pages
 from .problems import damaged, missing_file, unreadable_file
 
 PIL.Image.init()
@@ -38,39 +32,22 @@ EIGHT_BITS = ('bool', 'uint8')
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its pixels before they are decoded.
+    """What a file says of its pixels before they are decoded."""
 
-    Args:
-        kind: ``'image'`` or ``'mask'``, for messages.
-        name: The file, for messages.
-        format: Pillow's name of its format, whatever the suffix says: ``'JPEG'``, ``'PNG'``, ...
-        width: In pixels, as stored.
-        height: In pixels, as stored.
-        channels: 1 for gray and palettes, 2 for gray and alpha, 3, 4, ...
-        dtype: Type of a sample: ``'bool'``, ``'uint8'``, ``'uint16'``, ``'float32'``, ...
-        bits: Bits of a sample.
-        mode: Pillow's mode; None where only OpenCV can decode the file.
-        orientation: That of the EXIF data or of TIFF tag 274, 1 (as stored) to 8.
-        pages: Number of pages of a TIFF without its thumbnails, or of frames of an animation.
-        lossy: Whether the compression changes values.
-        inverted: Whether 0 is white (some TIFFs, PBM).
-        has_alpha: Whether the last channel is alpha.
-    """
-
-    kind: str
-    name: str
-    format: str
-    width: int
+    kind: str  # 'image' or 'mask', for messages
+    name: str  # the file, for messages
+    format: str  # Pillow's name of its format, whatever the suffix says: 'JPEG', 'PNG', ...
+    width: int  # in pixels, as stored
     height: int
-    channels: int
-    dtype: str = 'uint8'
-    bits: int = 8
-    mode: str | None = None
-    orientation: int = 1
-    pages: int = 1
-    lossy: bool = False
-    inverted: bool = False
-    has_alpha: bool = False
+    channels: int  # 1 for gray and palettes, 2 for gray and alpha, 3, 4, ...
+    dtype: str = 'uint8'  # the type of a sample: 'bool', 'uint8', 'uint16', 'float32', ...
+    bits: int = 8  # of a sample
+    mode: str | None = None  # Pillow's mode; None if only OpenCV can decode the file
+    orientation: int = 1  # of the EXIF data or TIFF tag 274: 1 (as stored) to 8
+    pages: int = 1  # pages of a TIFF without its thumbnails, or frames of an animation
+    lossy: bool = False  # whether the compression changes values
+    inverted: bool = False  # whether 0 is white (some TIFFs, PBM)
+    has_alpha: bool = False  # whether the last channel is alpha
 
     def __str__(self) -> str:
         """Return kind and name, with which messages start."""
@@ -321,7 +298,6 @@ def _tiff_header(kind: str, name: str, pages: list[dict], mode: str | None) -> H
 def _orientation(picture: PIL.Image.Image, file: BinaryIO) -> int:
     exif = None
     if picture.format == 'PNG':
-        file.seek(len(PNG_SIGNATURE))
         # The chunk may follow the pixels, where Pillow finds it only by decoding them.
         for kind, offset, length in png_chunks(file):
             if kind == b'eXIf':

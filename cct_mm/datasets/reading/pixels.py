@@ -120,15 +120,7 @@ def check_image_arguments(orientation: str | None, max_value: float | None) -> N
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels as an EXIF orientation says.
-
-    Args:
-        pixels: As stored, [H, W, ...].
-        orientation: 1 to 8.
-
-    Returns:
-        np.ndarray: A view of them, [H, W, ...], or [W, H, ...] for 5 to 8.
-    """
+    """Return a view of pixels [H, W, ...], turned as an EXIF orientation, 1 to 8, says."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -139,15 +131,12 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def whole_numbers(labels: np.ndarray, name: str, hint: str = '') -> np.ndarray:
-    """Return labels as integers.
+    """Return labels [H, W] as integers: int64 if they were floats, else as they are.
 
     Args:
-        labels: [H, W]; those of an integer type are returned as they are.
+        labels: The labels.
         name: The mask, for messages.
         hint: See :func:`read_mask`.
-
-    Returns:
-        np.ndarray: [H, W], int64 where they were floats.
 
     Raises:
         ValueError: If a label is not a whole number; the message names value, row and column.

@@ -68,7 +68,7 @@ class TestCounts:
 def sources(tmp_path):
     """Sources of a domain with the given masks, and what is counted of them."""
 
-    def sources(*masks, classes=LEAF, loader=None, type='BaseSegDataset', **options):
+    def sources(*masks, classes=LEAF, loader=None, dataset_type='BaseSegDataset', **options):
         for i, rows in enumerate(masks):
             mask(tmp_path / 'masks' / f'{i}.png', *rows)
             image = Image.fromarray(np.zeros((*np.shape(rows), 3), np.uint8))
@@ -76,7 +76,7 @@ def sources(tmp_path):
             image.save(tmp_path / 'images' / f'{i}.jpg')
         loader = loader or dict(type='LoadCheckedAnnotations', num_classes=len(classes))
         source = dict(
-            type=type,
+            type=dataset_type,
             data_root=str(tmp_path),
             data_prefix=dict(img_path='images', seg_map_path='masks'),
             metainfo=dict(classes=classes),
@@ -143,10 +143,10 @@ class TestTwoClassesAs0And255:
             assert part in error
         assert found == []
 
-    @pytest.mark.parametrize('type', ['BaseSegDataset', 'ListDataset'])
-    def test_become_two_classes_by_the_map_that_is_named(self, sources, type):
+    @pytest.mark.parametrize('dataset_type', ['BaseSegDataset', 'ListDataset'])
+    def test_become_two_classes_by_the_map_that_is_named(self, sources, dataset_type):
         loader = dict(type='LoadCheckedAnnotations', num_classes=2, label_map={255: 1})
-        config = sources(*self.MASKS, loader=loader, type=type)
+        config = sources(*self.MASKS, loader=loader, dataset_type=dataset_type)
         assert look(config)[:3] == ([], [], [])
         assert look(config)[3].pixels.tolist() == [6, 2]
         assert loaded_labels(config) == [0, 1]

@@ -79,21 +79,21 @@ class TestImages:
 
 
 class TestOrientation:
-    def turned(self, orientation, format, **kwargs):
-        return by_pillow(picture()[..., ::-1], format, exif=exif(orientation), **kwargs)
+    def turned(self, orientation, file_format, **kwargs):
+        return by_pillow(picture()[..., ::-1], file_format, exif=exif(orientation), **kwargs)
 
     @pytest.mark.parametrize('orientation', range(1, 9))
-    @pytest.mark.parametrize('format', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
-    def test_is_refused_taken_as_stored_or_turned(self, format, orientation):
-        kwargs = {'lossless': True} if format == 'WEBP' else {}
-        content = self.turned(orientation, format, **kwargs)
-        stored = read_image(self.turned(1, format, **kwargs), name='x')
+    @pytest.mark.parametrize('file_format', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
+    def test_is_refused_taken_as_stored_or_turned(self, file_format, orientation):
+        kwargs = {'lossless': True} if file_format == 'WEBP' else {}
+        content = self.turned(orientation, file_format, **kwargs)
+        stored = read_image(self.turned(1, file_format, **kwargs), name='x')
         assert read_header(content, name='x').orientation == orientation
         np.testing.assert_array_equal(read_image(content, name='x', orientation='stored'), stored)
         expected = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content)))
         np.testing.assert_array_equal(
             read_image(content, name='x', orientation='exif')[..., ::-1],
-            turn(stored, orientation)[..., ::-1] if format == 'JPEG' else expected,
+            turn(stored, orientation)[..., ::-1] if file_format == 'JPEG' else expected,
         )
         if orientation > 1:
             both = ("orientation='stored'", "orientation='exif'")
@@ -226,12 +226,12 @@ class TestChannelsAndPages:
         rgba = np.dstack([picture(), picture()[..., 0]])
         np.testing.assert_array_equal(read_image(by_cv2(rgba, '.tiff'), name='x'), picture())
 
-    @pytest.mark.parametrize('format', ['TIFF', 'GIF', 'PNG', 'WEBP'])
+    @pytest.mark.parametrize('file_format', ['TIFF', 'GIF', 'PNG', 'WEBP'])
     @pytest.mark.parametrize('read', [read_image, read_mask])
-    def test_several_pages_are_refused(self, format, read):
+    def test_several_pages_are_refused(self, file_format, read):
         frames = [PIL.Image.fromarray(picture()[..., i]) for i in range(3)]
         target = io.BytesIO()
-        frames[0].save(target, format, save_all=True, append_images=frames[1:])
+        frames[0].save(target, file_format, save_all=True, append_images=frames[1:])
         refused(read, target.getvalue(), 'has 3 pages', 'expected one')
 
     def test_overviews_of_a_tiff_are_no_pages(self):
@@ -266,8 +266,8 @@ class TestMasks:
     def test_1_bit(self):
         mask = np.zeros((64, 96), bool)
         mask[10:40, 20:45] = True
-        for format in ('PNG', 'TIFF', 'BMP'):
-            labels = read_mask(by_pillow(mask, format), name='x')
+        for file_format in ('PNG', 'TIFF', 'BMP'):
+            labels = read_mask(by_pillow(mask, file_format), name='x')
             assert labels.dtype.kind in 'iu'
             assert np.bincount(labels.ravel()).tolist() == [6144 - 750, 750]
 

@@ -35,8 +35,8 @@ class TestProperties:
 
     @FEW
     @given(hnp.arrays(bool, MASKS), st.sampled_from(['PNG', 'TIFF']))
-    def test_masks_of_1_bit_come_back(self, mask, format):
-        np.testing.assert_array_equal(read_mask(by_pillow(mask, format), name='x'), mask)
+    def test_masks_of_1_bit_come_back(self, mask, file_format):
+        np.testing.assert_array_equal(read_mask(by_pillow(mask, file_format), name='x'), mask)
 
     @FEW
     @given(hnp.arrays(np.uint8, MASKS.map(lambda shape: (*shape, 3))))
