@@ -22,7 +22,7 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .beside import check_no_masks
+from .checks.mask_names import check_no_masks
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 """Usual image suffixes, in the order in which they stand in for one another."""
@@ -223,7 +223,7 @@ def list_image_folder(
     Raises:
         FileNotFoundError: There is no such folder.
         ValueError: It holds no image, or masks lie among the images, see
-            :func:`~cct_mm.datasets.beside.check_no_masks`.
+            :func:`~cct_mm.datasets.checks.mask_names.check_no_masks`.
     """
     folder = os.fspath(folder)
     if not osp.isdir(folder):

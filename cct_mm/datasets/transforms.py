@@ -1,7 +1,7 @@
 """Loading of images and masks that says what is wrong with a file, and which file.
 
 Drop-in replacements for ``LoadImageFromFile`` and ``LoadAnnotations`` in any pipeline. What a file
-may be is said in :mod:`cct_mm.datasets.readers`.
+may be is said in :mod:`cct_mm.datasets.reading`.
 """
 
 from collections.abc import Iterable
@@ -17,13 +17,17 @@ from mmseg.registry import TRANSFORMS
 
 from cct_mm.labels import IGNORE_INDEX
 
-from .headers import Header, is_truncated, missing_file, read_header, unreadable_file
-from .readers import (
+from .reading import (
+    Header,
     check_image_arguments,
     check_image_header,
     check_mask_header,
+    is_truncated,
+    missing_file,
+    read_header,
     read_image,
     read_mask,
+    unreadable_file,
     whole_numbers,
 )
 
@@ -33,7 +37,7 @@ class LoadCheckedImage(LoadImageFromFile):
     """Load an image as three channels, and refuse by name what would be taken for something else.
 
     That is a damaged or truncated file, one that EXIF data turn unlike its mask, and one of more
-    than 8 bits, see :func:`~cct_mm.datasets.readers.read_image`. Grey images, palettes and images
+    than 8 bits, see :func:`~cct_mm.datasets.reading.read_image`. Grey images, palettes and images
     with an alpha channel come out as BGR like all others.
 
     Required Keys: ``img_path``. Added Keys: ``img``, ``img_shape``, ``ori_shape``. An optional
@@ -45,7 +49,7 @@ class LoadCheckedImage(LoadImageFromFile):
             decodes the image after it was checked (``'unchanged'``: whatever it holds), and
             ``orientation``, ``max_value`` and ``strict`` do not apply. Default: ``'color'``.
         imdecode_backend: With another than ``'cv2'``, too, mmcv decodes the image. Default:
-            ``'cv2'``, whose pixels :func:`~cct_mm.datasets.readers.read_image` gives.
+            ``'cv2'``, whose pixels :func:`~cct_mm.datasets.reading.read_image` gives.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
         orientation: ``'stored'`` takes images that EXIF data turn in the order of their files,
             ``'exif'`` turns them, as their masks are then; None refuses them. Default: None.
@@ -168,7 +172,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         num_classes: Number of classes, for datasets whose samples do not tell it (those of mmseg
             itself). The sample's own number comes first. Default: None.
         imdecode_backend: With another than ``'pillow'``, mmcv decodes the mask. Default:
-            ``'pillow'``, for :func:`~cct_mm.datasets.readers.read_mask`.
+            ``'pillow'``, for :func:`~cct_mm.datasets.reading.read_mask`.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
         label_map: Class of each value of the files that is not the class itself, where masks were
             written in another way: ``{255: 1}`` for two classes as 0 and 255. It comes before the

@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cct_mm.datasets.file_lists import format_file_list
-from cct_mm.datasets.readers import read_header, read_image
+from cct_mm.datasets.reading import read_header, read_image
 from cct_mm.files import write_atomically
 
 VOID = 11

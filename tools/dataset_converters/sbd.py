@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.io import loadmat
 
-from cct_mm.datasets.readers import read_header, read_mask
+from cct_mm.datasets.reading import read_header, read_mask
 from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX
 from cct_mm.visualization import indexed_png

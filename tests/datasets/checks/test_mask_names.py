@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cct_mm.datasets.beside import check_no_masks
+from cct_mm.datasets.checks.mask_names import check_no_masks
 
 MASKS = [
     ['a.jpg', 'a.png'],

@@ -7,27 +7,28 @@ from mmseg.models import SegDataPreProcessor
 from cct_mm import keyed
 
 from .file_cache import Problem
-from .file_sources import FileSource
-from .image_headers import read_headers
+from .file_facts import read_headers
+from .findings import Finding, Findings
+from .sources import FileSource
 
 MOST_SIZES = 5
-"""Images of so many sizes are sent through their pipeline, of each source."""
+"""Number of image sizes that are sent through the pipeline, for each source."""
 
 
 def check_batch(
-    name: str, batch_size: int | None, sources: Iterable[FileSource], preprocessor: type
-) -> list[str]:
-    """Say where images leave their pipeline with sizes that make no batch.
+    split: str, batch_size: int | None, sources: Iterable[FileSource], preprocessor: type
+) -> Findings:
+    """Say where images leave their pipeline with sizes that do not fit into one batch.
 
     Args:
-        name: What messages call the dataloader.
-        batch_size: Of the dataloader.
+        split: ``'val'`` or ``'test'``.
+        batch_size: That of the dataloader.
         sources: Its sources.
-        preprocessor: Class of the model's data_preprocessor. mmseg's own pads images of validation
-            only after it has found them to be of one size, whatever its ``test_cfg``.
+        preprocessor: The class of the model's data_preprocessor. mmseg's own pads images of
+            validation only after it has checked that they have one size, whatever its ``test_cfg``.
     """
     if preprocessor.forward is not SegDataPreProcessor.forward or (batch_size or 1) == 1:
-        return []
+        return Findings()
     sizes: dict[tuple[int, int], str] = {}
     for source in sources:
         paths = [info['img_path'] for info in source.infos]
@@ -36,16 +37,17 @@ def check_batch(
             if not isinstance(header, Problem):
                 first.setdefault((header.width, header.height, header.orientation), index)
         for index in list(first.values())[:MOST_SIZES]:
-            # Whatever the pipeline draws, the run's own draws stay as they are.
+            # The random numbers of the run stay as they are, whatever the pipeline draws.
             with keyed.global_generators_seeded(0, 'check_batch', index):
                 results = source.dataset.prepare_data(index)
             height, width = results['inputs'].shape[-2:]
             sizes.setdefault((width, height), paths[index])
     if len(sizes) < 2:
-        return []
+        return Findings()
     shown = ', '.join(f'{w}x{h} ({path})' for (w, h), path in list(sizes.items())[:2])
-    return [
-        f'{name}: batch_size is {batch_size}, but images leave the pipeline with different sizes, '
+    message = (
+        f'batch_size is {batch_size}, but images leave the pipeline with different sizes, '
         f'expected one: {shown}; set batch_size=1, or resize or pad them to one size in their '
         'pipeline (padding in model.data_preprocessor comes too late)'
-    ]
+    )
+    return Findings([Finding(f'{split}_dataloader', 'batch', message)])

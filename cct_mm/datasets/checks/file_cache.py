@@ -1,4 +1,4 @@
-"""What was found out about files, kept on disk until a file changes."""
+"""Keep what was found out about files on disk, until a file changes."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ from cct_mm.processes import core_count, map_files
 from cct_mm.progress_bar import progress_bar
 
 SECONDS_BETWEEN_SAVES = 30.0
-"""So much work is lost where it is broken off."""
+"""How much work a run that is killed can lose."""
 
 PATIENCE = 2.0
-"""Seconds of work for which no progress is shown."""
+"""Seconds after which a progress bar appears."""
 
 Stamp = list[list[int]]
-"""Size in bytes and time of the last change in nanoseconds, of each file."""
+"""The size in bytes and the time of the last change in nanoseconds of each file."""
 
 
 def cache_folder() -> str | None:
@@ -35,13 +35,10 @@ def cache_folder() -> str | None:
 class FileCache:
     """Values that depend on one file, or on several, and on nothing else.
 
-    A value counts as long as each file has the size and the time of change that it had. All values
-    of a folder's files are in one file of the cache, written whole or not at all, with a checksum:
-    one that is damaged counts as empty. Of two processes that write at once one may lose what it
-    has added, which is then found out again.
-
-    Args:
-        kind: What is found out, with a version: another kind has other files.
+    A value is valid while each file keeps its size and its time of change. All values of a folder's
+    files are in one file of the cache, written whole or not at all, with a checksum: a damaged one
+    counts as empty. When two processes write at the same time, one may lose what it has added,
+    which is then found out again. ``kind`` is what is found out, with a version.
     """
 
     def __init__(self, kind: str) -> None:
@@ -51,11 +48,7 @@ class FileCache:
         self._added: dict[str, dict[str, list]] = defaultdict(dict)
 
     def get(self, *files: str) -> Any:
-        """Return what is known of files, or None.
-
-        Args:
-            *files: Their paths; the first one's folder says where the value is kept.
-        """
+        """Return what is known of files, or None."""
         folder, key = _place(files)
         if folder not in self._known:
             self._known[folder] = self._read(folder)
@@ -63,29 +56,25 @@ class FileCache:
         return found[1] if found and found[0] == stamp(files) else None
 
     def put(self, files: Sequence[str], changed: Stamp | None, value: Any) -> None:
-        """Add a value; :meth:`save` writes it.
+        """Add a value that JSON can hold; :meth:`save` writes it.
 
         Args:
             files: As for :meth:`get`.
             changed: The :func:`stamp` of the files from before they were read; None adds nothing.
-            value: What JSON can hold, but None.
+            value: Anything but None.
         """
         if changed is not None:
             folder, key = _place(files)
             self._added[folder][key] = [changed, value]
 
     def save(self) -> str | None:
-        """Write what was added.
-
-        Returns:
-            None, or why it could not be written, which is no reason for a run to end.
-        """
+        """Write what was added, and return why this failed, which ends no run, or None."""
         if self.folder is None:
             return 'there is no home directory'
         try:
             for folder, added in self._added.items():
                 if added:
-                    # Read again: another process may have written since.
+                    # Read it again, because another process may have written since.
                     self._known[folder] = self._read(folder) | added
                     content = json.dumps([folder, self._known[folder]]).encode()
                     check = b'%08x\n' % zlib.crc32(content)
@@ -122,23 +111,19 @@ Item = TypeVar('Item')
 
 @dataclass
 class Look:
-    """Find out something about many files, in several processes, and keep it.
+    """Find out something about many files, in several processes, and keep it."""
 
-    Args:
-        kind: Of the :class:`FileCache`.
-        title: What a progress bar says.
-        workers: Number of processes. Default: one for each core.
-        beat: Called after each file.
-        say: Told if the cache could not be written.
-        stderr: Whether the bar goes to stderr.
-    """
+    kind: str  # that of the FileCache
+    title: str  # what the progress bar says
+    workers: int | None = None  # number of processes; None: one for each core
+    beat: Callable[[], None] = lambda: None  # called after each file
+    say: Callable[[str], None] = print  # told if the cache cannot be written
+    stderr: bool = False  # whether the progress bar goes to stderr
 
-    kind: str
-    title: str
-    workers: int | None = None
-    beat: Callable[[], None] = lambda: None
-    say: Callable[[str], None] = print
-    stderr: bool = False
+    def at_paths(self, paths: Sequence[str], function: Callable[[str], Any]) -> dict[str, Any]:
+        """Return ``function(path)`` for each path, see :meth:`at`; a path may occur twice."""
+        paths = list(dict.fromkeys(paths))
+        return dict(zip(paths, self.at(paths, function), strict=True))
 
     def at(
         self,
@@ -149,10 +134,10 @@ class Look:
         """Return ``function(item)`` for each item, from the cache where it is there.
 
         Args:
-            items: Paths, or what has them.
-            function: What is found out; the result is what JSON can hold. What it raises as
-                OSError, ValueError or MemoryError becomes a :class:`Problem`, which is not kept.
-            files: Paths of an item, on which the result depends alone.
+            items: Paths, or things that have paths.
+            function: What is found out, as JSON can hold it. An OSError, ValueError or MemoryError
+                becomes a :class:`Problem`, which is not kept.
+            files: The paths of an item: the result depends on these files alone.
 
         Raises:
             RuntimeError: If a process dies.
@@ -179,7 +164,7 @@ class Look:
             problem = cache.save() or problem
         if problem:
             self.say(
-                f'{self.title} starts anew the next time, for its cache cannot be written '
+                f'{self.title} starts anew the next time, because its cache cannot be written '
                 f'({problem}); name a folder for it in the environment variable CCT_MM_CACHE'
             )
         return found
@@ -187,7 +172,7 @@ class Look:
 
 def _look(job: tuple) -> tuple[Stamp | None, Any]:
     function, item, files = job
-    # Before reading: a file that changes meanwhile is then read again, not taken for known.
+    # Taken before reading, so that a file that changes meanwhile is read again the next time.
     changed = stamp(files)
     try:
         return changed, function(item)
@@ -196,7 +181,7 @@ def _look(job: tuple) -> tuple[Stamp | None, Any]:
 
 
 def stamp(files: Sequence[str]) -> Stamp | None:
-    """Return what tells whether files have changed; None where one is not there."""
+    """Return what tells whether files have changed; None if one of them does not exist."""
     try:
         found = [os.stat(file) for file in files]
     except (OSError, ValueError):
@@ -208,5 +193,5 @@ def _place(files: Sequence[str]) -> tuple[str, str]:
     """Return the folder whose cache holds files, and their key in it."""
     paths = [os.path.abspath(file) for file in files]
     folder, name = os.path.split(paths[0])
-    # No path holds this character.
+    # No path contains the character 0.
     return folder, '\0'.join([name, *paths[1:]])

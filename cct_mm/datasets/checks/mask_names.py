@@ -1,8 +1,8 @@
-"""Masks that lie among the images of a folder, told by their names.
+"""Find masks among the images of a folder by their names.
 
-Data sets come as ``a_sat.jpg`` with ``a_mask.png``, ``a.jpg`` with ``a.png``, or ``images/a.png``
-with ``masks/a.png`` in one folder, and all of these files are images to a computer. A name is no
-proof, so nothing is left out on its account: the folder is refused, with what to set.
+Datasets come as ``a_sat.jpg`` with ``a_mask.png``, ``a.jpg`` with ``a.png``, or ``images/a.png``
+with ``masks/a.png`` in one folder, and all of these files are images to a computer. A name does not
+prove anything, so no file is left out because of it: the folder is refused, with what to set.
 """
 
 import os.path as osp
@@ -33,20 +33,17 @@ def check_no_masks(images: Sequence[str]) -> None:
     ``a.png`` and ``a_2.png`` or ``a_copy.png``.
 
     Args:
-        images: Paths of files taken for images, all of one folder and those below it.
+        images: Paths of files taken for images, all in one folder and the folders below it.
 
     Raises:
-        ValueError: If two share all but their suffix (``a.jpg``, ``a.png``); if one is named like
-            the other and like a mask, by a word of its name (``a_gt.tif``) or of its folder
-            (``masks/a.png``); or if names are systematically those of others with a word at their
-            end.
+        ValueError: If two paths differ in nothing but their suffix (``a.jpg``, ``a.png``); if one
+            is named like the other and like a mask, by a word of its name (``a_gt.tif``) or of its
+            folder (``masks/a.png``); or if many names are those of others with a word appended.
     """
-    # The names of the folders around tell nothing.
+    # The names of the folders around all of them tell nothing.
     around = osp.commonprefix(images).rpartition('/')[0]
     stems = [osp.splitext(path)[0][len(around) :] for path in images]
-    pair = (
-        _of_one_stem(images, stems) or _by_words(images, stems) or _by_common_ending(images, stems)
-    )
+    pair = _by_stem(images, stems) or _by_words(images, stems) or _by_common_ending(images, stems)
     if pair is None:
         return
     image, mask = pair
@@ -58,10 +55,10 @@ def check_no_masks(images: Sequence[str]) -> None:
 
 
 def _suffixes(image: str, mask: str) -> str:
-    """What to set for two files of one folder, where it is plain."""
+    """Say what to set for two files of one folder, where this is clear."""
     image, mask = osp.basename(image), osp.basename(mask)
     common = osp.commonprefix([image, mask])
-    # Between words only: img_1.png and img_1m.png differ in more than their last letter.
+    # Names are cut between words: for img_1.png and img_1m.png, 1.png and 1m.png are the suffixes.
     end = max(common.rfind(c) for c in '_-. ')
     if common == osp.splitext(image)[0]:
         end = len(common)
@@ -70,9 +67,7 @@ def _suffixes(image: str, mask: str) -> str:
     return f', such as img_suffix={image[end:]!r} and seg_map_suffix={mask[end:]!r}'
 
 
-def _of_one_stem(images: Sequence[str], stems: Sequence[str]) -> tuple[str, str] | None:
-    if len(set(stems)) == len(stems):
-        return None
+def _by_stem(images: Sequence[str], stems: Sequence[str]) -> tuple[str, str] | None:
     first: dict[str, str] = {}
     for image, stem in zip(images, stems, strict=True):
         other = first.setdefault(stem, image)
@@ -86,7 +81,7 @@ def _is_lossy(path: str) -> bool:
 
 
 def _tokens(text: str) -> list[str]:
-    """Words and numbers of a name, in lower case; ``trainannot`` is two words."""
+    """Split a name into words and numbers, in lower case; ``trainannot`` is two words."""
     tokens = []
     for token in _TOKEN.findall(text.lower().replace('leftimg8bit', 'image')):
         ending = _MASK_ENDINGS.search(token)
@@ -95,7 +90,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _key(stem: str) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
-    """Whether a name has a word of masks; the other words and numbers of folder and file."""
+    """Return whether a name has a word for masks, and the other words of folder and of file."""
     words = [_tokens(part) for part in osp.split(stem)]
     plain = [tuple(w for w in p if w not in _MASK_WORDS and w not in _IMAGE_WORDS) for p in words]
     return any(w in _MASK_WORDS for part in words for w in part), *plain
@@ -137,7 +132,7 @@ def _by_common_ending(images: Sequence[str], stems: Sequence[str]) -> tuple[str,
             counts[ending] += 1
             pairs.setdefault(ending, (other, image))
     for ending, count in counts.most_common(1):
-        # Half of those that have no such ending themselves.
+        # At least half of the files without this ending have a partner with it.
         if count >= 2 and 2 * count >= len(images) - count:
             return pairs[ending]
     return None
