@@ -20,7 +20,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cct_mm.datasets.file_lists import Entry, FileFinder, read_file_list
+from cct_mm.datasets.file_finder import FileFinder
+from cct_mm.datasets.file_lists import Entry, read_file_list
 from cct_mm.datasets.readers import read_mask
 from cct_mm.datasets.splits import check_sizes, nested_splits, split_files
 from cct_mm.files import write_atomically

@@ -1,8 +1,8 @@
 """Datasets, registered in mmseg's registries."""
 
 from .camvid import CamVidDataset
-from .file_lists import ListDataset
 from .image_labels import LoadImageLabels
+from .list_dataset import ListDataset
 from .multi_domain import MultiDomainDataset, SampleIndex
 from .samplers import AlternatingDomainSampler
 from .sunrgbd import SUNRGBDDataset

@@ -7,14 +7,14 @@ lines ``train/x.png trainannot/x.png``: 367, 101 and 233 pairs of 360 x 480 pixe
 
 from mmseg.registry import DATASETS
 
-from .file_lists import ListDataset
+from .list_dataset import ListDataset
 
 
 @DATASETS.register_module()
 class CamVidDataset(ListDataset):
     """CamVid, 11 classes; label 11 of the files is void and is read as 255.
 
-    The arguments are those of :class:`~cct_mm.datasets.file_lists.ListDataset`.
+    The arguments are those of :class:`~cct_mm.datasets.list_dataset.ListDataset`.
 
     Example:
         >>> dataset = dict(type='CamVidDataset', data_root='data/CamVid', ann_file='train.txt')

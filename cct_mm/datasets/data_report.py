@@ -14,10 +14,10 @@ from . import label_check
 from .batch_check import check_batch
 from .examine import examine_source
 from .file_cache import Problem
-from .file_lists import ListDataset
 from .file_sources import FileSource, list_files
 from .label_check import LabelCounts
 from .label_counts import MaskValues, unpack
+from .list_dataset import ListDataset
 from .multi_domain import MultiDomainDataset, Source, check_domains
 from .source_check import build_source, check_source
 from .transforms import unchecked_loaders

@@ -14,9 +14,10 @@ from torch.utils.data import Dataset
 from cct_mm.names import check_class_names
 
 from .beside import check_no_masks
-from .file_lists import FileFinder, ListDataset
+from .file_finder import FileFinder
 from .filling import is_loader, name_of
 from .image_labels import LoadImageLabels
+from .list_dataset import ListDataset
 from .wrappers import leaf_datasets, pipelines
 
 _FREE_IN_CONCAT = ('label_map', 'reduce_zero_label')

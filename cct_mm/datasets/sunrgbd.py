@@ -7,7 +7,7 @@ it, comes in the same layout: 795 and 654 pairs. ``tools/dataset_converters/sunr
 
 from mmseg.registry import DATASETS
 
-from .file_lists import ListDataset
+from .list_dataset import ListDataset
 
 
 @DATASETS.register_module()
@@ -17,7 +17,7 @@ class SUNRGBDDataset(ListDataset):
     Args:
         reduce_zero_label: Whether label 0 of the files is read as 255 and all others less one.
             False is for masks that hold 0-12 and 255 already.
-        **kwargs: Arguments of :class:`~cct_mm.datasets.file_lists.ListDataset`.
+        **kwargs: Arguments of :class:`~cct_mm.datasets.list_dataset.ListDataset`.
 
     Example:
         >>> dataset = dict(type='SUNRGBDDataset', data_root='data/SUNRGBD', ann_file='train.txt')

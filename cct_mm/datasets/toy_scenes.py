@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 from mmseg.registry import DATASETS
 
-from .file_lists import ListDataset, format_file_list
+from .file_lists import format_file_list
+from .list_dataset import ListDataset
 from .splits import nested_splits, split_files
 
 GENERATOR_VERSION = 1
@@ -63,7 +64,7 @@ class ToyScenesDataset(ListDataset):
     Args:
         domain: ``'day'`` or ``'night'``; selects classes and palette.
         metainfo: A subset of the domain's classes, for example. Default: all.
-        **kwargs: Arguments of :class:`~cct_mm.datasets.file_lists.ListDataset`; ``data_root`` is
+        **kwargs: Arguments of :class:`~cct_mm.datasets.list_dataset.ListDataset`; ``data_root`` is
             the folder of the domain.
 
     Raises:
