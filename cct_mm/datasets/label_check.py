@@ -9,9 +9,8 @@ import numpy as np
 from cct_mm.labels import IGNORE_INDEX
 
 from .file_sources import FileSource
-from .image_labels import LoadImageLabels
 from .label_counts import MaskValues
-from .transforms import LoadCheckedAnnotations
+from .transforms import LoadCheckedAnnotations, LoadImageLabels
 
 MOST_NAMED = 8
 """Values or classes that a message lists."""

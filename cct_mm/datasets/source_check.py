@@ -16,8 +16,8 @@ from cct_mm.names import check_class_names
 from .beside import check_no_masks
 from .file_finder import FileFinder
 from .filling import is_loader, name_of
-from .image_labels import LoadImageLabels
 from .list_dataset import ListDataset
+from .transforms import LoadImageLabels
 from .wrappers import leaf_datasets, pipelines
 
 _FREE_IN_CONCAT = ('label_map', 'reduce_zero_label')
