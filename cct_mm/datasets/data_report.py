@@ -18,8 +18,8 @@ from .file_sources import FileSource, list_files
 from .label_check import LabelCounts
 from .label_counts import MaskValues, unpack
 from .list_dataset import ListDataset
-from .multi_domain import MultiDomainDataset, Source, check_domains
-from .source_check import build_source, check_source
+from .multi_domain import MultiDomainDataset, Source
+from .sources import build_source, check_domains, check_source
 from .transforms import unchecked_loaders
 
 SPLITS = ('train', 'val', 'test')

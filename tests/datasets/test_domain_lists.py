@@ -170,8 +170,10 @@ def test_sources_build_and_their_first_item_loads(name):
         dataset = DATASETS.build(dict(type='MultiDomainDataset', domains={domain: kinds}))
         assert tuple(len(source.dataset) for source in dataset.sources) == SIZES[key]
         assert dataset.metainfo['classes'] == tuple(cfg[domain].classes)
-        for start, source in zip(dataset._starts, dataset.sources, strict=False):
+        start = 0
+        for source in dataset.sources:
             sample = dataset[start]
+            start += len(source.dataset)
             assert sample['inputs'].shape == (3, height, width)
             assert sample['data_samples'].supervision == source.supervision
             if source.supervision == 'labeled':

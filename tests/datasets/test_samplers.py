@@ -30,7 +30,7 @@ class NamesAndSizes(MultiDomainDataset):
             for domain, kinds in sizes.items()
             for kind, size in kinds.items()
         ]
-        self._starts = [sum(len(s.dataset) for s in self.sources)]
+        self._ends = [sum(len(s.dataset) for s in self.sources)]
 
 
 TWO = {'day': {'labeled': 3, 'unlabeled': 7}, 'night': {'labeled': 4, 'unlabeled': 5}}
