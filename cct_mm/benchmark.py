@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from cct_mm.experiments.record import describe_machine
+from cct_mm.lab.grids.record import describe_machine
 
 MALLOC = {
     'MALLOC_ARENA_MAX': '1',

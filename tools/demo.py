@@ -20,8 +20,8 @@ from mmseg.utils import register_all_modules
 import cct_mm  # noqa: F401  registers everything
 from cct_mm.datasets.toy_scenes import write_toy_scenes
 from cct_mm.engine.config_file import read_config
-from cct_mm.experiments import load_grid
-from cct_mm.experiments.record import last_checkpoint
+from cct_mm.lab.grids import load_grid
+from cct_mm.lab.grids.record import last_checkpoint
 from cct_mm.visualization import colorize, sheet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from cct_mm.lab.pseudo_label_quality import Quality, Scorer, add, count, recipes, report
 from cct_mm.weak.generate import Image
 from cct_mm.weak.pseudo_labels import Recipe
-from cct_mm.weak.quality import Quality, Scorer, add, count, recipes, report
 
 TRUTH = np.array([[0, 0, 1, 1], [2, 2, 255, 255]], np.uint8)
 LABELS = np.array([[0, 1, 1, 255], [2, 0, 0, 255]], np.uint8)

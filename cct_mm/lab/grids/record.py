@@ -12,10 +12,10 @@ import mmengine
 import mmseg
 import torch
 
+from cct_mm.engine.checkpoint_files import CheckpointError, newest_checkpoint
 from cct_mm.files import write_atomically
+from cct_mm.processes import core_count
 
-from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
-from ..processes import core_count
 from .grid import GridError, Run
 
 STATE = 'state.json'

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cct_mm.lab.markdown import markdown_table
+
 from .grid import Grid
-from .runner import Job
+from .jobs import Job
 
 DAGGER = '†'
 NOTHING = '–'
@@ -127,7 +129,7 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
                 _median(records, 'seconds_per_iteration', lambda seconds: f'{seconds:.3g}'),
             ]
         )
-    return _markdown(header, lines)
+    return markdown_table(header, lines)
 
 
 def _difference(grid: Grid, rows: list[Row], row: Row) -> tuple[str, str]:
@@ -161,7 +163,7 @@ def _class_table(rows: list[Row], domain: str) -> str:
         lines.append([name, *cells])
     if not lines:
         return ''
-    table = _markdown(['class', *(row.title for row in rows)], lines)
+    table = markdown_table(['class', *(row.title for row in rows)], lines)
     return f'IoU of each class of {domain}, mean over the seeds:\n\n{table}'
 
 
@@ -221,9 +223,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f'{seconds:.0f} s'
     return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
-
-
-def _markdown(header: list[str], lines: list[list[str]]) -> str:
-    rule = ['---'] + ['---:'] * (len(header) - 1)
-    cells = [[cell.replace('|', '\\|') for cell in line] for line in (header, rule, *lines)]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in cells)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from cct_mm.experiments import GridError, Run
-from cct_mm.experiments.identity import (
+from cct_mm.lab.grids import GridError, Run
+from cct_mm.lab.grids.identity import (
     differences,
     identify,
     missing_list_files,
@@ -42,7 +42,7 @@ def test_what_a_result_does_not_depend_on_leaves_its_identity(lab):
     before = identity()
     lab.change('configs/cct.py', 'model =', '# a comment\nmodel   =')
     lab.change('configs/cct.py', 'quality', "work_dir = 'elsewhere'\nquality")
-    lab.change('cct_mm/experiments/table.py', '1', '2')
+    lab.change('cct_mm/lab/grids/table.py', '1', '2')
     lab.write('cct_mm/models/notes.txt', 'not code')
     lab.write('data/toy/images/c.png', 'in no list')
     assert identity() == before

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cct_mm.experiments import GridError, runner
-from cct_mm.experiments.runner import log_tail, read_jobs
+from cct_mm.lab.grids import GridError, runner
+from cct_mm.lab.grids.jobs import log_tail, read_jobs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def result(lab, run, name='result.json'):

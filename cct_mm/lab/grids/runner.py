@@ -13,7 +13,6 @@ Processes are polled by one loop, without threads: a run is a training, then an 
 """
 
 import fcntl
-import itertools
 import os
 import re
 import shlex
@@ -23,16 +22,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import torch
 
-from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
-from ..processes import core_count
-from .grid import Grid, GridError, Run
-from .identity import KINDS, Identity, differences, identify, missing_list_files, resolve_config
+from cct_mm.engine.checkpoint_files import CheckpointError, newest_checkpoint
+from cct_mm.processes import core_count
+
+from .grid import Grid, GridError
+from .identity import KINDS, Identity, identify
+from .jobs import Job, check_list_files, read_jobs, settle_stale
 from .record import (
     STATE,
     describe_machine,
@@ -44,72 +44,6 @@ from .record import (
 )
 
 _POLL_SECONDS = 0.2
-
-
-@dataclass
-class Job:
-    """One run and how far it is.
-
-    Args:
-        run: The run.
-        folder: Where it is kept.
-        iterations: Length of its training, None where the config doesn't say.
-        status: ``waiting``, ``training``, ``evaluating``, ``done``, ``failed`` or ``interrupted``.
-        record: Its record once it is done.
-        differs: What differs between its stored identity and the present one.
-        error: Why it failed.
-        log: What it wrote last.
-    """
-
-    run: Run
-    folder: Path
-    iterations: int | None = None
-    status: str = 'waiting'
-    record: dict | None = None
-    differs: list[str] = field(default_factory=list)
-    error: str = ''
-    log: Path | None = None
-    _process: subprocess.Popen | None = field(default=None, repr=False)
-    _started: float = field(default=0.0, repr=False)
-    _slot: int = field(default=0, repr=False)
-
-    @property
-    def train_dir(self) -> Path:
-        """Work directory of its training."""
-        return self.folder / 'train'
-
-
-def read_jobs(grid: Grid, work_dir: str | Path, root: str | Path) -> list[Job]:
-    """The runs of a grid as they are on disk, compared with config, code and data as they are now.
-
-    Args:
-        grid: The grid.
-        work_dir: Where results are kept.
-        root: Repository, which holds ``cct_mm/`` and ``tools/``.
-    """
-    identities: dict[tuple, Identity] = {}
-    jobs = []
-    for run in grid.runs:
-        # The seeds of a point share everything but the seed, which no part holds.
-        point = (run.config, run.options)
-        if point not in identities:
-            identities[point] = identify(run, root)
-        now = identities[point]
-        job = Job(run, Path(work_dir) / grid.name / run.name)
-        job.iterations = now.config.get('train_cfg.max_iters')
-        job.record = read_json(job.folder / result_file(grid.split))
-        state = read_json(job.folder / STATE) or {}
-        stored = job.record or state
-        if stored:
-            changed = stored['changed_while_running']
-            job.differs = differences(stored['hashes'], state.get('parts', {}), now)
-            job.differs += [f'{kind} (changed while it ran)' for kind in changed]
-        if job.record:
-            job.status = 'done'
-        elif state.get('error'):
-            job.status, job.error = 'failed', state['error']
-        jobs.append(job)
-    return jobs
 
 
 def run_grid(
@@ -152,36 +86,26 @@ def run_grid(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
         all_jobs = read_jobs(grid, work_dir, root)
-        _settle_stale(all_jobs, stale)
+        settle_stale(all_jobs, stale)
         unfinished = [job for job in all_jobs if job.status != 'done']
         for job in unfinished:
             job.status, job.error = 'waiting', ''
-        _check_list_files(unfinished)
+        check_list_files(unfinished)
         pool = _Pool(grid, root, jobs, lock, train_command, test_command)
         pool.run(all_jobs, on_tick, grace_seconds)
     return all_jobs
 
 
 def default_jobs(threads: int) -> int:
-    """Runs at a time: one a GPU, without GPUs as many as the cores carry."""
+    """Return the runs at a time: one for each GPU; without GPUs as many as the cores carry."""
     return len(visible_gpus()) or max(1, core_count() // threads)
 
 
 def visible_gpus() -> list[str]:
-    """Values of ``CUDA_VISIBLE_DEVICES`` that select one GPU each."""
+    """Return the values of ``CUDA_VISIBLE_DEVICES`` that select one GPU each."""
     count = torch.cuda.device_count()
     chosen = os.environ.get('CUDA_VISIBLE_DEVICES')
     return chosen.split(',')[:count] if chosen else [str(index) for index in range(count)]
-
-
-def log_tail(path: Path | None, lines: int = 15) -> str:
-    """The last lines of a log."""
-    if path is None or not path.is_file():
-        return ''
-    with path.open('rb') as file:
-        file.seek(max(0, path.stat().st_size - 100_000))
-        text = file.read().decode('utf-8', errors='replace')
-    return '\n'.join(text.splitlines()[-lines:])
 
 
 class _Pool:
@@ -431,49 +355,6 @@ def _check_complete(job: Job, iterations: int | None) -> None:
             f'iter_{iterations}.pth, the end of the training: let CheckpointHook save the last '
             f'iteration (save_last=True) and let nothing stop the training early'
         )
-
-
-def _check_list_files(jobs: list[Job]) -> None:
-    checked = set()
-    for job in jobs:
-        point = (job.run.config, job.run.options)
-        if point not in checked:
-            checked.add(point)
-            missing = missing_list_files(resolve_config(job.run))
-            if missing:
-                raise GridError(
-                    f'{job.run.config}: ann_file {missing[0]} does not exist, expected the list of '
-                    f'a data set: prepare the data (data/README.md) or correct data_root '
-                    f'({len(missing)} missing in all; nothing was started)'
-                )
-
-
-def _settle_stale(jobs: list[Job], stale: str) -> None:
-    """Move aside what is to be run again, and refuse what nobody has decided on."""
-    refused, moved = [], []
-    for job in jobs:
-        if not job.differs:
-            continue
-        state = read_json(job.folder / STATE) or {}
-        worthless = not (job.record or state.get('trained') or last_checkpoint(job.train_dir))
-        if worthless or stale == 'rerun':
-            moved.append((job, (job.record or state)['hashes']['run']))
-        elif stale == 'refuse':
-            refused.append(f'  {job.run.name}: {"; ".join(job.differs)}')
-    if refused:
-        raise GridError(
-            f'{len(refused)} run(s) were made with another config, code or data than there is now, '
-            f'expected the same; nothing was started. --keep uses them as they are and marks them '
-            f'in the table, --rerun moves them aside and runs them again:\n' + '\n'.join(refused)
-        )
-    for job, identity in moved:
-        target = job.folder.parent / f'stale-{identity[:8]}' / job.run.name
-        numbers = itertools.count(2)
-        while target.exists():
-            target = target.with_name(f'{job.run.name}-{next(numbers)}')
-        target.parent.mkdir(exist_ok=True)
-        job.folder.rename(target)
-        job.record, job.differs, job.status = None, [], 'waiting'
 
 
 @contextmanager

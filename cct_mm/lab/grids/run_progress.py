@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .jobs import Job
 from .record import read_scalars
-from .runner import Job
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far one run is.
 
     Args:
@@ -26,11 +26,11 @@ class Progress:
     val_miou: float | None
 
 
-def read_progress(job: Job) -> Progress:
-    """Progress of a job, from its record or else from its log."""
+def read_progress(job: Job) -> RunProgress:
+    """Return the progress of a job, from its record or else from its log."""
     if job.record:
         last_val = job.record['last_val']
-        return Progress(
+        return RunProgress(
             job.iterations or 0,
             job.iterations,
             job.record['seconds_per_iteration'],
@@ -38,7 +38,7 @@ def read_progress(job: Job) -> Progress:
         )
     training, validation = read_scalars(job.train_dir)
     seconds = [line['time'] for line in training.values() if 'time' in line]
-    return Progress(
+    return RunProgress(
         max([*training, *validation], default=0),
         job.iterations,
         statistics.median(seconds) if seconds else None,
@@ -46,7 +46,9 @@ def read_progress(job: Job) -> Progress:
     )
 
 
-def seconds_left(jobs: Sequence[Job], progress: Sequence[Progress], at_a_time: int) -> float | None:
+def seconds_left(
+    jobs: Sequence[Job], progress: Sequence[RunProgress], at_a_time: int
+) -> float | None:
     """Time that the remaining iterations of a grid take, validations and evaluations apart.
 
     A run that has logged nothing is taken to be as fast as its method's others, or as all others.

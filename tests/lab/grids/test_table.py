@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cct_mm.experiments import Grid, Job, Run, make_table
-from cct_mm.experiments.progress import Progress, seconds_left
-from cct_mm.experiments.table import mean_and_spread, paired_difference
+from cct_mm.lab.grids import Grid, Job, Run, make_table
+from cct_mm.lab.grids.run_progress import RunProgress, seconds_left
+from cct_mm.lab.grids.table import mean_and_spread, paired_difference
 
 MACHINE = dict(gpu=None, cpu='A CPU', cores=2, torch='2.9', runs_at_a_time=2, threads=1)
 
@@ -142,10 +142,10 @@ def test_missing_failed_and_outdated_runs_are_marked_and_named():
 def test_the_time_left_counts_what_is_not_done_at_the_pace_of_the_same_method():
     jobs = [job('a', 0, 1.0), job('a', 1, status='training'), job('a', 2), job('b', 0)]
     progress = [
-        Progress(100, 100, 2.0, None),
-        Progress(50, 100, 4.0, None),
-        Progress(0, 100, None, None),
-        Progress(0, 100, None, None),
+        RunProgress(100, 100, 2.0, None),
+        RunProgress(50, 100, 4.0, None),
+        RunProgress(0, 100, None, None),
+        RunProgress(0, 100, None, None),
     ]
     # 50 at 4 s, 100 at (2 + 4) / 2 s, 100 of the unknown b at the mean of all, two at a time.
     assert seconds_left(jobs, progress, 2) == (50 * 4 + 100 * 3 + 100 * 3) / 2

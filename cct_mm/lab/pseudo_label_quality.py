@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cct_mm.labels import IGNORE_INDEX
+from cct_mm.weak.generate import Image, Images, Summary
+from cct_mm.weak.pseudo_labels import PRESETS, Recipe
 
-from .generate import Image, Images, Summary
-from .pseudo_labels import PRESETS, Recipe
+from .markdown import markdown_table
 
 SWEPT_BACKGROUND = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 """Values of theta_bg that a report goes through."""
@@ -180,26 +181,30 @@ def report(
         'percent.',
         '',
     ]
-    lines += _table(
-        ['recipe', 'mIoU', 'coverage', 'mean precision', 'mean recall'],
-        (
-            [name, q.miou, q.coverage, np.nanmean(q.precision), np.nanmean(q.recall)]
-            for name, q in named.items()
-        ),
+    lines.append(
+        _table(
+            ['recipe', 'mIoU', 'coverage', 'mean precision', 'mean recall'],
+            (
+                [name, q.miou, q.coverage, np.nanmean(q.precision), np.nanmean(q.recall)]
+                for name, q in named.items()
+            ),
+        )
     )
     lines += ['', 'Precision / recall / IoU of each class:', '']
-    lines += _table(
-        ['class', *named],
-        (
-            [
-                name,
-                *(
-                    ' / '.join(f'{values[i]:.1f}' for values in (q.precision, q.recall, q.iou))
-                    for q in named.values()
-                ),
-            ]
-            for i, name in enumerate(classes)
-        ),
+    lines.append(
+        _table(
+            ['class', *named],
+            (
+                [
+                    name,
+                    *(
+                        ' / '.join(f'{values[i]:.1f}' for values in (q.precision, q.recall, q.iou))
+                        for q in named.values()
+                    ),
+                ]
+                for i, name in enumerate(classes)
+            ),
+        )
     )
     swept = {key: Quality(value) for key, value in totals.items() if isinstance(key, tuple)}
     if swept:
@@ -209,26 +214,29 @@ def report(
             'mIoU (coverage) by thresholds, without CRF; rows theta_bg, columns theta_fg:',
         ]
         lines += ['']
-        lines += _table(
-            ['', *map(str, foregrounds)],
-            (
-                [
-                    str(background),
-                    *(
-                        f'{swept[key].miou:.1f} ({swept[key].coverage:.0f})' if key in swept else ''
-                        for key in ((background, foreground) for foreground in foregrounds)
-                    ),
-                ]
-                for background in sorted({background for background, _ in swept})
-            ),
+        lines.append(
+            _table(
+                ['', *map(str, foregrounds)],
+                (
+                    [
+                        str(background),
+                        *(
+                            f'{swept[key].miou:.1f} ({swept[key].coverage:.0f})'
+                            if key in swept
+                            else ''
+                            for key in ((background, foreground) for foreground in foregrounds)
+                        ),
+                    ]
+                    for background in sorted({background for background, _ in swept})
+                ),
+            )
         )
     return '\n'.join(lines) + '\n'
 
 
-def _table(header: list[str], rows: Iterable[list]) -> list[str]:
-    cells = [header, ['---'] + ['---:'] * (len(header) - 1)]
-    cells += [[v if isinstance(v, str) else f'{v:.1f}' for v in row] for row in rows]
-    return [f'| {" | ".join(line)} |' for line in cells]
+def _table(header: list[str], rows: Iterable[list]) -> str:
+    cells = [[v if isinstance(v, str) else f'{v:.1f}' for v in row] for row in rows]
+    return markdown_table(header, cells)
 
 
 def plot(totals: dict[str | tuple, np.ndarray]) -> bytes:

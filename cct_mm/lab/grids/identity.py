@@ -96,12 +96,12 @@ def config_parts(cfg: Config, root: Path) -> dict[str, Any]:
 def code_parts(root: str | Path) -> dict[str, str]:
     """Hash of every ``cct_mm/**/*.py``, ``tools/train.py`` and ``tools/test.py``, by relative path.
 
-    ``cct_mm/experiments`` is left out: it starts trainings and reads what they leave, and a change
+    ``cct_mm/lab`` is left out: it starts trainings and reads what they leave, and a change
     to the table must not make hours of training stale. Code outside the repository (a config's own
     ``custom_imports``) isn't covered.
     """
     root = Path(root)
-    own = root / 'cct_mm' / 'experiments'
+    own = root / 'cct_mm' / 'lab'
     files = [path for path in (root / 'cct_mm').rglob('*.py') if own not in path.parents]
     files += [root / 'tools' / 'train.py', root / 'tools' / 'test.py']
     return {

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from cct_mm.experiments import load_grid, run_grid, runner
+from cct_mm.lab.grids import load_grid, run_grid, runner
 
 TRAIN = """
 import json, os, shutil, sys, time
@@ -77,7 +77,7 @@ class Lab:
         self.write('stand_in/test.py', TEST)
         torch.save({}, root / 'stand_in/checkpoint.pth')
         self.write('cct_mm/models/net.py', 'width = 1\n')
-        self.write('cct_mm/experiments/table.py', 'columns = 1\n')
+        self.write('cct_mm/lab/grids/table.py', 'columns = 1\n')
         self.write('tools/train.py', '')
         self.write('tools/test.py', '')
         self.write('data/toy/train.txt', 'images/a.png labels/a.png\n')
