@@ -163,6 +163,8 @@ def test_sources_build_and_their_first_item_loads(name):
         pytest.skip(f'{root} not there; set CCT_MM_DATA')
     domain = name.split('_')[0]
     height, width = map(int, name.split('_')[1].split('x'))
+    # A small version inherits the full one, whose split of 1500 images only that has.
+    found.pop(f'{domain}_n1500', None)
     assert set(found) == {key for key in SIZES if key.startswith(domain)}
     for key, kinds in found.items():
         for source in kinds.values():
