@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmseg.registry import DATASETS
 
-from .file_lists import ListDataset
+from .list_dataset import ListDataset
 
 DOMAINS = {
     'day': {
@@ -31,7 +31,7 @@ class ToyScenesDataset(ListDataset):
     Args:
         domain: ``'day'`` or ``'night'``; selects classes and palette.
         metainfo: Replaces entries of the domain's metainfo; fewer classes, for example.
-        **kwargs: Arguments of :class:`~cct_mm.datasets.file_lists.ListDataset`; ``data_root`` is
+        **kwargs: Arguments of :class:`~cct_mm.datasets.list_dataset.ListDataset`; ``data_root`` is
             the folder of the domain.
 
     Raises:

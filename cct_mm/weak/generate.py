@@ -14,8 +14,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from torch.utils.data import DataLoader, Dataset
 
-from cct_mm.datasets.image_labels import LoadImageLabels
-from cct_mm.datasets.transforms import IGNORE_INDEX, LoadCheckedAnnotations
+from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadImageLabels
+from cct_mm.labels import IGNORE_INDEX
 from cct_mm.processes import leave_interrupts
 
 from .pseudo_labels import Recipe

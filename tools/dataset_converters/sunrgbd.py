@@ -49,7 +49,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cct_mm.datasets.file_lists import format_file_list, list_image_folder
+from cct_mm.datasets.file_finder import list_image_folder
+from cct_mm.datasets.file_lists import format_file_list
 from cct_mm.datasets.reading import read_header, read_image, read_mask
 from cct_mm.files import write_atomically
 

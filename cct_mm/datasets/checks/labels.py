@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cct_mm.labels import IGNORE_INDEX
 
-from ..image_labels import LoadImageLabels
+from ..transforms import LoadImageLabels
 from .file_facts import MaskValues
 from .findings import Finding, Findings
 from .label_counts import LabelCounts, count_labels

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import DATASETS, MODELS
 
-from ..file_lists import ListDataset
-from ..multi_domain import MultiDomainDataset, Source, check_domains
-from ..source_check import build_source, check_source
+from ..list_dataset import ListDataset
+from ..multi_domain import MultiDomainDataset, Source
+from ..sources import build_source, check_domains, check_source
 from .batch import check_batch
 from .file_cache import Problem
 from .file_facts import MaskValues

@@ -1,9 +1,9 @@
-"""Image-level labels: which classes an image shows, without saying where.
+"""Files of image-level labels, which say which classes an image shows, but not where.
 
-They are read from a file, or counted in a mask. Three formats, told apart by the suffix:
+There are three formats, told apart by the suffix:
 
 ``.csv``
-    ``image,label`` rows, several labels of an image divided by ``;`` (``x.jpg,cat;dog``) or in
+    ``image,label`` rows, several labels of an image separated by ``;`` (``x.jpg,cat;dog``) or in
     rows of their own, which add up. No label (``x.jpg,``) is an image with background alone. A
     first row whose second field is ``label``, ``labels``, ``class`` or ``classes`` is a header.
 ``.json``
@@ -29,12 +29,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from mmcv.transforms import BaseTransform
-from mmseg.registry import TRANSFORMS
 
-from cct_mm.labels import BACKGROUND, IGNORE_INDEX
+from cct_mm.labels import BACKGROUND
 
-from .file_lists import IMAGE_SUFFIXES, read_text
+from .file_finder import IMAGE_SUFFIXES
+from .file_lists import read_text
 
 HEADERS = ('label', 'labels', 'class', 'classes')
 """Second field of a header of a CSV file."""
@@ -45,8 +44,8 @@ class ImageLabels(Mapping[str, tuple[int, ...]]):
 
     Args:
         labels: Image, without suffix and with forward slashes -> sorted class indices.
-        source: The file, for errors.
-        incomplete: The images that show further classes, which are none of the domain's.
+        source: The file, as errors call it.
+        incomplete: The images that also show classes that are not among the domain's.
     """
 
     def __init__(
@@ -63,26 +62,22 @@ class ImageLabels(Mapping[str, tuple[int, ...]]):
         """Return the labels of an image.
 
         Args:
-            image: Its path. The longest end of it that the file has counts: of
+            image: Its path. The longest end of it that the file knows counts: of
                 ``data/a/x.jpg`` first ``data/a/x``, then ``a/x``, then ``x``.
 
         Returns:
             Sorted indices of its classes, without background.
 
         Raises:
-            KeyError: The file has no labels of the image.
+            KeyError: If the file has no labels of the image.
         """
-        return self.labels[self._key(image)]
+        return self.labels[self._find(image)]
 
     def complete(self, image: str | os.PathLike) -> bool:
-        """Tell whether an image shows none but the domain's classes.
+        """Tell whether an image shows no other classes than the domain's; KeyError as above."""
+        return self._find(image) not in self.incomplete
 
-        Raises:
-            KeyError: The file has no labels of the image.
-        """
-        return self._key(image) not in self.incomplete
-
-    def _key(self, image: str | os.PathLike) -> str:
+    def _find(self, image: str | os.PathLike) -> str:
         # Only the suffix of a file that was found is sure to be one.
         parts = _normalize(posixpath.splitext(Path(image).as_posix())[0]).split('/')
         for start in range(len(parts)):
@@ -112,38 +107,21 @@ def read_image_labels(
         classes: The domain's classes. The result holds indices into them.
         file_classes: The classes that the file knows, in the order of its vectors and indices,
             where they are more than ``classes``: labels of the others are dropped. ``background``
-            has no entry in a vector, whether it stands here or not. Default: ``classes``.
+            has no entry in a vector, whether it is named here or not. Default: ``classes``.
 
     Returns:
         Image -> sorted indices of its classes, without background; and which images show classes
-        that are none of the domain's.
+        that are not among the domain's.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read or is empty, a label is unknown, a vector has another
-            length than there are classes, or a class of the domain is none of ``file_classes``.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read or is empty, a label is unknown, a vector is not as
+            long as there are classes, or a class of the domain is not among ``file_classes``.
     """
-    path = os.fspath(path)
-    suffix = posixpath.splitext(path)[1].lower()
-    if suffix not in _READERS:
-        raise ValueError(
-            f'image-level labels {path} end with {suffix!r}, expected {", ".join(_READERS)}; '
-            f'convert the file'
-        )
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'file of image-level labels {path} does not exist; check the path, or load the masks '
-            f'(LoadCheckedAnnotations) and leave the path of LoadImageLabels out'
-        )
-    classes = list(classes)
+    path, classes = os.fspath(path), list(classes)
     file_classes = classes if file_classes is None else list(file_classes)
-    unlabeled = [name for name in classes if name not in (BACKGROUND, *file_classes)]
-    if unlabeled:
-        raise ValueError(
-            f'{path}: classes {", ".join(unlabeled)} are not in file_classes '
-            f'({", ".join(file_classes)}), so that no label could name them; use the names of '
-            f'file_classes, or leave these classes out'
-        )
+    suffix = posixpath.splitext(path)[1].lower()
+    _check_file(path, suffix, classes, file_classes)
     found: dict[str, set[str]] = {}
     for image, names in _READERS[suffix](path, file_classes):
         found.setdefault(_key(image), set()).update(names)
@@ -155,6 +133,26 @@ def read_image_labels(
     }
     known = {*classes, BACKGROUND}
     return ImageLabels(labels, path, (image for image, names in found.items() if names - known))
+
+
+def _check_file(path: str, suffix: str, classes: list[str], file_classes: list[str]) -> None:
+    if suffix not in _READERS:
+        raise ValueError(
+            f'image-level labels {path} end with {suffix!r}, expected {", ".join(_READERS)}; '
+            f'convert the file'
+        )
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'file of image-level labels {path} does not exist; check the path, or load the masks '
+            f'(LoadCheckedAnnotations) and leave the path of LoadImageLabels out'
+        )
+    unlabeled = [name for name in classes if name not in (BACKGROUND, *file_classes)]
+    if unlabeled:
+        raise ValueError(
+            f'{path}: classes {", ".join(unlabeled)} are not in file_classes '
+            f'({", ".join(file_classes)}), so that no label could name them; use the names of '
+            f'file_classes, or leave these classes out'
+        )
 
 
 _Rows = Iterator[tuple[str, set[str]]]
@@ -220,8 +218,22 @@ def _read_npy(path: str, classes: list[str]) -> _Rows:
         yield text, {foreground[i] for i in np.flatnonzero(vector)}
 
 
+_READERS = {'.csv': _read_csv, '.json': _read_json, '.npy': _read_npy}
+
+_UNPICKLED = {
+    ('numpy', 'ndarray'),
+    ('numpy', 'dtype'),
+    ('numpy.core.multiarray', '_reconstruct'),
+    ('numpy.core.multiarray', 'scalar'),
+    ('numpy.core.numeric', '_frombuffer'),
+    ('collections', 'OrderedDict'),
+    # How the format of Python 2 encodes bytes.
+    ('_codecs', 'encode'),
+}
+
+
 def _load_npy(path: str) -> Any:
-    """Read what ``numpy.save`` wrote of an object, without running code that the file names."""
+    """Read an object that ``numpy.save`` wrote, without running code that the file names."""
     with open(path, 'rb') as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -236,7 +248,7 @@ def _load_npy(path: str) -> Any:
             return _Unpickler(file).load()[()]
         except _Refused:
             raise
-        # What damaged pickles lead to.
+        # All that a damaged pickle may raise.
         except (
             pickle.UnpicklingError,
             EOFError,
@@ -261,7 +273,6 @@ class _Unpickler(pickle.Unpickler):
         self.path = file.name
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickle names, if it is known."""
         # NumPy has moved these from `core` to `_core`.
         if (module.replace('._core.', '.core.'), name) in _UNPICKLED:
             return super().find_class(module, name)
@@ -272,28 +283,14 @@ class _Unpickler(pickle.Unpickler):
         )
 
 
-_UNPICKLED = {
-    ('numpy', 'ndarray'),
-    ('numpy', 'dtype'),
-    ('numpy.core.multiarray', '_reconstruct'),
-    ('numpy.core.multiarray', 'scalar'),
-    ('numpy.core.numeric', '_frombuffer'),
-    ('collections', 'OrderedDict'),
-    # How Python 2's format spells bytes.
-    ('_codecs', 'encode'),
-}
-
-_READERS = {'.csv': _read_csv, '.json': _read_json, '.npy': _read_npy}
-
-
 def _names(labels: Iterable[str | int], classes: list[str], where: str) -> set[str]:
-    """Names of the classes, each given by its name or index."""
+    """Return the names of classes that are given by name or index."""
     names = set()
     for label in labels:
         if label in classes or label == BACKGROUND:
             names.add(label)
             continue
-        # Not int(label): that takes True and 1.5 for an index.
+        # Not int(label), which takes True and 1.5 for an index.
         text = str(label)
         if not text.isdecimal() or int(text) >= len(classes):
             known = ', '.join(f'{i} {name}' for i, name in enumerate(classes))
@@ -306,123 +303,10 @@ def _names(labels: Iterable[str | int], classes: list[str], where: str) -> set[s
 
 
 def _key(image: str) -> str:
-    """What stands for an image of a file: its path without suffix."""
     stem, suffix = posixpath.splitext(_normalize(image))
-    # An id may hold a dot: only what is known to be a suffix is taken off.
+    # An id may contain a dot: only what is known to be a suffix is removed.
     return stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
 
 
 def _normalize(path: str) -> str:
     return posixpath.normpath(path.replace('\\', '/')).lstrip('/')
-
-
-@TRANSFORMS.register_module()
-class LoadImageLabels(BaseTransform):
-    """Add the classes that an image shows, from a file or from its mask.
-
-    The file is read when the pipeline is built, so that what is wrong with it is found before
-    training. It tells about whole images: a crop may have lost what it names. The mask is counted
-    as it is at this place of the pipeline: before a crop it is that of the image, after it that of
-    the crop.
-
-    ``PackSegInputs`` packs only keys that it knows, so ``'image_labels'`` has to be among its
-    ``meta_keys``.
-
-    Required Keys: ``img_path`` with ``path``, else ``gt_seg_map``. Added Keys: ``image_labels``,
-    a sorted tuple of class indices without background, and ``image_labels_complete``, whether the
-    image shows no further classes, such as those that the domain leaves out: where it does, what is
-    no object of the domain need not be background.
-
-    Args:
-        classes: The domain's classes.
-        path: The file, see :func:`read_image_labels`. Default: None, the labels come from the mask.
-        file_classes: The classes that the file knows, where they are more than the domain's.
-        min_pixels: Number of pixels in the mask from which on a class counts. Default: 1.
-
-    Raises:
-        ValueError: An argument is wrong, or the file is, see :func:`read_image_labels`; there is
-            no mask, or it holds a label that is no class.
-        KeyError: The file has no labels of the image.
-
-    Example:
-        >>> pipeline = [
-        ...     dict(type='LoadCheckedImage'),
-        ...     dict(type='LoadImageLabels', classes=('background', 'leaf'), path='leaves.csv'),
-        ...     dict(type='PackSegInputs', meta_keys=('img_path', 'img_shape', 'image_labels'))]
-    """
-
-    def __init__(
-        self,
-        classes: Sequence[str],
-        path: str | os.PathLike | None = None,
-        file_classes: Sequence[str] | None = None,
-        min_pixels: int = 1,
-    ) -> None:
-        if min_pixels < 1:
-            raise ValueError(f'LoadImageLabels: min_pixels is {min_pixels}, expected at least 1')
-        if path is None and file_classes is not None:
-            raise ValueError(
-                'LoadImageLabels: file_classes is given without a path, expected both or none; a '
-                'mask has the classes of its dataset, leave file_classes out'
-            )
-        self.classes = tuple(classes)
-        self.min_pixels = min_pixels
-        self.labels = None if path is None else read_image_labels(path, classes, file_classes)
-
-    def transform(self, results: dict) -> dict:
-        """Add ``image_labels``.
-
-        Args:
-            results: The sample, see the class.
-
-        Returns:
-            The same dictionary.
-        """
-        if self.labels is None:
-            results['image_labels'] = self._from_mask(results)
-            results['image_labels_complete'] = not results.get('has_left_out', False)
-        else:
-            results['image_labels'] = self.labels[results['img_path']]
-            results['image_labels_complete'] = self.labels.complete(results['img_path'])
-        return results
-
-    def check_classes(self, classes: Sequence[str], where: str) -> None:
-        """Check that indices mean the same to the dataset.
-
-        Args:
-            classes: The dataset's.
-            where: What an error calls it.
-
-        Raises:
-            ValueError: If its classes are others, or in another order.
-        """
-        if self.classes != tuple(classes):
-            raise ValueError(
-                f'{where}: LoadImageLabels has the classes {list(self.classes)}, expected those of '
-                f'the dataset, {list(classes)}, in this order, background among them; a file that '
-                'names fewer needs no other classes'
-            )
-
-    def _from_mask(self, results: dict) -> tuple[int, ...]:
-        if 'gt_seg_map' not in results:
-            raise ValueError(
-                f'LoadImageLabels: {results.get("img_path")} comes without a mask, expected '
-                f'LoadCheckedAnnotations before, or a file of labels in path'
-            )
-        pixels = np.bincount(results['gt_seg_map'].ravel(), minlength=IGNORE_INDEX + 1)
-        unknown = np.flatnonzero(pixels[len(self.classes) : IGNORE_INDEX])
-        if len(unknown):
-            raise ValueError(
-                f'LoadImageLabels: label {unknown[0] + len(self.classes)} in the mask of '
-                f'{results.get("img_path")}, expected 0-{len(self.classes) - 1} or '
-                f'{IGNORE_INDEX}; give the classes of the dataset'
-            )
-        return tuple(
-            i
-            for i, name in enumerate(self.classes)
-            if name != BACKGROUND and pixels[i] >= self.min_pixels
-        )
-
-    def __repr__(self) -> str:
-        source = 'mask' if self.labels is None else self.labels.source
-        return f'{type(self).__name__}(source={source!r}, min_pixels={self.min_pixels})'

@@ -12,11 +12,11 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from cct_mm.datasets.image_labels import LoadImageLabels, read_image_labels
-from cct_mm.datasets.transforms import LoadCheckedAnnotations
+from cct_mm.datasets.image_label_files import read_image_labels
+from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadImageLabels
 
 CLASSES = ('background', 'cat', 'traffic light', 'dog')
-DATA = Path(os.environ.get('CCT_MM_DATA', Path(__file__).parents[2] / 'data'))
+DATA = Path(os.environ.get('CCT_MM_DATA', Path(__file__).parents[3] / 'data'))
 VOC = DATA / 'VOCdevkit/VOC2012'
 
 
