@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cct_mm.models.dilated_depthwise import DilatedDepthwise, use_dilated_depthwise
+from cct_mm.models.cpu.dilated_depthwise import DilatedDepthwise, use_dilated_depthwise
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from mmcv.cnn.bricks.wrappers import Conv2d as WrappedConv2d
 from mmseg.registry import MODELS
 from torch import nn
 
-from cct_mm.models.cpu_convolutions import use_cpu_convolutions
-from cct_mm.models.dilated_depthwise import DilatedDepthwise
-from cct_mm.models.strided_pointwise import WIDTH, StridedPointwise, use_strided_pointwise
+from cct_mm.models.cpu import use_cpu_convolutions
+from cct_mm.models.cpu.dilated_depthwise import DilatedDepthwise
+from cct_mm.models.cpu.strided_pointwise import WIDTH, StridedPointwise, use_strided_pointwise
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ TRUE_GRADIENTS = """
 import itertools
 import torch
 from torch import nn
-from cct_mm.models.cpu_convolutions import use_cpu_convolutions
+from cct_mm.models.cpu import use_cpu_convolutions
 
 torch.manual_seed(0)
 precisions = (torch.float32, 1e-5), (torch.bfloat16, 3e-2)
@@ -159,19 +159,19 @@ def test_an_ordinary_convolution_is_pickled_as_before():
     assert torch.equal(again.weight, conv.weight)
 
 
-@pytest.mark.parametrize('method', ['SupervisedSegmentor', 'CCT', 'ImageClassifier'])
-def test_every_segmentor_converts_all_that_it_trains(method):
+@pytest.mark.parametrize('segmentor', ['SupervisedSegmentor', 'CCT', 'ImageClassifier'])
+def test_every_segmentor_converts_all_that_it_trains(segmentor):
     kinds = dict(
         backbone=dict(type='ResNetV1c', depth=18, base_channels=8),
         decode_head=dict(type='SubPixelHead', in_channels=64),
         domains=dict(day=dict(classes=('sky', 'car')), night=dict(classes=('sky', 'lamp'))),
         discriminator=dict(in_channels=64, channels=(8,)),
     )
-    if method == 'CCT':
+    if segmentor == 'CCT':
         kinds['auxiliary'] = dict(in_channels=64, perturbations=[dict(type='DropOut')])
-    if method == 'ImageClassifier':
+    if segmentor == 'ImageClassifier':
         kinds['decode_head'] = dict(type='ClassificationHead', in_channels=64)
-    model = MODELS.build(dict(type=method, **kinds))
+    model = MODELS.build(dict(type=segmentor, **kinds))
     keys = list(model.state_dict())
     model.extra = nn.ModuleList(
         [nn.Conv2d(8, 8, 1, stride=2), nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4)]

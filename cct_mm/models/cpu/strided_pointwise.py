@@ -7,24 +7,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTH = 32
-"""Input channels of a group from which on a convolution is left alone.
+"""Convolutions with this many input channels per group, or more, are left alone.
 
-oneDNN goes wrong below the number of float32 values in a register: 16 with AVX-512, 8 with AVX2. It
-is twice the larger one, for instruction sets to come; a wider layer that need not be converted
-loses a few percent of its speed.
+oneDNN goes wrong below the number of float32 values in a register: 16 with AVX-512, 8 with AVX2.
+The limit is twice the larger number, to be safe with future instruction sets; a layer that is
+converted without need loses a few percent of its speed.
 """
 
 
 class StridedPointwise(nn.Conv2d):
-    """A strided 1x1 convolution that takes its stride before it convolves.
+    """A strided 1x1 convolution that subsamples its input first and then convolves with stride 1.
 
-    It is the same computation. But for strided 1x1 convolutions of few channels, channels last,
-    oneDNN computes the weight's gradient in buffers that are too small (uxlfoundation/oneDNN#6035,
-    in every version of PyTorch so far): the process dies, or the gradient is wrong.
+    The result is the same. For strided 1x1 convolutions of few channels in channels-last layout,
+    however, oneDNN computes the weight's gradient in buffers that are too small
+    (uxlfoundation/oneDNN#6035, in every version of PyTorch so far): the process dies, or the
+    gradient is wrong.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve; only where it is a CPU that will go backward, in two steps.
+        """Convolve in two steps on a CPU that will need the backward pass, and as usual elsewhere.
 
         Shape:
             - x: [B, C, H, W]
@@ -38,21 +39,21 @@ class StridedPointwise(nn.Conv2d):
             mode = 'constant' if self.padding_mode == 'zeros' else self.padding_mode
             x = F.pad(x, (width, width, height, height), mode=mode)
         x = F.avg_pool2d(x, 1, self.stride)
-        # Lent for one pass, so that a kind of convolution that does more to its weight still does.
-        there = {name: getattr(self, name) for name in ('stride', 'padding', 'padding_mode')}
+        # Changed for this call only, so that a subclass such as mmcv's ConvWS2d, which standardizes
+        # its weight, still does its part.
+        original = {name: getattr(self, name) for name in ('stride', 'padding', 'padding_mode')}
         self.stride, self.padding, self.padding_mode = (1, 1), (0, 0), 'zeros'
         try:
             return super().forward(x)
         finally:
-            for name, value in there.items():
+            for name, value in original.items():
                 setattr(self, name, value)
 
 
 def use_strided_pointwise(module: nn.Module) -> None:
-    """Let each narrow strided 1x1 convolution in ``module`` work as a :class:`StridedPointwise`.
+    """Make each narrow strided 1x1 convolution in ``module`` a :class:`StridedPointwise`.
 
-    Parameters, checkpoints and results stay as they are. It is whatever class of convolution it was
-    as well, such as mmcv's or timm's own.
+    It remains an instance of its former class, such as mmcv's or timm's own convolution.
     """
     for child in module.modules():
         if isinstance(child, nn.Conv2d) and _is_narrow_strided_pointwise(child):
