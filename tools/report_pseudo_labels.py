@@ -30,7 +30,8 @@ from cct_mm.labels import has_background
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.weak.crf import import_crf
-from cct_mm.weak.generate import Images, Summary, work
+from cct_mm.weak.generate import Summary, work
+from cct_mm.weak.images import Images
 from cct_mm.weak.networks import (
     activation_network,
     build_resize,
