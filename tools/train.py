@@ -7,33 +7,33 @@ import os.path as osp
 import signal
 import sys
 
-import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from cct_mm.engine.checkpoint_files import (
+from cct_mm.engine.checkpoints.files import (
     CheckpointError,
     keep_others_out,
     numbered_checkpoints,
     require_writable,
 )
-from cct_mm.engine.checkpoint_loading import add_trust_argument
-from cct_mm.engine.config_changes import early_end
+from cct_mm.engine.checkpoints.loading import add_trust_argument
+from cct_mm.engine.checkpoints.lost_validation import last_validation
+from cct_mm.engine.checkpoints.resume import (
+    check_same_on_all,
+    checkpoint_folder,
+    how_to_go_on,
+    prepare_resume,
+)
 from cct_mm.engine.config_file import check_training, merge_options, missing_hooks, read_config
-from cct_mm.engine.launch import (
+from cct_mm.engine.mixed_precision import enable_amp
+from cct_mm.engine.processes.launch import (
     is_first_process,
     leave_processes,
     may_be_restarted,
     prepare_processes,
     restarted,
 )
-from cct_mm.engine.lost_validation import last_validation
-from cct_mm.engine.resume import (
-    check_same_on_all,
-    checkpoint_folder,
-    how_to_go_on,
-    prepare_resume,
-)
+from cct_mm.engine.run_length import early_end
 from cct_mm.environment import problems
 
 
@@ -71,24 +71,6 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
-
-
-def enable_amp(cfg: Config, precision: str) -> None:
-    """Switch the optimizer wrapper to mixed precision.
-
-    Raises:
-        SystemExit: For float16 on a CPU.
-    """
-    if torch.cuda.is_available():
-        dtype = 'float16' if precision == 'auto' else precision
-        loss_scale = 'dynamic' if dtype == 'float16' else 1.0
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=dtype, loss_scale=loss_scale)
-    elif precision == 'float16':
-        raise SystemExit(
-            '--amp float16: no GPU found, and float16 needs one; use --amp bfloat16 on a CPU'
-        )
-    else:
-        cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
 
 
 def train(args: argparse.Namespace, cfg: Config) -> None:

@@ -19,7 +19,7 @@ from cct_mm.datasets.label_counts import MaskValues, count_masks
 from cct_mm.datasets.readers import check_image_header
 from cct_mm.datasets.transforms import size_problem, unchecked_loaders
 
-from .first_rank import on_first_rank
+from .processes.first_rank import on_first_rank
 
 Findings = tuple[list[str], list[str]]
 """Errors and warnings."""

@@ -14,7 +14,7 @@ from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS
 from cct_mm.models.segmentors import CCT
 
-from .checkpoint_loading import not_a_number
+from .checkpoints.loading import not_a_number
 
 
 @HOOKS.register_module()

@@ -14,7 +14,7 @@ import torch
 
 from cct_mm.files import write_atomically
 
-from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
+from ..engine.checkpoints.files import CheckpointError, newest_checkpoint
 from ..processes import core_count
 from .grid import GridError, Run
 

@@ -29,7 +29,7 @@ from typing import IO
 
 import torch
 
-from ..engine.checkpoint_files import CheckpointError, newest_checkpoint
+from ..engine.checkpoints.files import CheckpointError, newest_checkpoint
 from ..processes import core_count
 from .grid import Grid, GridError, Run
 from .identity import KINDS, Identity, differences, identify, missing_list_files, resolve_config
