@@ -74,10 +74,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace, cfg: Config) -> None:
-    """Train.
+    """Start or resume a training.
 
     Raises:
-        CheckpointError: The run cannot start, go on, or write its checkpoints.
+        CheckpointError: If the run cannot start, resume, or write its checkpoints.
     """
     resume = args.resume or args.extend or restarted() or cfg.get('resume', False)
     plan = prepare_resume(cfg, args.extend, sys.argv) if resume else None
@@ -96,8 +96,8 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
     before = [] if plan else sorted(path.name for path in numbered_checkpoints(folder))
     if before and may_be_restarted() and not resume:
         raise CheckpointError(
-            f'{folder} has {", ".join(before)} of a run before, with which this new one would go '
-            'on if it is restarted (MAX_RESTARTS), expected none; add --resume to go on with that '
+            f'{folder} has {", ".join(before)} of a run before, expected none: if this new run is '
+            'restarted (MAX_RESTARTS), it would go on with them; add --resume to go on with that '
             'run, move it away, or choose another --work-dir'
         )
     runner = Runner.from_cfg(cfg)
@@ -134,8 +134,8 @@ def main() -> None:
     if args.amp:
         enable_amp(cfg, args.amp)
     if args.launcher == 'none':
-        # What ends a job is told how to go on, too. Of several processes, one that waits for others
-        # would hear it only when they answer.
+        # A job that is ended shows how to go on, as after Ctrl-C. One of several processes could
+        # not, while it waits for the others.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train(args, cfg)
@@ -150,7 +150,7 @@ def main() -> None:
             'room, then go on with --resume'
         ) from None
     except KeyboardInterrupt:
-        # Checksums take a moment, and who is impatient interrupts again.
+        # Checksums take a moment, in which an impatient user may interrupt again.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         if is_first_process(cfg):

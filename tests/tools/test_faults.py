@@ -14,54 +14,11 @@ from unittest import mock
 import pytest
 import torch
 from processes import ROOT, Launch
+from tiny_network import tiny_toy_config
 
 from cct_mm.datasets import toy_scenes
 
 ITERATIONS = 14
-
-CONFIG = f"""
-_base_ = {str(ROOT / 'configs/cct/cct_toy.py')!r}
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='ResNetV1c',
-        depth=18,
-        stem_channels=8,
-        base_channels=16,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 2),
-        out_indices=(0, 1, 2),
-    ),
-    neck=None,
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels=64,
-        in_index=2,
-        channels=8,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.5,
-    ),
-    auxiliary=dict(in_channels=64),
-)
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(labeled_per_batch=2, unlabeled_per_batch=2),
-)
-train_cfg = dict(max_iters={ITERATIONS}, val_interval={ITERATIONS})
-param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end={ITERATIONS}, by_epoch=False)
-]
-default_hooks = dict(
-    checkpoint=dict(interval=2, max_keep_ckpts=-1, save_best=None), logger=dict(interval=1)
-)
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
-"""
 
 
 class Training:
@@ -71,7 +28,7 @@ class Training:
         self.root = root
         self.data = root / 'data'
         self.config = root / 'tiny.py'
-        self.config.write_text(CONFIG)
+        self.config.write_text(tiny_toy_config(ITERATIONS, interval=2, base_channels=16))
         with mock.patch.object(toy_scenes, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
             toy_scenes.write_toy_scenes(self.data)
 

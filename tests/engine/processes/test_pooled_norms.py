@@ -8,7 +8,7 @@ from mmengine.runner import get_priority
 
 from cct_mm.engine import DivergenceHook, PooledNormsHook
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 WHEN = """
     from types import SimpleNamespace
