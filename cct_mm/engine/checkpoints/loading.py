@@ -13,7 +13,6 @@ import logging
 import os
 import pathlib
 import re
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -207,20 +206,10 @@ def _sentences(name: str) -> Iterator[None]:
             'to be harmless: reading it may run any code, so it was not read. If you know where it '
             f'comes from, allow it with {FLAG} {name}'
         ) from None
-    # The errors that torch's reader raises for damaged content.
-    except (
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except (CheckpointError, OSError, ImportError):
+        raise
+    # For damaged content torch's reader raises errors of many types.
+    except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f'checkpoint {name} cannot be read ({reason}); copy or download it again'

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; of those that are there the newest whole one is found."""
+"""Files are written whole or not at all, and the newest whole checkpoint is found."""
 
 import os
 import resource
@@ -145,7 +145,7 @@ class TestNewestCheckpoint:
     def test_where_all_are_damaged_is_refused(self, work_dir):
         for path in work_dir.glob('iter_*.pth'):
             empty(path)
-        with pytest.raises(CheckpointError, match='no whole checkpoint.*iter_10.pth is empty'):
+        with pytest.raises(CheckpointError, match=r'run.*iter_10\.pth is empty.*--work-dir'):
             newest_checkpoint(work_dir)
 
     def test_counts_epochs_too(self, tmp_path):
@@ -178,6 +178,7 @@ class TestWriteDurably:
         assert path.read_bytes() == b'old'
         assert list(tmp_path.iterdir()) == [path]
 
+    @pytest.mark.slow
     def test_killed_in_the_middle_leaves_the_old_content(self, tmp_path):
         path = tmp_path / 'x.pth'
         write_durably(path, b'old')
@@ -196,7 +197,7 @@ class TestWriteDurably:
 
     def test_says_what_may_help(self, tmp_path):
         (tmp_path / 'x.pth').mkdir()
-        with pytest.raises(CheckpointError, match=r'Is a directory.*look at what is in its place'):
+        with pytest.raises(CheckpointError, match=r'x\.pth .*Is a directory.*look at'):
             write_durably(tmp_path / 'x.pth', b'new')
 
 
@@ -208,12 +209,13 @@ class TestRequireWritable:
     @pytest.mark.parametrize('name', ['file', 'file/below', '/proc/none'])
     def test_refuses_what_takes_no_files(self, tmp_path, name):
         (tmp_path / 'file').write_text('text')
-        with pytest.raises(CheckpointError, match='nothing can be written there .*--work-dir'):
+        with pytest.raises(CheckpointError, match=f'{name}.*--work-dir'):
             require_writable(tmp_path / name, '--work-dir')
         assert (tmp_path / 'file').read_text() == 'text'
 
 
 class TestKeepOthersOut:
+    @pytest.mark.slow
     def test_until_the_process_ends_whatever_it_has_forked(self, tmp_path):
         code = (
             'import os, sys, time\n'
@@ -233,7 +235,7 @@ class TestKeepOthersOut:
             try:
                 while process.stdout.readline() != 'held\n':
                     assert process.poll() is None
-                with pytest.raises(CheckpointError, match='in use by another training'):
+                with pytest.raises(CheckpointError, match='another training.*--work-dir'):
                     keep_others_out(tmp_path)
                 process.kill()
                 process.wait()

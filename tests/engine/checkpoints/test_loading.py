@@ -240,7 +240,7 @@ class TestNoCheckpoint:
 
     def test_plain_pickle_is_named(self, tmp_path):
         (tmp_path / 'x.pth').write_bytes(pickle.dumps({'state_dict': {}}))
-        with pytest.raises(CheckpointError, match=r'cannot be read as weights \(Unsupported'):
+        with pytest.raises(CheckpointError, match=r'cannot be read .*Unsupported'):
             read_checkpoint(tmp_path / 'x.pth')
 
     @pytest.mark.parametrize('wrapped', [True, False])

@@ -26,7 +26,7 @@ class TestPrepareResume:
         assert (new.resume, new.load_from) == (False, 'x.pth')
 
     def test_to_extend_needs_one(self, tmp_path):
-        with pytest.raises(CheckpointError, match='--extend: .*work has no checkpoint'):
+        with pytest.raises(CheckpointError, match='--extend: .*work .*--work-dir'):
             prepare_resume(config(tmp_path), extend=True, command=[])
 
     @pytest.mark.parametrize('out_dir', [None, 'elsewhere'])

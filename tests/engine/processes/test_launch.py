@@ -42,7 +42,7 @@ def test_processes_get_a_time_limit_where_mmengine_looks(env_cfg, monkeypatch):
 def test_a_time_limit_that_is_none_is_refused(timeout):
     cfg = config(env_cfg=dict(dist_cfg=dict(timeout=timeout)))
     cfg.launcher = 'pytorch'
-    with pytest.raises(SystemExit, match='env_cfg.dist_cfg.timeout is .*, expected seconds above'):
+    with pytest.raises(SystemExit, match=r'env_cfg\.dist_cfg\.timeout is .*, expected seconds'):
         prepare_processes(cfg)
 
 

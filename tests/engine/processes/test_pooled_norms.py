@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import get_priority
@@ -67,6 +68,7 @@ WHEN = """
 """
 
 
+@pytest.mark.slow
 def test_both_have_the_same_where_they_validate_and_where_one_saves(on_two_processes):
     on_two_processes(WHEN)
 
