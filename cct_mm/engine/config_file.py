@@ -135,7 +135,7 @@ def _base_files(tree: ast.Module) -> list[str]:
 
 
 def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
-    """Override entries of a config by the values of ``--cfg-options``.
+    """Override entries of a config, as ``--cfg-options`` asks for.
 
     Args:
         config: The config.
@@ -143,7 +143,7 @@ def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
 
     Raises:
         ValueError: If an option's first key is none of the config's, nor one that mmengine knows: a
-            typing error would otherwise silently change nothing.
+            typing error would otherwise change nothing, without a word.
     """
     if not options:
         return
