@@ -92,12 +92,8 @@ def stretch(config: Mapping, old: int, new: int) -> list[str]:
             continue
         begin = item.get('begin', 0)
         # Cosine and one-cycle schedules store their length in T_max and total_steps.
-        for key, before, after in (
-            ('end', old, new),
-            ('T_max', old - begin, new - begin),
-            ('total_steps', old - begin, new - begin),
-        ):
-            if item.get(key) == before:
-                item[key] = after
-                changes.append(f'{item["type"]}.{key} {before} -> {after}')
+        for key, start in (('end', 0), ('T_max', begin), ('total_steps', begin)):
+            if item.get(key) == old - start:
+                item[key] = new - start
+                changes.append(f'{item["type"]}.{key} {old - start} -> {new - start}')
     return changes

@@ -77,6 +77,7 @@ def assert_same_weights(found, expected):
         assert torch.equal(found[name], value), name
 
 
+@pytest.mark.slow
 class TestOneHost:
     @pytest.mark.counted('faults', cause='killed process')
     def test_a_killed_process_ends_all_and_is_named(self, training):
@@ -149,6 +150,7 @@ class TestOneHost:
             assert run.end(60) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 class TestLoader:
     """One process, whose workers are at fault."""
 
@@ -215,6 +217,7 @@ def hosts():
             subprocess.run(['ip', 'netns', 'del', name], check=False)
 
 
+@pytest.mark.slow
 class TestTwoHosts:
     def start(self, training, hosts, number, name, *arguments, log=None, **variables):
         return training.start(

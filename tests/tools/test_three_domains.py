@@ -47,6 +47,7 @@ def run(*command):
 
 
 @pytest.mark.realdata
+@pytest.mark.slow
 def test_train_in_turn_and_one_is_tested_alone(tmp_path):
     for name in ('cityscapes', 'CamVid', 'SUNRGBD'):
         if not (ROOT / DATA / name).is_dir():
