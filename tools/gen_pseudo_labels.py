@@ -26,7 +26,7 @@ from mmengine.config import Config, DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.engine.checkpoints.loading import add_trust_argument
 from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX, has_background
 from cct_mm.processes import processes

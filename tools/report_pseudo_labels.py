@@ -23,7 +23,7 @@ from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.engine.checkpoints.loading import add_trust_argument
 from cct_mm.files import write_atomically
 from cct_mm.lab.pseudo_label_quality import Scorer, add, compare_files, plot, recipes, report
 from cct_mm.labels import has_background

@@ -10,10 +10,10 @@ from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from cct_mm.engine.checkpoint_files import CheckpointError, require_writable
-from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.engine.checkpoints.files import CheckpointError, require_writable
+from cct_mm.engine.checkpoints.loading import add_trust_argument
 from cct_mm.engine.config_file import merge_options, read_config
-from cct_mm.engine.launch import leave_processes, prepare_processes
+from cct_mm.engine.processes.launch import leave_processes, prepare_processes
 from cct_mm.files import write_atomically
 
 

@@ -44,11 +44,8 @@ def write(tmp_path):
 
 
 def refused(path):
-    sentence = (
-        f"{path}, line 6: the key 'a-b' is in this dict already, from line 4, expected it once, "
-        'for Python would keep the last alone; rename or remove one'
-    )
-    return pytest.raises(ValueError, match=f'^{re.escape(sentence)}$')
+    named = rf"^{re.escape(str(path))}, line 6: .*'a-b'.* line 4, expected .*once.*rename or remove"
+    return pytest.raises(ValueError, match=named)
 
 
 def test_repeated_key_is_named_with_file_and_line(write):
