@@ -135,6 +135,26 @@ class TestOptions:
             'torch',
         )
 
+    def test_take_another_entry_of_the_config_in_the_place_of_one(self):
+        config = Config(
+            dict(
+                data=dict(a=dict(labeled=1, unlabeled=2)),
+                full=dict(labeled=3),
+                mix=[dict(type='x')],
+            )
+        )
+        merge_options(config, {'data.a': '_base_.full', 'data.b': '_base_.mix', 'data.c': 'full'})
+        assert config.data.to_dict() == dict(a=dict(labeled=3), b=[dict(type='x')], c='full')
+        assert config.full.to_dict() == dict(labeled=3)
+        config.data.a.labeled = 4
+        assert config.full.labeled == 3
+
+    def test_of_an_entry_that_is_not_there_are_refused_with_the_one_that_was_meant(self):
+        config = Config(dict(data=dict(a=1), camvid_n50=dict(labeled=1)))
+        with pytest.raises(ValueError, match=r'data\.a=_base_\.camvid_n5:.*_base_\.camvid_n50'):
+            merge_options(config, {'data.a': '_base_.camvid_n5'})
+        assert config.data.a == 1
+
     def test_that_name_no_entry_are_refused_with_the_one_that_was_meant(self):
         config = Config(dict(train_cfg=dict(max_iters=4)))
         with pytest.raises(ValueError, match=r'train_cgf\.max_iters: .*did you mean train_cfg\?'):

@@ -5,6 +5,7 @@ because a checkpoint may come from anywhere.
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,6 +46,12 @@ WITHOUT_EFFECT = {
     'pretrained',
 }
 """Keys at any depth that do not change a resumed run."""
+
+_RENAMED = {
+    ('model.type', 'MultiDomainSegmentor'): 'SupervisedSegmentor',
+    ('model.norm', 'per-domain'): 'domain-specific',
+}
+"""Former values of settings, which still go on, with those that mean the same today."""
 
 _RESTORED = ('optim_wrapper.optimizer.', 'optim_wrapper.paramwise_cfg.', 'param_scheduler.')
 _SEED = 'randomness.seed'
@@ -108,12 +115,21 @@ def changes(old: Mapping, new: Mapping) -> dict[str, tuple[Any, Any]]:
     Returns:
         The dotted key of each setting, with its old and new value; a missing value is ``absent``.
     """
-    one, other = (dict(_leaves(_relevant(config))) for config in (old, new))
+    one, other = (
+        dict(_with_present_name(*leaf) for leaf in _leaves(_relevant(config)))
+        for config in (old, new)
+    )
     return {
         key: (one.get(key, _ABSENT), other.get(key, _ABSENT))
         for key in sorted(one.keys() | other.keys())
         if key not in one or key not in other or one[key] != other[key]
     }
+
+
+def _with_present_name(key: str, value: Any) -> tuple[str, Any]:
+    """Return a setting under the name that it has today: a new name is no change."""
+    key = re.sub(r'(\.perturbations\.\d+)\.range$', r'\1.bound', key)
+    return key, _RENAMED.get((key, value), value) if isinstance(value, str) else value
 
 
 def _relevant(config: Mapping) -> dict[str, Any]:

@@ -117,3 +117,21 @@ class TestChanges:
         other = config()
         other.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
         assert 'EMAHook' in str(compare(config(), other))
+
+
+def test_new_names_of_settings_are_no_changes():
+    old, new = (
+        parse_config(
+            f"model = dict(type='{kind}', norm='{norm}', auxiliary=dict(perturbations=["
+            f"dict(type='F-Drop'), dict(type='F-Noise', {bound}=0.3)]))\n"
+            "train_cfg = dict(type='IterBasedTrainLoop', max_iters=9)"
+        )
+        for kind, norm, bound in (
+            ('MultiDomainSegmentor', 'per-domain', 'range'),
+            ('SupervisedSegmentor', 'domain-specific', 'bound'),
+        )
+    )
+    assert changes(old, new) == {}
+    assert changes(old, {**new, 'model': {**new['model'], 'norm': 'frozen'}}) == {
+        'model.norm': ('domain-specific', 'frozen')
+    }
