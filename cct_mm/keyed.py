@@ -1,8 +1,8 @@
-"""Keyed random draws: every random number is a function of its key, never of a stream.
+"""Keyed random numbers: each is a function of its key, never of a stream.
 
-A key names what is drawn: (seed, what for, iteration, decoder, sample, ...). The same key gives the
-same numbers whatever was drawn before, so results do not depend on the number of loader workers or
-ranks, on the order in which decoders are computed, or on where a run was resumed.
+A key names what is drawn: (seed, purpose, iteration, decoder, sample, ...). The same key gives the
+same numbers, whatever was drawn before. Results therefore do not depend on the number of loader
+workers or ranks, on the order in which decoders are computed, or on where a run was resumed.
 """
 
 import random
@@ -21,12 +21,12 @@ def key(*parts: Part) -> int:
     """Hash a sequence of names and numbers to a 63-bit seed.
 
     Args:
-        *parts: What the draw is for, e.g. ``key(seed, 'F-Drop', decoder, sample)``. Order counts.
+        *parts: What is drawn, e.g. ``key(seed, 'F-Drop', decoder, sample)``. The order counts.
 
     Returns:
         int: A number in [0, 2^63), the same on every machine and Python version.
     """
-    # NumPy's integers count as Python's; a float is refused.
+    # NumPy's integers give the same key as Python's; `index` refuses a float.
     typed = (f'str:{p}' if isinstance(p, str) else f'int:{index(p)}' for p in parts)
     text = '\x1f'.join(typed)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), 'big') >> 1
@@ -41,8 +41,8 @@ def generator(*parts: Part, device: torch.device | str = 'cpu') -> torch.Generat
 def global_generators_seeded(*parts: Part) -> Iterator[None]:
     """Seed Python's, NumPy's and PyTorch's (CPU) global generators by a key; restore them after.
 
-    mmcv's and mmseg's transforms draw from these globals; inside this context their draws belong to
-    one sample and to nothing else.
+    Transforms of mmcv and mmseg draw from them. Inside this context what they draw depends on the
+    key alone.
     """
     states = _states()
     seed = key(*parts)
@@ -57,9 +57,10 @@ def global_generators_seeded(*parts: Part) -> Iterator[None]:
 
 @contextmanager
 def global_generators_twice() -> Iterator[Callable[[], None]]:
-    """Give a function that lets the global generators draw once more what they draw from here on.
+    """Yield a function that sets the global generators back to where they were at the start.
 
-    Afterwards they stand where they stood when it was called: the second time leaves no trace.
+    What is drawn after its call repeats what was drawn before. On leaving, the generators get the
+    state that they had when it was called, so that the repetition leaves no trace.
     """
     start = _states()
     end = None

@@ -1,4 +1,4 @@
-"""What labels mean everywhere in this package: the one that is ignored, background, supervision."""
+"""Meanings of labels that hold everywhere: the ignored one, background, kinds of supervision."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ BACKGROUND = 'background'
 SUPERVISIONS = ('labeled', 'unlabeled', 'weak')
 """Kinds of supervision.
 
-``labeled``: label maps. ``unlabeled``: nothing. ``weak``: image-level labels, for a classifier, or
-the pseudo-labels made from them, for L_w.
+``labeled`` images come with label maps, ``unlabeled`` ones with nothing, and ``weak`` ones with
+image-level labels (to train a classifier) or with the pseudo-labels made from these (for L_w).
 """
 
 

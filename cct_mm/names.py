@@ -1,11 +1,11 @@
-"""Names of domains and of classes: what they may be, for the data and for the model."""
+"""Names that domains and classes may have, in the data and in the model."""
 
 from collections.abc import Sequence
 
 from mmengine.model import ModuleDict
 
-# A domain's name becomes an attribute beside these, which torch refuses; what is called weight or
-# bias, mmengine fills when it initializes a network.
+# torch refuses a domain's name that is an attribute of the module around it. What is called weight
+# or bias, mmengine overwrites when it initializes a network.
 _TAKEN = frozenset(dir(ModuleDict())) | {'weight', 'bias'}
 
 
@@ -21,7 +21,7 @@ def check_domain_name(name: str) -> None:
     elif not name or name != name.strip():
         problem = 'it is empty, or begins or ends with a blank'
     elif bad := [c for c in name if c in './\\' or not c.isprintable()]:
-        problem = f'it contains {bad[0]!r}, which parts the names of weights or metrics'
+        problem = f'it contains {bad[0]!r}, which separates the names of weights or metrics'
     elif 'loss' in name:
         problem = (
             'its name contains "loss", by which mmengine tells losses from other values in the log'
@@ -39,14 +39,14 @@ def check_domain_name(name: str) -> None:
 
 
 def check_class_names(classes: Sequence[str], where: str) -> None:
-    """Check that classes are told apart by their names.
+    """Check that names of classes are texts, not empty, and all different.
 
     Args:
         classes: Names of the classes, in the order of their labels.
-        where: What an error calls their owner, e.g. ``'domain day'``.
+        where: How an error names their owner, e.g. ``'domain day'``.
 
     Raises:
-        ValueError: If they are no sequence of strings, a name is empty, or one stands there twice.
+        ValueError: If they are no sequence of strings, a name is empty, or two are equal.
     """
     if isinstance(classes, str):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Keyed draws: a function of their key, never of a stream."""
+"""Keyed random numbers: a function of their key, never of a stream."""
 
 import random
 from itertools import product
@@ -50,11 +50,11 @@ class TestGenerator:
         assert torch.equal(first, torch.rand(5, generator=keyed.generator(0, 'F-Noise', 2)))
         assert not torch.equal(first, torch.rand(5, generator=keyed.generator(0, 'F-Noise', 3)))
 
-    def test_order_of_draws_does_not_count(self):
-        def draws(order):
+    def test_order_does_not_count(self):
+        def numbers(order):
             return {k: torch.rand(3, generator=keyed.generator(7, k)).tolist() for k in order}
 
-        assert draws(['a', 'b', 'c']) == draws(['c', 'a', 'b'])
+        assert numbers(['a', 'b', 'c']) == numbers(['c', 'a', 'b'])
 
     def test_leaves_the_global_generator_alone(self):
         before = torch.get_rng_state()
@@ -68,7 +68,7 @@ class TestGenerator:
 
 
 class TestGlobalGeneratorsSeeded:
-    def test_draws_inside_belong_to_the_key(self):
+    def test_numbers_inside_belong_to_the_key(self):
         with keyed.global_generators_seeded(3, 'flip'):
             first = draw_from_globals()
         draw_from_globals()
@@ -78,7 +78,7 @@ class TestGlobalGeneratorsSeeded:
             other = draw_from_globals()
         assert all(a != b for a, b in zip(first, other, strict=True))
 
-    def test_draws_outside_go_on_as_if_nothing_had_happened(self):
+    def test_numbers_outside_go_on_as_if_nothing_had_happened(self):
         with keyed.global_generators_seeded('outer'):
             expected = [draw_from_globals() for _ in range(2)]
         with keyed.global_generators_seeded('outer'):

@@ -28,7 +28,10 @@ class TestDomainNames:
         [
             ('', "domain '': it is empty"),
             (' day', 'domain  day: it is empty, or begins or ends with a blank'),
-            ('day/1', "domain day/1: it contains '/', which parts the names of weights or metrics"),
+            (
+                'day/1',
+                "domain day/1: it contains '/', which separates the names of weights or metrics",
+            ),
             ('day\\1', r"domain day\\1: it contains '\\\\'"),
             ('day\n', r"domain 'day\\n': it is empty, or begins or ends with a blank"),
             ('d\nay', r"domain 'd\\nay': it contains '\\n'"),

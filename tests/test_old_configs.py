@@ -159,7 +159,7 @@ def test_documentation_lists_each_config_that_has_gone():
     gone = [old for old in OLD_CONFIGS if not (ROOT / 'configs' / old).is_file()]
     lines = [f'| `configs/{old}` | {command(old)} |' for old in gone]
     assert [line for line in lines if line not in text] == []
-    assert text.count('| `configs/') == len(lines)
+    assert text.count('\n| `configs/') == len(lines)
 
 
 def dump_of(old):

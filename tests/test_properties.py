@@ -92,10 +92,10 @@ class TestSplits:
 
     @settings(deadline=None, max_examples=30)
     @given(st.integers(0, 2**31), st.integers(0, 2**31))
-    def test_seeds_draw_other_images(self, one, other):
+    def test_seeds_label_other_images(self, one, other):
         entries = [(f'images/{i}.jpg', None) for i in range(60)]
-        draws = [set(nested_splits(entries, None, [30], seed)[30]) for seed in (one, other)]
-        assert (draws[0] == draws[1]) == (one == other)
+        splits = [set(nested_splits(entries, None, [30], seed)[30]) for seed in (one, other)]
+        assert (splits[0] == splits[1]) == (one == other)
 
 
 names = st.text(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from cct_mm.datasets.toy_scenes import write_toy_scenes
+from cct_mm.lab.toy_scenes import write_toy_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r'^( *)```(\w+)\n(.*?)^\1```', re.MULTILINE | re.DOTALL)
@@ -165,7 +165,7 @@ def test_launch_scripts_start_their_tool(command):
 
 @pytest.mark.parametrize('command', [c for c in COMMANDS if 'run_experiments' in c])
 def test_experiment_commands_read_their_grid(command, tmp_path):
-    # The runs are tested in tests/experiments; here, that the grid and all its configs are there.
+    # The runs are tested in tests/lab/grids; here, that the grid and all its configs are there.
     _, tool, grid, *options = shlex.split(command)
     done = subprocess.run(
         [sys.executable, tool, grid, *options, '--table-only', '--work-dir', str(tmp_path)],

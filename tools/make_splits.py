@@ -2,7 +2,7 @@ r"""Split the list of a dataset into labeled and unlabeled images.
 
 Writes, for each size, ``n20.txt`` (labeled) and ``n20_unlabeled.txt`` (all the rest, images only),
 and ``manifest.json`` with the seed, counts, class frequencies and fingerprints. The splits are
-nested and depend on the seed and the images' paths only, see ``cct_mm/datasets/splits.py``.
+nested and depend only on the seed and the images' paths, see ``cct_mm/datasets/splits.py``.
 
 Example:
     python tools/make_splits.py --data-root data/CamVid --list train.txt --sizes 20 50 100 \
@@ -20,8 +20,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cct_mm.datasets.file_lists import Entry, FileFinder, read_file_list
-from cct_mm.datasets.readers import read_mask
+from cct_mm.datasets.file_finder import FileFinder
+from cct_mm.datasets.file_lists import Entry, read_file_list
+from cct_mm.datasets.reading import read_mask
 from cct_mm.datasets.splits import check_sizes, nested_splits, split_files
 from cct_mm.files import write_atomically
 
@@ -75,15 +76,15 @@ def count_classes(
         ``[len(entries), C]`` int64.
 
     Raises:
-        FileNotFoundError: A mask is missing.
-        ValueError: A mask cannot be read, or holds a label that is neither a class nor ignored.
+        FileNotFoundError: If a mask is missing.
+        ValueError: If a mask cannot be read, or holds a label that is neither a class nor ignored.
     """
     counts = np.zeros((len(entries), num_classes), dtype=np.int64)
     # On stderr: the summary on stdout stays clean for a pipe.
     progress = track(entries, 'reading masks', console=Console(stderr=True))
     finder = FileFinder()
     for row, (_, label) in zip(counts, progress, strict=True):
-        # As training looks for it: with backslashes, or in another Unicode form.
+        # Training also finds it when the list has backslashes or another Unicode form.
         asked = os.path.join(data_root, os.path.expanduser(label))
         path = finder.find(asked)
         if path is None:
@@ -105,19 +106,19 @@ def count_classes(
 
 
 def write_files(out: Path, files: dict[str, str], force: bool) -> list[str]:
-    """Write the files that are new.
+    """Write the files that are not there yet.
 
     Args:
-        out: Folder, made where it is missing.
+        out: Folder, made if it is missing.
         files: File name -> text.
         force: Whether files with another content may be replaced.
 
     Returns:
-        Names of the files that were written; files that are as they should be are left alone.
+        Names of the files that were written; files that have their text already are left alone.
 
     Raises:
-        FileExistsError: Files with another content are there and ``force`` is False. Nothing is
-            written then.
+        FileExistsError: If files with another content are there and ``force`` is False. Then
+            nothing is written.
     """
     existing = {
         name: (out / name).read_text(encoding='utf-8') for name in files if (out / name).exists()
@@ -135,7 +136,7 @@ def write_files(out: Path, files: dict[str, str], force: bool) -> list[str]:
 
 
 def canonical_command(args: argparse.Namespace, list_name: str) -> str:
-    """The command that makes the same lists on any machine: without this one's paths."""
+    """Return the command that makes the same lists on any machine, without paths of this one."""
     parts = ['python', 'tools/make_splits.py', '--data-root', 'DATA_ROOT', '--list', list_name]
     parts += ['--sizes', *map(str, args.sizes), '--seed', str(args.seed)]
     if args.balanced:

@@ -22,11 +22,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from cct_mm.experiments import Grid, GridError, Job, load_grid, make_table, run_grid
-from cct_mm.experiments.grid import SPLITS
-from cct_mm.experiments.progress import Progress, read_progress, seconds_left
-from cct_mm.experiments.runner import default_jobs, log_tail, read_jobs
 from cct_mm.files import write_atomically
+from cct_mm.lab.grids import Grid, GridError, Job, load_grid, make_table, run_grid
+from cct_mm.lab.grids.grid import SPLITS
+from cct_mm.lab.grids.jobs import log_tail, read_jobs
+from cct_mm.lab.grids.run_progress import RunProgress, read_progress, seconds_left
+from cct_mm.lab.grids.runner import default_jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +45,9 @@ def parse_args() -> argparse.Namespace:
         '--split', choices=SPLITS, help="split to evaluate on, in place of the grid's"
     )
     parser.add_argument(
-        '--jobs', type=int, help='runs at a time [one a GPU, or cores / threads without GPUs]'
+        '--jobs',
+        type=int,
+        help='runs at a time [one for each GPU, or cores / threads without GPUs]',
     )
     stale = parser.add_mutually_exclusive_group()
     stale.add_argument(
@@ -75,7 +78,7 @@ class Display:
 
     Args:
         console: Where to.
-        at_a_time: Runs at a time, for the time left.
+        at_a_time: Runs at a time, which the time left depends on.
     """
 
     def __init__(self, console: Console, at_a_time: int) -> None:
@@ -117,7 +120,7 @@ class Display:
             ]
             self.console.print(', '.join([summary, *running]), highlight=False, soft_wrap=True)
 
-    def _summary(self, jobs: list[Job], progress: list[Progress]) -> str:
+    def _summary(self, jobs: list[Job], progress: list[RunProgress]) -> str:
         counts = Counter(job.status for job in jobs)
         left = seconds_left(jobs, progress, self.at_a_time)
         text = f'{counts["done"]} of {len(jobs)} runs done'
@@ -125,7 +128,7 @@ class Display:
             text += f', {counts["failed"]} failed'
         return text + (f', about {_clock(left)} left' if left is not None else '')
 
-    def _table(self, jobs: list[Job], progress: list[Progress], summary: str) -> Table:
+    def _table(self, jobs: list[Job], progress: list[RunProgress], summary: str) -> Table:
         table = Table(title=summary, title_justify='left', box=None)
         for column in ('run', 'state', 'iterations', '', 's/iteration', 'left', 'val mIoU'):
             table.add_column(column, justify='left' if column in ('run', 'state', '') else 'right')

@@ -1,10 +1,10 @@
-"""Which pixels of an augmented image are no image: those that a transform has filled.
+"""Filling: the pixels of an augmented image that a transform has made up.
 
 ``Pad``, ``RandomRotate``, ``RandomCutOut`` and the like put a constant where there is no image. A
-label map says so by 255; an image without labels has nothing to say it by, and the filling would
-count in every loss on it. So a map goes along with each image that is read: like a mask it is
-resized, cropped, flipped, rotated and filled, and what is no longer :data:`IMAGE` in it at the end
-is filling. Nothing is drawn for it, so the images stay what they are without it.
+label map marks these pixels by 255. An image without labels has no such mark, so that they would
+count in every loss on it. This module therefore sends a map along with each image: like a mask it
+is resized, cropped, flipped, rotated and filled, and where it is no longer :data:`IMAGE` at the
+end, the image is filled. The map takes no random numbers, so the images stay as they are without.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ from mmseg.structures import SegDataSample
 from cct_mm import keyed
 
 KEY = 'gt_filling_map'
-"""Where the map stands in a sample under way; it is one of its ``seg_fields``."""
+"""Key of the map in a sample that is not packed yet; it is one of the ``seg_fields``."""
 
 IMAGE = 128
-"""The map's value where there is image. Transforms fill masks with 255, or with 0."""
+"""The map's value where the image is its own. Transforms fill masks with 255, or with 0."""
 
 _LABELS_ONLY = (Pad, CenterCrop, PlainResize, PlainFlip, Albu)
-"""Transforms that know ``gt_seg_map``, but not ``seg_fields``."""
+"""Transforms that change ``gt_seg_map`` and ignore ``seg_fields``."""
 
 _STOCK = ('mmcv.', 'mmseg.', 'cct_mm.')
 
@@ -57,9 +57,9 @@ class FillingError(ValueError):
 
 
 class FollowedPipeline(Compose):
-    """A data set's pipeline, with the map of the filling alongside.
+    """A data set's pipeline that sends the map of the filling along.
 
-    The packed sample gets ``filled`` (``PixelData``, [1, H, W], bool) where a pixel is filled.
+    If any pixel is filled, the packed sample gets ``filled`` (``PixelData``, [1, H, W], bool).
 
     Args:
         transforms: As for :class:`mmengine.dataset.Compose`.
@@ -75,10 +75,10 @@ class FollowedPipeline(Compose):
 
 
 class Followed:
-    """One transform with the map of the filling alongside, in place of the transform itself.
+    """A transform of a wrapper that sends the map of the filling along; else it is the transform.
 
     Args:
-        transform: The transform; all else that is asked of it is answered by it.
+        transform: The transform, which also answers for all attributes.
     """
 
     def __init__(self, transform: Callable) -> None:
@@ -90,17 +90,17 @@ class Followed:
 
     def __getattr__(self, name: str) -> Any:
         if name == 'transform':
-            # Not there yet while it is unpickled.
+            # It does not exist yet while this object is unpickled.
             raise AttributeError(name)
         found = getattr(self.transform, name)
         if name != 'get_indices':
             return found
-        # RandomMosaic of mmseg now and then asks for one image past the last.
+        # RandomMosaic of mmseg sometimes asks for one image past the last.
         return lambda dataset: [i % len(dataset) for i in np.atleast_1d(found(dataset)).tolist()]
 
 
 def follow(transform: Callable, data: dict) -> dict | None:
-    """Run a transform on a sample, and what it does to the image's geometry on the map.
+    """Run a transform on a sample, and do to the map what it does to the image's geometry.
 
     Args:
         transform: Any transform of a pipeline.
@@ -110,8 +110,8 @@ def follow(transform: Callable, data: dict) -> dict | None:
         What the transform returns; a packed sample has ``filled``.
 
     Raises:
-        FillingError: If the transform asks for labels that the sample has not, or changes the size
-            of the image and not that of the map.
+        FillingError: If the transform asks for labels that the sample lacks, or changes the size of
+            the image but not that of the map.
     """
     if isinstance(transform, (Compose, NestedCompose)):
         return FollowedPipeline.__call__(transform, data)
@@ -142,7 +142,6 @@ def follow(transform: Callable, data: dict) -> dict | None:
 
 
 def _begin(data: dict | None) -> dict | None:
-    """Add the map once there is an image."""
     if data is not None and isinstance(data.get('img'), np.ndarray):
         data[KEY] = np.full(data['img'].shape[:2], IMAGE, np.uint8)
         data['seg_fields'] = [*data.get('seg_fields', ()), KEY]
@@ -171,14 +170,14 @@ def _run(transform: Callable, data: dict) -> dict | None:
 
 
 def _has_labels_only(transform: Callable) -> bool:
-    """Whether a transform changes or fills ``gt_seg_map`` at most, and no other map."""
+    """Tell whether the only map that a transform changes or fills is ``gt_seg_map``."""
     if isinstance(transform, RandomCutOut):
         return transform.seg_fill_in is None
     return isinstance(transform, _LABELS_ONLY) and not isinstance(transform, (Resize, RandomFlip))
 
 
 def _as_labels(data: dict) -> dict:
-    """The sample with the map in place of its labels."""
+    """Return the sample with the map in place of its labels."""
     fields = [field for field in data['seg_fields'] if field not in (KEY, 'gt_seg_map')]
     rest = {key: value for key, value in data.items() if key != KEY}
     return {**rest, 'gt_seg_map': data[KEY], 'seg_fields': [*fields, 'gt_seg_map']}
@@ -195,7 +194,7 @@ def _run_as_labels(transform: Callable, data: dict) -> dict | None:
 
 
 def _run_twice(transform: Callable, data: dict) -> dict | None:
-    """Run a transform on the sample, then, by the same draws, on the map in place of its labels."""
+    """Run a transform on the sample, then with the same random numbers on the map as its labels."""
     twin = _as_labels({**data, 'img': data['img'].copy(), KEY: data[KEY].copy()})
     with keyed.global_generators_twice() as redraw:
         after = transform(data)
@@ -207,7 +206,7 @@ def _run_twice(transform: Callable, data: dict) -> dict | None:
     if np.array_equal(twin['img'], after['img']):
         after[KEY] = twin['gt_seg_map']
     elif after['img'].shape[:2] != data[KEY].shape:
-        # A generator of the transform's own has drawn something else: nothing is known of filling.
+        # The transform has a generator of its own and differed: nothing is known of its filling.
         after[KEY] = np.full(after['img'].shape[:2], IMAGE, np.uint8)
     return after
 
@@ -233,7 +232,7 @@ class _Watched(dict):
 
 
 def _run_unknown(transform: Callable, data: dict) -> dict | None:
-    """Run a transform of a user's own, which may know all maps, labels only, or none."""
+    """Run a transform of another package, which may change all maps, labels only, or none."""
     watched = _Watched(data)
     twin = _as_labels({**data, 'img': data['img'].copy()})
     with keyed.global_generators_twice() as redraw:
@@ -247,7 +246,7 @@ def _run_unknown(transform: Callable, data: dict) -> dict | None:
         twin['gt_seg_map'] = data[KEY].copy()
         try:
             twin = transform(twin)
-        # It finds in the map what no label map holds.
+        # The map holds values that a label map never holds.
         except Exception:
             return after
     if twin is not None and 'gt_seg_map' in twin and np.array_equal(twin['img'], after['img']):
@@ -257,7 +256,7 @@ def _run_unknown(transform: Callable, data: dict) -> dict | None:
 
 @contextmanager
 def _cutouts_filled(transform: Callable) -> Iterator[None]:
-    """Let RandomCutOut mark what it cuts out; by default it leaves masks as they are."""
+    """Let RandomCutOut mark what it cuts out, where its settings leave masks as they are."""
     cutouts = [t for t in nested(transform) if isinstance(t, RandomCutOut)]
     cutouts = [t for t in cutouts if t.seg_fill_in is None]
     for cutout in cutouts:
@@ -286,9 +285,9 @@ def is_loader(transform: Callable) -> bool:
 
 
 def may_fill(transform: Callable) -> bool:
-    """Tell whether a transform may fill; only of those that are known it is sure that they do not.
+    """Tell whether a transform may fill: all may but those that are known not to.
 
-    What it is made of is asked on its own, see :func:`nested`.
+    The transforms inside it are asked on their own, see :func:`nested`.
     """
     kind = type(transform)
     known = kind.__module__.startswith('cct_mm.') or isinstance(transform, Compose)

@@ -1,20 +1,24 @@
 """Several datasets as one: each domain has labeled, unlabeled and weakly labeled sources."""
 
-import traceback
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
-from cct_mm.labels import SUPERVISIONS
-from cct_mm.names import check_domain_name
 
-from .filling import FillingError, name_of
-from .source_check import build_source, check_sample, check_source
-from .wrappers import follow_filling, leaf_datasets
+from .sources import (
+    build_source,
+    check_domains,
+    check_first_samples,
+    check_names,
+    check_same_classes,
+    check_source,
+)
+from .wrappers import follow_filling
 
 
 class SampleIndex(NamedTuple):
@@ -23,8 +27,8 @@ class SampleIndex(NamedTuple):
     Args:
         source: Index of the source in ``MultiDomainDataset.sources``.
         index: Index of the image in the source.
-        number: How many draws of this source came before, over all ranks: with ``seed`` and
-            ``source`` the key of the image's augmentation.
+        number: How many images of this source were asked for before, over all ranks. With ``seed``
+            and ``source`` it is the key of the image's augmentation.
         seed: The run's seed.
     """
 
@@ -52,88 +56,48 @@ class MultiDomainDataset(Dataset):
     """The images of all domains behind one dataloader.
 
     In training it is indexed by :class:`SampleIndex`: the random numbers of the pipeline are keyed,
-    so an image looks the same whichever worker or rank loads it. In validation it is indexed by a
-    number. Each sample leaves with ``domain``, ``supervision`` and (in training) ``sample_key`` in
+    so that an image looks the same whichever worker or rank loads it. In validation it is indexed
+    by a number. Each sample gets ``domain``, ``supervision`` and (in training) ``sample_key`` in
     its metainfo.
 
-    Unlabeled sources need no masks: theirs are never opened, not even where the list names them.
+    Unlabeled sources need no masks: they are never opened, not even where the list names them.
 
     Args:
         domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
-            unlabeled=dict(type=...))``, each the config of an mmseg dataset, see
-            :data:`~cct_mm.labels.SUPERVISIONS`, or of a wrapper such as ``ConcatDataset`` around
-            some.
+            unlabeled=dict(type=...))``, see :data:`~cct_mm.labels.SUPERVISIONS`. Each is the config
+            of an mmseg dataset or of a wrapper, such as ``ConcatDataset``, around some.
 
     Raises:
-        ValueError: For a domain's name that cannot be, an unknown kind of source, sources of one
-            domain with differing classes, and for all that
-            :func:`~cct_mm.datasets.source_check.check_source` finds.
-        FileNotFoundError: For files that are missing.
+        ValueError: If the name of a domain is impossible, a kind of source is unknown, the sources
+            of a domain have differing classes, or :mod:`cct_mm.datasets.sources` finds anything
+            else that is wrong.
+        FileNotFoundError: If files are missing.
     """
 
     def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
+        self.domains = list(check_domains(domains))
         self.sources: list[Source] = []
-        for domain, sources in check_domains(domains).items():
-            check_domain_name(domain)
-            for supervision, config in sources.items():
-                if supervision not in SUPERVISIONS:
-                    raise ValueError(
-                        f'MultiDomainDataset: domain {domain} has a source {supervision!r}, '
-                        f'expected one of {", ".join(SUPERVISIONS)}'
-                    )
-                name = f'{domain}, {supervision} source'
-                self.sources.append(Source(domain, supervision, build_source(name, config)))
+        for domain, configs in domains.items():
+            check_names(domain, configs)
+            for kind, config in configs.items():
+                self.sources.append(
+                    Source(domain, kind, build_source(f'{domain}, {kind} source', config))
+                )
         for source in self.sources:
-            self._check(source)
-            follow_filling(source.dataset)
-            self._probe(source)
-        self.domains = list(domains)
-        self._starts = [0]
-        for source in self.sources:
-            self._starts.append(self._starts[-1] + len(source.dataset))
+            self._prepare(source)
+        self._ends = list(accumulate(len(source.dataset) for source in self.sources))
 
-    def _check(self, source: Source) -> None:
-        check_source(source.name, source.supervision, source.dataset)
+    def _prepare(self, source: Source) -> None:
+        """Check a source and let its pipelines follow what is filling."""
         first = next(s for s in self.sources if s.domain == source.domain)
-        classes = source.dataset.metainfo['classes']
-        if tuple(classes) != tuple(first.dataset.metainfo['classes']):
-            raise ValueError(
-                f'{source.name}: its classes {classes} differ from those of the '
-                f'{first.supervision} source, {first.dataset.metainfo["classes"]}; all sources of '
-                'a domain share its label space'
-            )
-
-    def _probe(self, source: Source) -> None:
-        """Load one image of each data set, so that a pipeline that cannot work says so now."""
-        parts = {id(part): part for part in (*leaf_datasets(source.dataset), source.dataset)}
-        samples = []
-        for part in parts.values():
-            with keyed.global_generators_seeded(0, 'probe'):
-                try:
-                    sample = part[0]
-                except FillingError as error:
-                    raise ValueError(f'{source.name}: {error}') from error
-                # Those of files and labels say what they are about.
-                except (OSError, ValueError, MemoryError, ImportError):
-                    raise
-                # Transforms assert and look up what they need, often without a word.
-                except Exception as error:
-                    raise ValueError(f'{source.name}: {_failure(error)}') from error
-            if 'data_samples' in sample:
-                samples.append(sample['data_samples'])
-        # The last is that of the whole source: a wrapper may pack what its parts do not.
-        check_sample(source.name, sample)
-        without = [sample for sample in samples if 'gt_sem_seg' not in sample]
-        if without and len(without) < len(samples):
-            raise ValueError(
-                f'{source.name}: some of its data sets load label maps, and others none, such as '
-                f'that of {without[0].img_path}, expected the same of all: let each load them, or '
-                'none'
-            )
+        check_source(source.name, source.supervision, source.dataset)
+        check_same_classes(source.name, source.dataset, first.supervision, first.dataset)
+        follow_filling(source.dataset)
+        check_first_samples(source.name, source.dataset)
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Every domain's classes and palette; the first's also where mmseg looks."""
+        """Classes and palette of every domain; those of the first also where mmseg looks."""
         domains = {}
         for source in self.sources:
             meta = source.dataset.metainfo
@@ -154,7 +118,7 @@ class MultiDomainDataset(Dataset):
 
     def __len__(self) -> int:
         """Return the number of images over all sources."""
-        return self._starts[-1]
+        return self._ends[-1]
 
     def __getitem__(self, item: SampleIndex | int) -> dict[str, Any]:
         """Load, augment and tag one image."""
@@ -164,50 +128,20 @@ class MultiDomainDataset(Dataset):
                 results = source.dataset[item.index]
             tags = dict(sample_key=f'{item.source}/{item.number}')
         else:
-            number = max(i for i, start in enumerate(self._starts[:-1]) if start <= item)
+            number = bisect_right(self._ends[:-1], item)
             source, tags = self.sources[number], {}
-            results = source.dataset[item - self._starts[number]]
-        if source.supervision == 'unlabeled' and 'gt_sem_seg' in results['data_samples']:
-            raise ValueError(
-                f'{source.domain}, unlabeled source: its pipeline has loaded a label map for '
-                f'{results["data_samples"].img_path}, expected none: labels of unlabeled images '
-                'are never read; remove the loading of annotations from the pipeline'
-            )
+            results = source.dataset[item - self._ends[number] + len(source.dataset)]
+        _check_unlabeled(source, results['data_samples'])
         tags |= dict(domain=source.domain, supervision=source.supervision)
         # After the pipeline: PackSegInputs keeps only the meta keys it knows.
         results['data_samples'].set_metainfo(tags)
         return results
 
 
-def check_domains(domains: Any) -> Mapping[str, Mapping[str, dict]]:
-    """Return the sources of each domain as they are given, or refuse what is none.
-
-    Raises:
-        ValueError: If there is no domain, or a domain without sources.
-    """
-    wanted = "dict(NAME=dict(labeled=dict(type='...')))"
-    if not isinstance(domains, Mapping) or not domains:
-        raise ValueError(f'MultiDomainDataset: domains={domains!r}, expected {wanted}')
-    for name, sources in domains.items():
-        if not isinstance(sources, Mapping) or not sources:
-            raise ValueError(
-                f'MultiDomainDataset: domain {name} has the sources {sources!r}, expected {wanted}'
-            )
-    return domains
-
-
-def _failure(error: Exception) -> str:
-    """Say which transform of a pipeline has failed, and why."""
-    frames = traceback.walk_tb(error.__traceback__)
-    owners = [frame.f_locals.get('self') for frame, _ in frames]
-    failed = [owner for owner in owners if isinstance(owner, BaseTransform)]
-    name = name_of(failed[-1]) if failed else 'its pipeline'
-    text = f'{name} fails on its first image: {type(error).__name__}: {error or "no reason given"}'
-    if failed and hasattr(failed[-1], 'get_indices'):
-        return (
-            f'{text}; it joins several images, expected as a transform of a wrapper: '
-            "dict(type='MultiImageMixDataset', dataset=..., pipeline=[...])"
+def _check_unlabeled(source: Source, sample: Any) -> None:
+    if source.supervision == 'unlabeled' and 'gt_sem_seg' in sample:
+        raise ValueError(
+            f'{source.name}: its pipeline has loaded a label map for {sample.img_path}, expected '
+            'none: labels of unlabeled images are never read; remove the loading of annotations '
+            'from the pipeline'
         )
-    if isinstance(error, KeyError) and error.args[:1] == ('img',):
-        return f"{text}; load the image before it: dict(type='LoadCheckedImage')"
-    return f'{text}; look at the transforms of the pipeline, their order and arguments'

@@ -1,12 +1,12 @@
-"""Which images are labeled: seeded, nested, class-balanced splits of a list.
+"""Seeded, nested, class-balanced splits of a list into labeled and unlabeled images.
 
-Pure functions; ``tools/make_splits.py`` reads the masks and writes the files.
+These are pure functions; ``tools/make_splits.py`` reads the masks and writes the files.
 
-A split is a prefix of one ordering of all images, so that 20 labeled images are among the 50, and
-these among the 100: a curve over the number of labels then shows what labels add, not what another
-draw of images does. The ordering depends on the seed and on the images' paths alone, not on the
-order of the list, on the machine or on a version of numpy: an image's place in the random order is
-the hash of the seed and its path.
+A split is a prefix of one order of all images, so that 20 labeled images are among the 50, and
+these among the 100: a curve over the number of labels then shows what labels add, and not what
+other images do. The order depends only on the seed and on the images' paths, and not on the order
+of the list, the machine or the version of NumPy: an image's place in the random order is the hash
+of the seed and its path.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from .file_lists import Entry, format_file_list
 MIN_PIXEL_SHARE = 5e-4
 """Share of an image's pixels from which on a class counts as present in it.
 
-86 pixels of a 360 x 480 image: less is a sliver at the border that teaches a network nothing.
+It is 86 pixels of a 360 x 480 image; less is a sliver at the border that teaches nothing.
 """
 
 
@@ -37,24 +37,24 @@ def nested_splits(
     Without ``class_counts`` the images come in random order. With them the order is greedy: each
     step takes the class that is furthest below its quota and, in random order, the first image
     left that shows it. The quota of a class is the square root of the share of images with it.
-    Quotas equal to the share would be plain stratification, under which a class in 4% of the
-    images has not one image among 20; equal quotas would fill the split with the few images of
-    the rarest class. The root lies between: 4% of the images become about 20% of the split, and
-    what is everywhere stays everywhere. A class with no image yet is furthest below any quota, so
-    every class occurs in each split of at least as many images as there are classes.
+    With quotas equal to the share, a class in 4% of the images would often have no image among 20;
+    with equal quotas, the few images of the rarest class would fill the split. With the root, 4%
+    of the images become about 20% of the split, and a class that is everywhere stays everywhere.
+    Every class occurs in each split of at least as many images as there are classes, because a
+    class without an image is furthest below any quota.
 
     Args:
         entries: ``(image, label)`` pairs in any order, each image once.
         class_counts: Pixels of each class in each image, ``[len(entries), num_classes]``, or None
             for random splits.
-        sizes: Numbers of labeled images, each in 1 .. ``len(entries)``, no number twice.
+        sizes: Numbers of labeled images, each in 1 .. ``len(entries)``, all different.
         seed: Seed of the random order.
 
     Returns:
-        For each size its entries, in the order in which they were drawn.
+        For each size its entries, in the order in which they were taken.
 
     Raises:
-        ValueError: A size is out of range or there twice, an image is there twice, or
+        ValueError: If a size is out of range or given twice, an image occurs twice, or
             ``class_counts`` does not fit ``entries``.
     """
     check_sizes(sizes, len(entries))
@@ -75,36 +75,36 @@ def nested_splits(
 
 
 def _balance(order: np.ndarray, presence: np.ndarray, length: int) -> list[int]:
-    """The first ``length`` indices of the balanced order, see :func:`nested_splits`."""
+    """Return the first ``length`` indices of the balanced order, see :func:`nested_splits`."""
     presence = presence[:, presence.any(axis=0)]
     quota = np.sqrt(presence.mean(axis=0))
-    drawn = np.zeros(presence.shape[1])
+    taken = np.zeros(presence.shape[1])
     available = presence[order]
     left = np.ones(len(order), dtype=bool)
     balanced: list[int] = []
     while len(balanced) < length:
         position = int(np.argmax(left))
         # Lowest fill first, among equals (all are 0 at the start) the rarest class.
-        for column in np.lexsort((quota, drawn / quota)):
+        for column in np.lexsort((quota, taken / quota)):
             candidates = left & available[:, column]
             if candidates.any():
                 position = int(np.argmax(candidates))
                 break
         left[position] = False
-        drawn += available[position]
+        taken += available[position]
         balanced.append(int(order[position]))
     return balanced
 
 
 def check_sizes(sizes: Sequence[int], available: int) -> None:
-    """Refuse sizes of splits that cannot be.
+    """Check sizes of splits.
 
     Args:
         sizes: Numbers of labeled images.
         available: Number of images in the list.
 
     Raises:
-        ValueError: There is no size, one is below 1 or above ``available``, or one is there twice.
+        ValueError: If there is no size, one is below 1 or above ``available``, or two are equal.
     """
     if not sizes:
         raise ValueError('no size of a split is given, expected at least one, such as 20 50 100')
@@ -122,14 +122,14 @@ def check_sizes(sizes: Sequence[int], available: int) -> None:
 
 
 def class_presence(class_counts: np.ndarray) -> np.ndarray:
-    """Which classes an image shows.
+    """Tell which classes each image shows.
 
     Args:
         class_counts: Pixels of each class in each image, ``[N, C]``.
 
     Returns:
-        ``[N, C]`` bool: at least :data:`MIN_PIXEL_SHARE` of the image's counted pixels. For a class
-        that nowhere reaches it, a single pixel is enough.
+        ``[N, C]`` bool: whether the class has at least :data:`MIN_PIXEL_SHARE` of the image's
+        counted pixels. For a class that has so many in no image, a single pixel is enough.
     """
     class_counts = np.asarray(class_counts)
     total = class_counts.sum(axis=1, keepdims=True)
@@ -138,7 +138,7 @@ def class_presence(class_counts: np.ndarray) -> np.ndarray:
 
 
 def class_frequencies(class_counts: np.ndarray) -> np.ndarray:
-    """Share of each class in all counted pixels.
+    """Return the share of each class in all counted pixels.
 
     Args:
         class_counts: Pixels of each class in each image, ``[N, C]``.
@@ -151,14 +151,7 @@ def class_frequencies(class_counts: np.ndarray) -> np.ndarray:
 
 
 def file_list_hash(paths: Iterable[str]) -> str:
-    """Fingerprint of a set of files by name.
-
-    Args:
-        paths: Relative paths in any order.
-
-    Returns:
-        Hexadecimal SHA-256 over the sorted paths, normalized to forward slashes without ``./``.
-    """
+    """Return the SHA-256 of a set of paths, in any order, with forward slashes and no ``./``."""
     text = '\n'.join(sorted(_normalize(path) for path in paths))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -169,19 +162,19 @@ def split_files(
     header: dict,
     class_counts: np.ndarray | None = None,
 ) -> dict[str, str]:
-    """The files of a set of splits.
+    """Write the files of a set of splits as texts.
 
     Args:
         entries: All entries of the list that was split.
         splits: The result of :func:`nested_splits`.
         header: What ``manifest.json`` says first (seed, command), ready for JSON.
-        class_counts: Pixels of each class in each image, ``[len(entries), num_classes]``, to tell
-            how often each class occurs in each split; None where masks were not read.
+        class_counts: Pixels of each class in each image, ``[len(entries), num_classes]``, from
+            which the manifest says how often each class occurs; None if masks were not read.
 
     Returns:
-        File name -> text: ``n20.txt`` with image and label in the order drawn and
-        ``n20_unlabeled.txt`` with the images of all the rest, sorted, without masks, for each
-        size; and ``manifest.json``. A split that takes all images has no unlabeled file.
+        File name -> text. For each size there are ``n20.txt``, with images and labels in the order
+        of the split, and ``n20_unlabeled.txt``, with the other images, sorted and without masks;
+        a split that takes all images has no unlabeled file. ``manifest.json`` describes them.
     """
     files: dict[str, str] = {}
     described = {'all': _describe(entries, entries, class_counts)}
@@ -193,7 +186,7 @@ def split_files(
             files[f'n{size}_unlabeled.txt'] = format_file_list((image, None) for image in rest)
         described[f'n{size}'] = _describe(entries, labeled, class_counts)
     manifest = json.dumps({**header, 'splits': described}, indent=2)
-    # A row of class values is easier to read, and to compare, on one line.
+    # A row of class values is easier to read and to compare on one line.
     manifest = re.sub(r'\[[^\[\]{}]*\]', lambda match: re.sub(r'\s+', ' ', match[0]), manifest)
     files['manifest.json'] = manifest + '\n'
     return files
@@ -202,7 +195,6 @@ def split_files(
 def _describe(
     entries: Sequence[Entry], labeled: Sequence[Entry], class_counts: np.ndarray | None
 ) -> dict:
-    """What the manifest says about one split."""
     taken = {image for image, _ in labeled}
     description = {
         'labeled': len(labeled),

@@ -1,4 +1,4 @@
-"""Data sets inside data sets: what mmengine's and mmseg's wrappers hold."""
+"""Data sets inside the wrappers of mmengine and mmseg, and the transforms of all of them."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,7 +22,7 @@ def leaf_datasets(dataset: Dataset) -> Iterator[Dataset]:
 
 
 def _inner(dataset: Dataset) -> list[Dataset]:
-    """What a wrapper wraps; nothing for a data set of images."""
+    """Return what a wrapper wraps; nothing for a data set of images."""
     if hasattr(dataset, 'datasets'):
         return list(dataset.datasets)
     return [dataset.dataset] if hasattr(dataset, 'dataset') else []
@@ -40,8 +40,8 @@ def wrappers_of(dataset: Dataset) -> Iterator[Dataset]:
 def pipelines(dataset: Dataset) -> Iterator[list[Callable]]:
     """Yield, for each data set of images, the transforms that its images go through.
 
-    Those of a ``MultiImageMixDataset`` around it come last; transforms inside others, such as the
-    choices of ``RandomChoice``, follow these.
+    The transforms of a ``MultiImageMixDataset`` around it come last. Transforms inside another,
+    such as the choices of ``RandomChoice``, follow that one.
     """
     inner = _inner(dataset)
     own = getattr(dataset, 'pipeline', ())
@@ -54,11 +54,12 @@ def pipelines(dataset: Dataset) -> Iterator[list[Callable]]:
 
 
 def follow_filling(dataset: Dataset) -> None:
-    """Let the pipelines of a data set and of all around it say what is filling.
+    """Let the pipelines of a data set and of its wrappers mark what is filling.
+
+    See :mod:`cct_mm.datasets.filling`. Where no transform can fill, nothing is changed.
 
     Args:
-        dataset: A source; its pipelines are changed in place, their transforms stay the same. See
-            :mod:`cct_mm.datasets.filling`. Where no transform can fill, nothing is changed.
+        dataset: A source; its pipelines are changed in place, their transforms stay the same.
     """
     if not any(may_fill(t) for transforms in pipelines(dataset) for t in transforms):
         return

@@ -163,6 +163,8 @@ def test_sources_build_and_their_first_item_loads(name):
         pytest.skip(f'{root} not there; set CCT_MM_DATA')
     domain = name.split('_')[0]
     height, width = map(int, name.split('_')[1].split('x'))
+    # A small version inherits the full one, whose split of 1500 images only that has.
+    found.pop(f'{domain}_n1500', None)
     assert set(found) == {key for key in SIZES if key.startswith(domain)}
     for key, kinds in found.items():
         for source in kinds.values():
@@ -170,8 +172,10 @@ def test_sources_build_and_their_first_item_loads(name):
         dataset = DATASETS.build(dict(type='MultiDomainDataset', domains={domain: kinds}))
         assert tuple(len(source.dataset) for source in dataset.sources) == SIZES[key]
         assert dataset.metainfo['classes'] == tuple(cfg[domain].classes)
-        for start, source in zip(dataset._starts, dataset.sources, strict=False):
+        start = 0
+        for source in dataset.sources:
             sample = dataset[start]
+            start += len(source.dataset)
             assert sample['inputs'].shape == (3, height, width)
             assert sample['data_samples'].supervision == source.supervision
             if source.supervision == 'labeled':

@@ -194,7 +194,7 @@ class TestFilling:
             ],
         )
         dataset = MultiDomainDataset({'day': {'unlabeled': mosaic}})
-        # RandomMosaic asks for an image past the last in every fourth draw of three images.
+        # RandomMosaic asks for an image past the last for every fourth sample of three images.
         found = samples(dataset, 20)
         assert sum(filled(sample).any().item() for sample in found) > 15
         for sample in found:
@@ -229,7 +229,7 @@ class TestImages:
     def test_and_labels_are_what_they_are_without_the_map(self, root, kind, name):
         dataset = make(root, kind, *EXACT[name])
         found = samples(dataset)
-        # The same draws, image for image, through the transforms alone.
+        # The same random numbers, image for image, through the transforms alone.
         leaf = dataset.sources[0].dataset
         leaf.pipeline = Compose(leaf.pipeline.transforms)
         for sample, plain in zip(found, samples(dataset), strict=True):

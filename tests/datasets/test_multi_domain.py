@@ -84,7 +84,7 @@ def assert_same_sample(a, b):
 
 
 class TestTags:
-    def test_tell_domain_supervision_and_draw_of_a_training_sample(self, root):
+    def test_tell_domain_supervision_and_key_of_a_training_sample(self, root):
         dataset = make_dataset(root)
         for i, (domain, kind) in enumerate((d, k) for d in CLASSES for k in IMAGES):
             sample = dataset[SampleIndex(source=i, index=2, number=5, seed=0)]['data_samples']
@@ -115,7 +115,7 @@ class TestTags:
         assert sample.metainfo['image_labels'] == (1,)
         assert 'gt_sem_seg' in sample
 
-    def test_of_validation_know_no_draw(self, root):
+    def test_of_validation_have_no_key(self, root):
         sample = make_dataset(root)[0]['data_samples']
         assert sample.metainfo['domain'] == 'day'
         assert 'sample_key' not in sample.metainfo
@@ -139,12 +139,12 @@ def next_numbers():
 
 
 class TestKeyedAugmentation:
-    def test_of_a_draw_does_not_depend_on_what_was_drawn_before(self, root):
+    def test_of_a_sample_does_not_depend_on_what_was_loaded_before(self, root):
         dataset, other = make_dataset(root), make_dataset(root)
-        draws = [SampleIndex(s, i, n, 0) for s in range(4) for i in range(3) for n in range(2)]
-        forwards = [dataset[draw] for draw in draws]
+        indices = [SampleIndex(s, i, n, 0) for s in range(4) for i in range(3) for n in range(2)]
+        forwards = [dataset[item] for item in indices]
         seed_all(1)
-        backwards = [other[draw] for draw in reversed(draws)]
+        backwards = [other[item] for item in reversed(indices)]
         for a, b in zip(forwards, reversed(backwards), strict=True):
             assert_same_sample(a, b)
 
@@ -167,9 +167,9 @@ class TestKeyedAugmentation:
         assert next_numbers() == expected
 
     @pytest.mark.parametrize('other', [SampleIndex(0, 0, 1, 0), SampleIndex(0, 0, 0, 1)])
-    def test_changes_with_the_number_of_the_draw_and_with_the_seed(self, root, other):
+    def test_changes_with_the_number_and_with_the_seed(self, root, other):
         dataset = make_dataset(root)
-        images = [dataset[draw]['inputs'] for draw in (SampleIndex(0, 0, 0, 0), other)]
+        images = [dataset[item]['inputs'] for item in (SampleIndex(0, 0, 0, 0), other)]
         assert not torch.equal(*images)
 
     def test_of_two_sources_with_the_same_image_differs(self, root):
@@ -180,7 +180,7 @@ class TestKeyedAugmentation:
         )
 
 
-def unlabeled_draws():
+def unlabeled_indices():
     return [SampleIndex(s, i, n, 0) for s in (1, 3) for i in range(4) for n in range(2)]
 
 
@@ -207,11 +207,11 @@ CHANGES = pytest.mark.parametrize('change', [relabel, corrupt, delete])
 class TestMasksOfUnlabeledImages:
     @CHANGES
     def test_change_nothing_that_is_loaded(self, root, change):
-        before = [make_dataset(root)[draw] for draw in unlabeled_draws()]
+        before = [make_dataset(root)[item] for item in unlabeled_indices()]
         change(root)
         dataset = make_dataset(root)
-        for draw, sample in zip(unlabeled_draws(), before, strict=True):
-            assert_same_sample(dataset[draw], sample)
+        for item, sample in zip(unlabeled_indices(), before, strict=True):
+            assert_same_sample(dataset[item], sample)
 
     @CHANGES
     def test_change_no_training_loss(self, root, change):

@@ -30,7 +30,7 @@ class NamesAndSizes(MultiDomainDataset):
             for domain, kinds in sizes.items()
             for kind, size in kinds.items()
         ]
-        self._starts = [sum(len(s.dataset) for s in self.sources)]
+        self._ends = [sum(len(s.dataset) for s in self.sources)]
 
 
 TWO = {'day': {'labeled': 3, 'unlabeled': 7}, 'night': {'labeled': 4, 'unlabeled': 5}}
@@ -46,8 +46,11 @@ def first(sampler, count):
     return list(islice(sampler, count))
 
 
-def by_source(draws):
-    return {s: [d for d in draws if d.source == s] for s in sorted({d.source for d in draws})}
+def by_source(indices):
+    return {
+        s: [item for item in indices if item.source == s]
+        for s in sorted({item.source for item in indices})
+    }
 
 
 sources = st.fixed_dictionaries({'labeled': st.integers(1, 6), 'unlabeled': st.integers(1, 6)})
@@ -66,7 +69,7 @@ class TestDraws:
     def test_of_one_iteration_are_labeled_then_unlabeled_of_one_domain(self):
         sampler = make_sampler(TWO, labeled=2, unlabeled=3)
         assert sampler.batch_size == 5
-        assert [d.source for d in first(sampler, 10)] == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+        assert [item.source for item in first(sampler, 10)] == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
 
     def test_of_weak_sources_follow_and_fill_up_as_unlabeled_ones_do(self):
         sizes = {
@@ -80,11 +83,11 @@ class TestDraws:
             weak_per_batch=dict(day=1, night=2),
         )
         assert sampler.batch_size == 4
-        assert [d.source for d in first(sampler, 8)] == [0, 1, 1, 2, 3, 3, 4, 4]
+        assert [item.source for item in first(sampler, 8)] == [0, 1, 1, 2, 3, 3, 4, 4]
 
     def test_may_be_weak_ones_alone(self):
         sampler = make_sampler({'day': {'weak': 5}}, labeled=0, unlabeled=0, weak_per_batch=3)
-        assert sorted(d.index for d in first(sampler, 5)) == [0, 1, 2, 3, 4]
+        assert sorted(item.index for item in first(sampler, 5)) == [0, 1, 2, 3, 4]
 
     def test_are_the_same_from_two_samplers_and_in_any_order_of_iterations(self):
         sampler, other = make_sampler(TWO), make_sampler(TWO)
@@ -106,13 +109,13 @@ class TestDraws:
 
     def test_of_different_seeds_differ_in_images_and_in_augmentation_keys(self):
         a, b = (first(make_sampler(TWO, seed=seed), 50) for seed in (0, 1))
-        assert [d.index for d in a] != [d.index for d in b]
-        assert {d.seed for d in a} == {0}
-        assert {d.seed for d in b} == {1}
+        assert [item.index for item in a] != [item.index for item in b]
+        assert {item.seed for item in a} == {0}
+        assert {item.seed for item in b} == {1}
 
     def test_have_the_order_of_a_source_changed_from_one_pass_to_the_next(self):
-        draws = first(make_sampler({'day': {'labeled': 8}}, 8, 0), 80)
-        passes = [tuple(d.index for d in draws[i : i + 8]) for i in range(0, 80, 8)]
+        indices = first(make_sampler({'day': {'labeled': 8}}, 8, 0), 80)
+        passes = [tuple(item.index for item in indices[i : i + 8]) for i in range(0, 80, 8)]
         assert len(set(passes)) == 10
 
     def test_without_a_seed_share_one_that_the_ranks_agree_on(self):
@@ -124,19 +127,19 @@ class TestDraws:
     @given(several_domains, counts, st.integers(0, 3))
     def test_go_through_a_source_whole_before_an_image_repeats(self, sizes, counts, seed):
         sampler = make_sampler(sizes, *counts, seed=seed)
-        draws = first(sampler, 20 * len(sizes) * sampler.batch_size)
-        for source, mine in by_source(draws).items():
+        indices = first(sampler, 20 * len(sizes) * sampler.batch_size)
+        for source, mine in by_source(indices).items():
             size = len(sampler.dataset.sources[source].dataset)
-            indices = [d.index for d in mine]
-            for start in range(0, len(indices) - size + 1, size):
-                assert sorted(indices[start : start + size]) == list(range(size))
+            shown = [item.index for item in mine]
+            for start in range(0, len(shown) - size + 1, size):
+                assert sorted(shown[start : start + size]) == list(range(size))
 
     @property_test
     @given(several_domains, counts)
     def test_of_a_source_are_numbered_without_a_gap(self, sizes, counts):
         sampler = make_sampler(sizes, *counts)
         for mine in by_source(first(sampler, 100)).values():
-            assert [d.number for d in mine] == list(range(len(mine)))
+            assert [item.number for item in mine] == list(range(len(mine)))
 
     @property_test
     @given(several_domains, counts, st.integers(2, 4))
@@ -144,7 +147,7 @@ class TestDraws:
         single = make_sampler(sizes, *(world * count for count in counts))
         ranks = [make_sampler(sizes, *counts, rank=r, world_size=world) for r in range(world)]
         for t in range(30):
-            together = [draw for rank in ranks for draw in rank.iteration(t)]
+            together = [item for rank in ranks for item in rank.iteration(t)]
             assert by_source(together) == by_source(single.iteration(t))
             assert all(len(rank.iteration(t)) == sum(counts) for rank in ranks)
 
@@ -158,8 +161,8 @@ class TestAlternation:
     def test_over_n_domains(self, n):
         names = ['day', 'night', 'dusk'][:n]
         sizes = {name: {'labeled': 3} for name in names}
-        draws = first(make_sampler(sizes, 1, 0), 12)
-        assert [names[d.source] for d in draws] == (names * 12)[:12]
+        indices = first(make_sampler(sizes, 1, 0), 12)
+        assert [names[item.source] for item in indices] == (names * 12)[:12]
 
     def test_follows_an_order_with_repeats(self):
         sizes = {name: {'labeled': 4} for name in ('day', 'night', 'dusk')}
@@ -167,31 +170,31 @@ class TestAlternation:
         seen = [sampler.iteration(t)[0].source for t in range(8)]
         assert seen == [0, 2, 0, 1, 0, 2, 0, 1]
         for mine in by_source(first(sampler, 64)).values():
-            assert [d.number for d in mine] == list(range(len(mine)))
+            assert [item.number for item in mine] == list(range(len(mine)))
 
     def test_leaves_a_domain_out_that_the_order_does_not_name(self):
-        draws = first(make_sampler(TWO, order=['night']), 20)
-        assert {d.source for d in draws} == {2, 3}
+        indices = first(make_sampler(TWO, order=['night']), 20)
+        assert {item.source for item in indices} == {2, 3}
 
     def test_of_a_domain_does_not_depend_on_the_other_domains(self):
         alone = first(make_sampler(TWO, order=['day']), 50)
         alternating = first(make_sampler(TWO), 100)
-        assert [d for d in alternating if d.source < 2] == alone
+        assert [item for item in alternating if item.source < 2] == alone
 
     def test_without_unlabeled_images_needs_no_unlabeled_source(self):
-        draws = first(make_sampler({'day': {'labeled': 3}}, 2, 0), 6)
-        assert {d.source for d in draws} == {0}
+        indices = first(make_sampler({'day': {'labeled': 3}}, 2, 0), 6)
+        assert {item.source for item in indices} == {0}
 
 
 class TestSkip:
     @property_test
     @given(several_domains, counts, st.integers(0, 60))
-    def test_drops_that_many_draws(self, sizes, counts, n):
+    def test_drops_that_many_images(self, sizes, counts, n):
         sampler = make_sampler(sizes, *counts)
         sampler.skip(n)
         assert first(sampler, 40) == first(make_sampler(sizes, *counts), n + 40)[n:]
 
-    def test_of_each_rank_drops_its_own_draws(self):
+    def test_of_each_rank_drops_its_own_images(self):
         for rank in range(2):
             sampler, straight = (make_sampler(TWO, rank=rank, world_size=2) for _ in range(2))
             sampler.skip(3 * sampler.batch_size)
@@ -242,15 +245,15 @@ class TestAnyRun:
             tail = whole[iterations * sampler.batch_size :]
             assert first(sampler, len(tail)) == tail
 
-        # Over all ranks, every draw of a source has its own number, without a gap.
-        for source, draws in by_source([draw for run in runs for draw in run]).items():
-            assert sorted(d.number for d in draws) == list(range(len(draws)))
+        # Over all ranks, every image of a source has its own number, without a gap.
+        for source, indices in by_source([item for run in runs for item in run]).items():
+            assert sorted(item.number for item in indices) == list(range(len(indices)))
             # So each pass shows each image once.
             size = list(sizes.values())[source // 3]
             size = list(size.values())[source % 3]
-            draws.sort(key=lambda d: d.number)
-            for start in range(0, len(draws) - size + 1, size):
-                shown = [d.index for d in draws[start : start + size]]
+            indices.sort(key=lambda item: item.number)
+            for start in range(0, len(indices) - size + 1, size):
+                shown = [item.index for item in indices[start : start + size]]
                 assert sorted(shown) == list(range(size))
 
 
@@ -388,8 +391,8 @@ class TestDataLoader:
         sampler = loader.sampler
         seen = {}
         for t, batch in zip(range(6), loader, strict=False):
-            for draw, (*_, image) in zip(sampler.iteration(t), content([batch]), strict=True):
-                seen.setdefault((draw.source, draw.index), []).append(image)
+            for item, (*_, image) in zip(sampler.iteration(t), content([batch]), strict=True):
+                seen.setdefault((item.source, item.index), []).append(image)
         for images in seen.values():
             assert len(images) == 3
             assert not any(torch.equal(images[0], image) for image in images[1:])
@@ -404,17 +407,17 @@ class TestDataLoader:
         resumed = content(next(iterator) for _ in range(NUM_BATCHES - 3))
         assert_same(resumed, straight[3 * 3 :])
 
-    def test_indexes_by_draws_as_the_sampler_makes_them(self, dataset):
-        draw = make_loader(dataset).sampler.iteration(0)[0]
-        assert isinstance(draw, SampleIndex)
-        assert dataset[draw]['data_samples'].sample_key == f'{draw.source}/{draw.number}'
+    def test_is_indexed_by_what_the_sampler_yields(self, dataset):
+        item = make_loader(dataset).sampler.iteration(0)[0]
+        assert isinstance(item, SampleIndex)
+        assert dataset[item]['data_samples'].sample_key == f'{item.source}/{item.number}'
 
 
 class TestSeveralDomains:
     def batches(self, sizes, iterations, **kwargs):
         sampler = make_sampler(sizes, **kwargs)
         return sampler, [
-            [sampler.dataset.sources[draw.source] for draw in sampler.iteration(t)]
+            [sampler.dataset.sources[item.source] for item in sampler.iteration(t)]
             for t in range(iterations)
         ]
 

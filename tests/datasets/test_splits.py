@@ -49,40 +49,40 @@ def counts():
 
 @pytest.mark.parametrize('balanced', [False, True])
 class TestNestedSplits:
-    def draw(self, entries, counts, balanced, sizes=SIZES, seed=0):
+    def split(self, entries, counts, balanced, sizes=SIZES, seed=0):
         return nested_splits(entries, counts if balanced else None, sizes, seed)
 
     def test_smaller_splits_are_prefixes_of_larger_ones(self, entries, counts, balanced):
-        splits = self.draw(entries, counts, balanced)
+        splits = self.split(entries, counts, balanced)
         assert [len(splits[size]) for size in SIZES] == SIZES
         assert splits[6] == splits[12][:6] == splits[30][:6]
         assert len(set(splits[30])) == 30
 
     def test_a_size_does_not_depend_on_the_others(self, entries, counts, balanced):
-        alone = self.draw(entries, counts, balanced, sizes=[12])[12]
-        assert alone == self.draw(entries, counts, balanced, sizes=[30, 12])[12]
+        alone = self.split(entries, counts, balanced, sizes=[12])[12]
+        assert alone == self.split(entries, counts, balanced, sizes=[30, 12])[12]
 
     def test_order_of_the_list_does_not_matter(self, entries, counts, balanced):
         shuffle = np.random.default_rng(1).permutation(len(entries))
         shuffled = [entries[i] for i in shuffle]
-        assert self.draw(entries, counts, balanced) == self.draw(
+        assert self.split(entries, counts, balanced) == self.split(
             shuffled, counts[shuffle], balanced
         )
 
     def test_suffix_and_form_of_the_paths_do_not_matter(self, entries, counts, balanced):
         windows = [(f'.\\{image[:-4]}.png'.replace('/', '\\'), label) for image, label in entries]
-        labels = [label for _, label in self.draw(entries, counts, balanced)[30]]
-        assert [label for _, label in self.draw(windows, counts, balanced)[30]] == labels
+        labels = [label for _, label in self.split(entries, counts, balanced)[30]]
+        assert [label for _, label in self.split(windows, counts, balanced)[30]] == labels
 
     def test_seeds_differ(self, entries, counts, balanced):
-        draws = [
-            frozenset(self.draw(entries, counts, balanced, sizes=[12], seed=seed)[12])
+        splits = [
+            frozenset(self.split(entries, counts, balanced, sizes=[12], seed=seed)[12])
             for seed in range(5)
         ]
-        assert len(set(draws)) == 5
+        assert len(set(splits)) == 5
 
-    def test_all_images_can_be_drawn(self, entries, counts, balanced):
-        assert sorted(self.draw(entries, counts, balanced, sizes=[200])[200]) == entries
+    def test_all_images_can_be_labeled(self, entries, counts, balanced):
+        assert sorted(self.split(entries, counts, balanced, sizes=[200])[200]) == entries
 
     @pytest.mark.parametrize(
         ('sizes', 'message'),
@@ -96,16 +96,16 @@ class TestNestedSplits:
     )
     def test_impossible_sizes_are_refused(self, entries, counts, balanced, sizes, message):
         with pytest.raises(ValueError, match=message):
-            self.draw(entries, counts, balanced, sizes=sizes)
+            self.split(entries, counts, balanced, sizes=sizes)
 
     def test_image_that_is_there_twice_is_named(self, entries, counts, balanced):
         twice = [*entries[:-1], ('./train/0003.jpg', None)]
         with pytest.raises(ValueError, match=r'train/0003\.jpg is there twice'):
-            self.draw(twice, counts, balanced)
+            self.split(twice, counts, balanced)
 
 
-def test_draw_is_frozen(entries):
-    """The lists in the repository rest on this: a change of the hash would redraw them all."""
+def test_order_is_frozen(entries):
+    """The lists in the repository rest on this: a change of the hash would change them all."""
     images = [image for image, _ in nested_splits(entries, None, [4], seed=0)[4]]
     assert images == FROZEN
 
@@ -122,9 +122,9 @@ class TestBalance:
         return class_presence(counts)[rows].sum(axis=0)
 
     @settings(deadline=None, max_examples=25)
-    @given(seed=st.integers(0, 2**31), draw=st.integers(0, 1000), size=st.integers(5, 40))
-    def test_every_class_occurs_once_there_are_as_many_images(self, seed, draw, size):
-        counts = make_counts(60, SHARES, seed=draw)
+    @given(seed=st.integers(0, 2**31), other=st.integers(0, 1000), size=st.integers(5, 40))
+    def test_every_class_occurs_once_there_are_as_many_images(self, seed, other, size):
+        counts = make_counts(60, SHARES, seed=other)
         assert (self.images_per_class(make_entries(60), counts, size, seed, True) > 0).all()
 
     def test_rare_classes_get_more_than_at_random_and_common_ones_no_less(self, entries, counts):
@@ -139,9 +139,9 @@ class TestBalance:
         assert (balanced[:3] > 0.8 * random[:3]).all()
 
     def test_shares_follow_the_square_root(self, entries, counts):
-        drawn = self.images_per_class(entries, counts, 40, 0, True) / 40
+        taken = self.images_per_class(entries, counts, 40, 0, True) / 40
         root = np.sqrt(class_presence(counts).mean(axis=0))
-        assert np.abs(drawn / drawn[0] - root).max() < 0.1
+        assert np.abs(taken / taken[0] - root).max() < 0.1
 
     def test_class_without_an_image_changes_nothing(self, entries, counts):
         empty = np.pad(counts, ((0, 0), (0, 2)))
@@ -150,9 +150,9 @@ class TestBalance:
     def test_rare_class_that_runs_out_leaves_room_for_the_others(self, entries):
         counts = np.zeros((200, 3), int)
         counts[:, 0] = counts[0, 1] = counts[:100, 2] = 100
-        drawn = self.images_per_class(entries, counts, 50, 0, True)
-        assert drawn[1] == 1
-        assert drawn[2] > 25
+        taken = self.images_per_class(entries, counts, 50, 0, True)
+        assert taken[1] == 1
+        assert taken[2] > 25
 
 
 class TestCounts:

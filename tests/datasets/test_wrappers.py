@@ -55,10 +55,12 @@ def make(config, kind='unlabeled'):
 
 
 def paths(dataset):
-    """Folder and name of each image, in validation's order and drawn as in training."""
+    """Folder and name of each image, in the order of validation, and loaded as in training."""
     found = [dataset[i]['data_samples'].img_path for i in range(len(dataset))]
-    drawn = [dataset[SampleIndex(0, i, 0, 0)]['data_samples'].img_path for i in range(len(dataset))]
-    assert found == drawn
+    loaded = [
+        dataset[SampleIndex(0, i, 0, 0)]['data_samples'].img_path for i in range(len(dataset))
+    ]
+    assert found == loaded
     return ['/'.join(path.split('/')[-2:]) for path in found]
 
 

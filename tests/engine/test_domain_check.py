@@ -1,12 +1,12 @@
 """Before training, model, data and sampler have to speak of the same domains."""
 
-import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
+from messages import naming
 from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
@@ -41,10 +41,6 @@ def check(runner, event, loader):
     getattr(DomainCheckHook(), f'before_{event}')(runner)
 
 
-def exactly(sentence):
-    return pytest.raises(ValueError, match=f'^{re.escape(sentence)}$')
-
-
 @pytest.mark.parametrize('event', EVENTS)
 class TestDomains:
     @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day')])
@@ -58,16 +54,14 @@ class TestDomains:
             check(runner, event, loader({'dawn': ('sky',)}))
 
     def test_that_the_model_lacks_are_named(self, runner, event):
-        with exactly(
-            f"{event}_dataloader: it has domain 'dawn', but model.domains are ['day', 'night']; "
-            'use the same names in both'
-        ):
+        with naming(f'{event}_dataloader', "domain 'dawn'", "['day', 'night']"):
             check(runner, event, loader({'day': GOOD['day'], 'dawn': ('sky',)}))
 
     def test_with_another_number_of_classes_are_named(self, runner, event):
-        with exactly(
-            f"{event}_dataloader: domain night has 3 classes ['sky', 'lamp', 'cat'], expected the "
-            "2 of model.domains.night, ['sky', 'lamp']; give both the same"
+        with naming(
+            f'{event}_dataloader',
+            "domain night has 3 classes ['sky', 'lamp', 'cat']",
+            "expected the 2 of model.domains.night, ['sky', 'lamp']",
         ):
             check(runner, event, loader({'night': ('sky', 'lamp', 'cat')}))
 
@@ -83,9 +77,11 @@ def test_evaluation_is_on_all_domains_of_the_model_or_some(runner, event):
 
 class TestBatchSize:
     def test_that_the_sampler_does_not_fill_is_named(self, runner):
-        with exactly(
-            'train_dataloader: batch_size is 8, expected 6 = labeled_per_batch=4 + '
-            'unlabeled_per_batch=2 of its sampler; make them agree'
+        with naming(
+            'train_dataloader',
+            'batch_size is 8',
+            'expected 6',
+            'labeled_per_batch=4 + unlabeled_per_batch=2',
         ):
             check(runner, 'train', loader(GOOD, batch_size=8, labeled=4, unlabeled=2))
 
@@ -96,10 +92,7 @@ class TestBatchSize:
     def test_of_several_domains_in_evaluation_is_one(self, runner, event):
         data = loader(GOOD, batch_size=4)
         setattr(runner, f'{event}_dataloader', data)
-        with exactly(
-            f"{event}_dataloader: batch_size is 4 with the domains ['day', 'night'], expected 1: "
-            'their images have different sizes'
-        ):
+        with naming(f'{event}_dataloader', 'batch_size is 4', "['day', 'night']", 'expected 1'):
             getattr(DomainCheckHook(), f'before_{event}')(runner)
 
     def test_of_another_sampler_is_its_own_matter(self, runner, make_model):
@@ -342,11 +335,7 @@ class TestCheckpoint:
         runner.test_dataloader = loader({'day': GOOD['day']})
         hook.before_test(runner)
         runner.test_dataloader = loader(GOOD, batch_size=1)
-        with exactly(
-            'test_dataloader: the checkpoint has no head for domain night, so its predictions '
-            'would be noise; test a checkpoint that was trained with this model, or choose another '
-            'domain with --domain'
-        ):
+        with naming('test_dataloader', 'no head for domain night', '--domain'):
             hook.before_test(runner)
 
 
@@ -387,18 +376,12 @@ class TestCheckpointThatHasADomainOtherwise:
     def test_is_not_tested(self, load, runner, checkpoint, sentence):
         hook = load(**checkpoint)
         runner.test_dataloader = loader(GOOD, batch_size=1)
-        with exactly(
-            f'test_dataloader: {sentence}, so its predictions would be noise; test a checkpoint '
-            'that was trained with this model, or choose another domain with --domain'
-        ):
+        with naming('test_dataloader', sentence, '--domain'):
             hook.before_test(runner)
 
     def test_is_not_resumed(self, load, runner, checkpoint, sentence):
         runner._resume = True
-        with exactly(
-            f'{sentence}, so the run would not go on as it was; resume it with the model that it '
-            'was started with, or start a new run from the checkpoint by load_from, without resume'
-        ):
+        with naming(sentence, 'would not go on as it was', 'load_from, without resume'):
             load(**checkpoint)
 
     def test_starts_a_training_that_is_told(self, load, said, runner, checkpoint, sentence):
@@ -431,11 +414,7 @@ def test_checkpoint_with_the_domains_in_another_order_is_not_resumed(load, said,
     load(change)
     assert said() == []
     runner._resume = True
-    with exactly(
-        "the checkpoint has its domains in the order ['night', 'day'], the model in the order "
-        "['day', 'night'], so the run would not go on as it was; resume it with the model that it "
-        'was started with, or start a new run from the checkpoint by load_from, without resume'
-    ):
+    with naming("order ['night', 'day']", "order ['day', 'night']", 'load_from, without resume'):
         load(change)
 
 
@@ -472,11 +451,11 @@ class TestDomainWithoutTraining:
         runner.iter, runner.train_dataloader = 0, data
 
     def test_is_refused(self, day_alone, runner):
-        with exactly(
-            "train_dataloader: it trains the domains ['day'], not 'night' of model.domains, whose "
-            'head would stay random and count in mIoU; remove it from model.domains and '
-            'val_dataloader, or add its data to train_dataloader.dataset.domains and its name to '
-            "the sampler's order, if any"
+        with naming(
+            'train_dataloader',
+            "['day'], not 'night' of model.domains",
+            'remove it from model.domains',
+            "sampler's order",
         ):
             DomainCheckHook().before_train(runner)
 

@@ -14,11 +14,11 @@ import PIL.Image
 import pytest
 from mmengine.registry import DefaultScope
 
-from cct_mm.datasets.file_lists import ListDataset
-from cct_mm.datasets.image_labels import LoadImageLabels
-from cct_mm.datasets.transforms import LoadCheckedImage
+from cct_mm.datasets.list_dataset import ListDataset
+from cct_mm.datasets.transforms import LoadCheckedImage, LoadImageLabels
 from cct_mm.processes import processes
-from cct_mm.weak.generate import Finisher, ImageError, Images, generate
+from cct_mm.weak.generate import Finisher, ImageError, generate
+from cct_mm.weak.images import Images
 from cct_mm.weak.pseudo_labels import Recipe, threshold
 from cct_mm.weak.writer import Folder, LabelFiles
 

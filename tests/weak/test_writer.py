@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import CityscapesDataset, PascalVOCDataset
 
 from cct_mm.datasets.camvid import CamVidDataset
-from cct_mm.datasets.file_lists import ListDataset
+from cct_mm.datasets.list_dataset import ListDataset
 from cct_mm.datasets.sunrgbd import SUNRGBDDataset
 from cct_mm.datasets.transforms import LoadCheckedAnnotations
 from cct_mm.weak import writer

@@ -1,0 +1,16 @@
+"""Grids of experiments: methods x axes x seeds, resumable, a record per run and one table.
+
+- ``grid``: reads a grid file into runs.
+- ``identity``: what a result depends on (config, code, data), so that an old one is noticed.
+- ``record``: what one finished run leaves behind.
+- ``jobs``: the runs as they are on disk, and whether they still hold.
+- ``runner``: trains and evaluates the runs, several at a time.
+- ``table``: mean, spread and paired difference as Markdown.
+"""
+
+from .grid import Grid, GridError, Run, load_grid
+from .jobs import Job
+from .runner import run_grid
+from .table import make_table
+
+__all__ = ['Grid', 'GridError', 'Job', 'Run', 'load_grid', 'make_table', 'run_grid']

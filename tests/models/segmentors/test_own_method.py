@@ -1,0 +1,43 @@
+"""A method of a user's own is one class: the example of the README, and what mistakes lead to."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from cct_mm.models.segmentors import MultiDomainSegmentor
+
+README = (Path(__file__).parents[3] / 'README.md').read_text()
+
+
+@pytest.fixture
+def own_method():
+    (code,) = re.findall(r'```python\n([^`]*class EntropyMinimization[^`]*)```', README)
+    namespace = {}
+    exec(compile(code, 'README.md', 'exec'), namespace)
+    yield namespace['EntropyMinimization']
+    MODELS.module_dict.pop('EntropyMinimization')
+
+
+def test_of_the_readme_adds_the_entropy_of_unlabeled_predictions(
+    own_method, make_model, make_data, features_of
+):
+    model = make_model('EntropyMinimization', entropy_weight=2.0).train()
+    data = model.data_preprocessor(make_data('day', size=(20, 27)), training=True)
+    features = features_of(model, data['inputs'][2:], 'day')
+    prob = model.domains['day'].decode_head(features).softmax(dim=1)[..., :20, :27]
+    losses = model.loss(**data)
+    expected = 2 * -(prob * prob.log()).sum(dim=1).mean()
+    torch.testing.assert_close(losses['day.loss_entropy'], expected)
+    assert 'day.loss_ce' in losses
+
+
+def test_without_a_loss_says_what_to_define(make_model, make_data, losses_of):
+    MODELS.register_module(module=type('Nothing', (MultiDomainSegmentor,), {}))
+    try:
+        with pytest.raises(NotImplementedError, match='Nothing does not define loss_of_batches'):
+            losses_of(make_model('Nothing'), make_data('day', unlabeled=0))
+    finally:
+        MODELS.module_dict.pop('Nothing')
