@@ -117,6 +117,9 @@ def settings(path, options=()):
 def plain(value):
     """Bring what means the same to one form: old names, tuples, where the lists of files are."""
     if isinstance(value, dict):
+        if value.get('type') == 'F-Noise':
+            value = {'bound': value.get('range', 0.3), **value}
+            value.pop('range', None)
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]

@@ -141,8 +141,8 @@ def rename_arguments(name: str, arguments: dict) -> None:
         if current in arguments:
             raise ValueError(
                 f'AuxiliaryBank: {name} has both {former}={arguments[former]} and '
-                f'{current}={arguments[current]}, which are one argument; remove {former}, its '
-                'former name'
+                f'{current}={arguments[current]}, expected one of them, since {former} is the '
+                f'former name of {current}; remove {former}'
             )
         warnings.warn(
             f'the argument {former} of {name} is now called {current}; please rename it in your '

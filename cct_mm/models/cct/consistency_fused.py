@@ -163,7 +163,9 @@ class _Computation:
         for start in range(0, len(rest), GROUP_SIZE):
             yield rest[start : start + GROUP_SIZE], False
 
-    def _compute_group(self, group: list[int], compared: bool, z: Tensor, result: '_Result'):
+    def _compute_group(
+        self, group: list[int], compared: bool, z: Tensor, result: '_Result'
+    ) -> None:
         """Compute the decoders of a group and store their values and gradients in ``result``."""
         bank = self.bank
         perturbations = [bank.perturbations[k] for k in group]

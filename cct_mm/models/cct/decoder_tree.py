@@ -45,6 +45,7 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
     children = [
         axis for level in reversed(range(doublings)) for axis in (rows + level, columns + level)
     ]
+    # [c, 2, ..., 2, h, w] before it is flattened
     return x.permute(0, *children, 1, 2 + doublings).reshape(channels, -1)
 
 
@@ -145,10 +146,10 @@ def backward(
 
 
 def tangent(u: Tensor, maps: Sequence[Tensor], layers: Sequence[Tensor], last_relu: bool) -> Tensor:
-    """Push a direction u of y forward to the logits: their Jacobian times u.
+    """Return the Jacobian of the logits with respect to y times a direction u.
 
     Args:
-        u: The direction; 0 in the channel of ones, which does not change with y.
+        u: The direction, which is 0 in the channel of ones.
         maps: From :func:`forward` at the point y.
         layers: As in :func:`forward`.
         last_relu: As in :func:`forward`.

@@ -14,11 +14,10 @@ from .perturbations.base import conv1x1
 
 @dataclass
 class KLGradient:
-    """The gradient of KL(p(y) || p(y + u)) with respect to u, for one decoder.
+    """Compute the gradient of KL(p(y) || p(y + u)) with respect to u, for one decoder.
 
     Here y = W z is the output of the decoder's first layer, p is the softmax of its logits, and
-    the divergence is summed over an image. The fused path passes it to the perturbations as
-    ``Context.kl_gradient``.
+    the divergence is summed over an image. It is ``Context.kl_gradient`` in the fused path.
 
     Args:
         z: The encoder's output.

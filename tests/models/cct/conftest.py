@@ -8,7 +8,7 @@ from cct_mm.models.cct.perturbations import PERTURBATIONS, Context, Guidance
 
 @pytest.fixture
 def make_context():
-    """Return a function that makes a context from a map z and whatever else is of interest."""
+    """Return a function that makes a context from a map z and, where given, its other parts."""
 
     def make(
         z,

@@ -1,4 +1,4 @@
-"""The fused path is held to the reference path, and both to the paper: values and all gradients."""
+"""The fused path equals the reference path, and both the paper: all values and all gradients."""
 
 import copy
 import importlib

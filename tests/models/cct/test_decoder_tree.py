@@ -105,7 +105,7 @@ class TestTree:
         of_y, *expected = torch.autograd.grad(logits, learned, grad)
 
         maps = decoder_tree.forward(x, layers, last_relu)
-        # What is there already is added to.
+        # The gradients are added to what the tensors contain.
         found = [torch.ones_like(layer) for layer in layers]
         back = decoder_tree.backward(grad.clone(), maps, layers, last_relu, found)
         tolerance = dict(rtol=1e-10, atol=1e-10)

@@ -1,4 +1,4 @@
-"""I-VAT's pass through a decoder: the gradient of the KL divergence, held to autograd."""
+"""The gradient of the KL divergence in a decoder, which I-VAT needs, compared with autograd."""
 
 import pytest
 import torch

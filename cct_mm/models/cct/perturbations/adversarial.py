@@ -8,7 +8,7 @@ from .base import PERTURBATIONS, AdditiveDirection, Context, conv1x1
 
 @PERTURBATIONS.register_module(name='I-VAT')
 class IVAT(AdditiveDirection):
-    r"""The direction in z that alters the decoder's own prediction the most.
+    r"""Add the direction that changes the decoder's own prediction the most.
 
     The gradient of KL(p(z) || p(z + r)) with respect to r (Eq. 14) is :math:`W^T g`, where W is the
     decoder's first layer and g is the gradient with respect to W r. So everything is computed on
@@ -47,7 +47,7 @@ class IVAT(AdditiveDirection):
         gram = context.weight @ context.weight.T  # [c, c]
         # [B, 1, 1, 1]
         square = (gradient * conv1x1(gradient, gram)).sum(dim=(1, 2, 3), keepdim=True)
-        norm = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()
+        norm = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()  # of W^T g, [B, 1, 1, 1]
         return self.eps * gradient / norm, context.weight
 
     def _start(self, context: Context) -> Tensor:
@@ -55,12 +55,14 @@ class IVAT(AdditiveDirection):
         size = context.z.shape[1:]
         scale = 1.0 if self.xi is None else self.xi
         if self.start == 'uniform':
+            # [B, D, h, w]
             r = context.uniform('start', *size, low=-0.5, high=0.5).to(context.z.dtype)
-            norm = r.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            norm = r.flatten(1).norm(dim=1).view(-1, 1, 1, 1)  # [B, 1, 1, 1]
             return conv1x1(scale * r / norm, context.weight)
         # Only r's part in W's row space matters. With an orthonormal basis Q of it (W^T = Q R) the
         # part is Q n, n ~ N(0, I), and W Q n = R^T n. Eq. 13 divides by the norm of all of r, which
         # is sqrt(dim(z)) to a thousandth.
-        _, upper = torch.linalg.qr(context.weight.T)
+        _, upper = torch.linalg.qr(context.weight.T)  # R, [c, c]
+        # [B, c, h, w]
         n = context.normal('start', upper.shape[0], *size[1:]).to(context.z.dtype)
         return conv1x1(scale / size.numel() ** 0.5 * n, upper.T)

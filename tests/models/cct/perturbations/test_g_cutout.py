@@ -1,4 +1,4 @@
-"""G-Cutout: objects, their boxes and the windows within them, held to OpenCV and to loops."""
+"""G-Cutout: objects, their boxes and the windows, compared with OpenCV and with loops."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""I-VAT (Eqs. 13-15), held to autograd in the space of z, where the paper writes it."""
+"""I-VAT (Eqs. 13-15), compared with autograd in the space of z, where the paper writes it."""
 
 import pytest
 import torch
