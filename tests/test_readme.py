@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from cct_mm.datasets.toy_scenes import write_toy_scenes
+from cct_mm.lab.toy_scenes import write_toy_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r'^( *)```(\w+)\n(.*?)^\1```', re.MULTILINE | re.DOTALL)

@@ -1,12 +1,12 @@
-"""Look at all data of a config before training: ``python tools/check_data.py CONFIG``.
+"""Check all data of a config before training: ``python tools/check_data.py CONFIG``.
 
 Every image and mask of every source of train_dataloader, val_dataloader and test_dataloader is
-loaded as training loads it. Shown are files that are missing or cannot be read, sizes, types,
-orientations, label values and classes, images that are in training and in evaluation (by their
-pixels: a copy as PNG or BMP counts), and what the labels of each domain are. Masks of unlabeled
-sources are never opened. What is known of files that have not changed is not read again.
+loaded as training loads it. The report names files that are missing or cannot be read, sizes,
+types, orientations, label values and classes, and images that are in training and in evaluation (by
+their pixels, so that a copy as PNG or BMP counts). Masks of unlabeled sources are never opened.
+Files that have not changed since the last time are not read again.
 
-Exit code: 0 all is well, 1 there are problems, 2 the config or the command line is wrong.
+Exit code: 0 without problems, 1 with problems, 2 if the config or the command line is wrong.
 """
 
 import argparse
@@ -24,14 +24,15 @@ from rich.markup import escape
 from rich.table import Table
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.datasets.data_report import DataReport, Finding, SourceReport, report_data
-from cct_mm.datasets.file_cache import cache_folder
+from cct_mm.datasets.checks.file_cache import cache_folder
+from cct_mm.datasets.checks.findings import Finding
+from cct_mm.datasets.checks.report import DataReport, SourceReport, report_data
 from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.files import write_atomically
 from cct_mm.processes import core_count
 
 SHOWN = 5
-"""Findings of one kind and source on the screen; the JSON file has all."""
+"""Number of findings of one kind and source on the screen; the JSON file has all."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -45,7 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--workers',
         type=int,
         default=core_count(),
-        help='number of processes (default: one a core)',
+        help='number of processes (default: one for each core)',
     )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
@@ -59,28 +60,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def load(path: str, options: dict | None) -> Config:
-    """Read the config.
-
-    Raises:
-        ValueError: If it cannot be read, whatever happens in it.
-    """
+    """Read the config, and name it in a ValueError if this fails."""
     try:
         cfg = read_config(path)
         merge_options(cfg, options)
-    # A config is a program and fails as it likes.
+    # A config is a program, which can raise any error.
     except Exception as error:
         raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
     return cfg
 
 
 def sources_table(sources: Iterable[SourceReport]) -> Table:
-    """What each source holds, in a line."""
+    """Return a table with a line on each source."""
     columns = ('split', 'domain', 'source', 'images', 'sizes', 'files', 'classes', 'no label')
     table = Table(*columns, 'problems')
     for found in sources:
         labels = found.labels
         table.add_row(
-            found.split,
+            found.source.split,
             found.source.domain,
             found.source.supervision,
             str(found.images),
@@ -94,7 +91,7 @@ def sources_table(sources: Iterable[SourceReport]) -> Table:
 
 
 def class_tables(sources: Iterable[SourceReport]) -> Iterable[Table]:
-    """For each domain the share of pixels of each class, and the number of images that show it."""
+    """Yield for each domain the share of pixels of each class, and how many images show it."""
     domains: dict[str, list[SourceReport]] = defaultdict(list)
     for found in sources:
         if found.labels is not None:
@@ -102,7 +99,7 @@ def class_tables(sources: Iterable[SourceReport]) -> Iterable[Table]:
     for domain, group in domains.items():
         table = Table('class', title=f'{domain}: share of labeled pixels, images with the class')
         for found in group:
-            table.add_column(f'{found.split} {found.source.supervision}', justify='right')
+            table.add_column(f'{found.source.split} {found.source.supervision}', justify='right')
         for index, name in enumerate(group[0].labels.classes):
             cells = []
             for found in group:
@@ -115,7 +112,7 @@ def class_tables(sources: Iterable[SourceReport]) -> Iterable[Table]:
 
 
 def lines(findings: Iterable[Finding]) -> Iterable[str]:
-    """Some findings of each kind and source."""
+    """Yield the first findings of each kind and source."""
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in findings:
         groups[finding.where, finding.kind].append(finding)
@@ -139,7 +136,7 @@ def show(report: DataReport) -> None:
         if findings:
             console.print(f'\n[bold]{title}: {len(findings)}[/bold]')
             for line in lines(findings):
-                # Paths stay on one line, to be copied.
+                # Paths stay on one line, so that they can be copied.
                 console.print(escape(line), soft_wrap=True, highlight=False)
     if not report.problems:
         console.print('\nNo problems were found.')
@@ -182,14 +179,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            f'\ncheck_data: interrupted; what was looked at is kept in {cache_folder()}, the same '
+            f'\ncheck_data: interrupted; what was found is kept in {cache_folder()}, the same '
             'command goes on from there',
             file=sys.stderr,
         )
         return 130
     show(report)
     if args.json:
-        print(f'\nAll of it: {args.json}')
+        print(f'\nThe whole report: {args.json}')
     return 1 if report.problems else 0
 
 

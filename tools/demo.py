@@ -1,4 +1,4 @@
-"""Train a supervised baseline and CCT on two domains of drawn scenes: ``python tools/demo.py``.
+"""Train a supervised baseline and CCT on two domains of toy scenes: ``python tools/demo.py``.
 
 Each is one network for both domains, which differ in classes and looks. Takes a few minutes on two
 cores and needs no download. Ends with a table of mIoU and a picture of test images of each domain:
@@ -18,10 +18,10 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.datasets.toy_scenes import write_toy_scenes
 from cct_mm.engine.config_file import read_config
 from cct_mm.lab.grids import load_grid
 from cct_mm.lab.grids.record import last_checkpoint
+from cct_mm.lab.toy_scenes import write_toy_scenes
 from cct_mm.visualization import colorize, sheet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +67,7 @@ def main() -> int:
     os.chdir(ROOT)
     data = Path(os.environ.setdefault('CCT_MM_DATA', 'data'))
     if not os.access(data if data.exists() else data.parent, os.W_OK):
-        # Shared data folders are often read-only; the drawn scenes can live anywhere.
+        # Shared data folders are often read-only; the toy scenes can live anywhere.
         data = Path('data')
         os.environ['CCT_MM_DATA'] = str(data)
     print(f'Scenes: {write_toy_scenes(data)}', flush=True)

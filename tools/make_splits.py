@@ -22,7 +22,7 @@ from rich.progress import track
 
 from cct_mm.datasets.file_finder import FileFinder
 from cct_mm.datasets.file_lists import Entry, read_file_list
-from cct_mm.datasets.readers import read_mask
+from cct_mm.datasets.reading import read_mask
 from cct_mm.datasets.splits import check_sizes, nested_splits, split_files
 from cct_mm.files import write_atomically
 

@@ -1,6 +1,6 @@
-"""Write ToyScenes, two small procedural domains, to ``data/ToyScenes``.
+"""Write ToyScenes, two small rendered domains, to ``data/ToyScenes``.
 
-Takes a few seconds. Data that are there already are checked and left as they are.
+Takes a few seconds. If the data exist, they are checked and left as they are.
 
 Example:
     python tools/make_toy_scenes.py --root data
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cct_mm.datasets.toy_scenes import write_toy_scenes
+from cct_mm.lab.toy_scenes import write_toy_scenes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Command line without the program's name. Default: that of the process.
     """
-    parser = argparse.ArgumentParser(description='Write ToyScenes, two small procedural domains.')
+    parser = argparse.ArgumentParser(description='Write ToyScenes, two small rendered domains.')
     parser.add_argument('--root', type=Path, default=Path('data'), help='folder of the data sets')
     parser.add_argument(
         '--force', action='store_true', help='replace data of another version or with changed files'

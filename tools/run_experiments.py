@@ -45,7 +45,9 @@ def parse_args() -> argparse.Namespace:
         '--split', choices=SPLITS, help="split to evaluate on, in place of the grid's"
     )
     parser.add_argument(
-        '--jobs', type=int, help='runs at a time [one a GPU, or cores / threads without GPUs]'
+        '--jobs',
+        type=int,
+        help='runs at a time [one for each GPU, or cores / threads without GPUs]',
     )
     stale = parser.add_mutually_exclusive_group()
     stale.add_argument(
@@ -76,7 +78,7 @@ class Display:
 
     Args:
         console: Where to.
-        at_a_time: Runs at a time, for the time left.
+        at_a_time: Runs at a time, which the time left depends on.
     """
 
     def __init__(self, console: Console, at_a_time: int) -> None:

@@ -27,9 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
     )
-    parser.add_argument(
-        '--domain', help='evaluate this domain alone; a model of several is tested on all'
-    )
+    parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
     parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'

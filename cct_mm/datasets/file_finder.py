@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from .beside import check_no_masks
+from .checks.mask_names import check_no_masks
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 """Usual image suffixes, in the order in which they stand in for one another."""

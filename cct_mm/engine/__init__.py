@@ -4,11 +4,10 @@ from .agreement import AgreementHook
 from .checkpoint_hook import CheckpointHook
 from .checkpoint_loading import read_checkpoint
 from .cpu_amp import CPUAmpOptimWrapper
-from .data_check import DataCheckHook
+from .data_check import DataCheckHook, EvaluatorCheckHook
 from .divergence import DivergenceHook
 from .domain_check import DomainCheckHook
 from .drawing import DomainVisualizationHook
-from .evaluator_check import EvaluatorCheckHook
 from .extend import ExtendHook
 from .lost_validation import LostValidationHook
 from .pooled_norms import PooledNormsHook

@@ -55,7 +55,6 @@ HOOKS = (
     'DomainCheckHook',
     'AgreementHook',
     'DataCheckHook',
-    'EvaluatorCheckHook',
     'DivergenceHook',
     'PooledNormsHook',
     'LostValidationHook',

@@ -4,14 +4,14 @@ from mmengine.evaluator import Evaluator
 
 
 def check_evaluator(evaluator: Evaluator, name: str) -> None:
-    """Check that metrics of mmseg, which know nothing of domains, get one set of classes.
+    """Refuse metrics of mmseg, which know nothing of domains, if the domains' classes differ.
 
     Args:
-        evaluator: Built, with the dataset's meta information.
+        evaluator: The evaluator, which has the dataset's meta information.
         name: Its entry in the config, for the message.
 
     Raises:
-        ValueError: If one gets domains of different classes.
+        ValueError: If such a metric gets domains with different classes.
     """
     domains = (evaluator.dataset_meta or {}).get('domains', {})
     if len({tuple(meta['classes']) for meta in domains.values()}) < 2:

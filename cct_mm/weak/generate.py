@@ -351,7 +351,7 @@ def work(
 
 
 def _in_a_sentence(error: Exception, path: str) -> str:
-    """What happened to an image; the package's own errors are sentences, others need their type."""
+    """Say what happened to an image; errors of other packages get their type said too."""
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     if not isinstance(error, OSError | ValueError) and ' ' not in text:
         text = f'{type(error).__name__}: {text}' if text else type(error).__name__

@@ -154,8 +154,8 @@ def validation_resizes(cfg: Config, domain: str) -> list[dict]:
     sources = cfg.val_dataloader.dataset.domains.get(domain)
     if not sources:
         raise ValueError(
-            f'val_dataloader has no domain {domain}, expected it, for its pipeline says at which '
-            'size the network looks at an image'
+            f'val_dataloader has no domain {domain}, expected it, because its pipeline says '
+            'at which size the network looks at an image'
         )
     pipeline = next(iter(sources.values())).pipeline
     # The latter two derive from no Resize.

@@ -6,7 +6,6 @@ custom_hooks = [
     dict(type='DomainCheckHook'),
     dict(type='AgreementHook'),
     dict(type='DataCheckHook'),
-    dict(type='EvaluatorCheckHook'),
     dict(type='DivergenceHook'),
     dict(type='PooledNormsHook'),
     dict(type='LostValidationHook'),

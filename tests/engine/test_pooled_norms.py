@@ -83,4 +83,4 @@ def test_comes_before_the_checkpoint_and_after_the_look_for_divergence():
 
 def test_every_run_does_it():
     hooks = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py').custom_hooks
-    assert {'PooledNormsHook', 'EvaluatorCheckHook'} < {hook['type'] for hook in hooks}
+    assert {'PooledNormsHook', 'DataCheckHook'} < {hook['type'] for hook in hooks}

@@ -20,7 +20,7 @@ import pytest
 import torch
 from fork_server import ROOT, ForkedTool, ForkServer
 
-from cct_mm.datasets.toy_scenes import draw_scene
+from cct_mm.lab.toy_scenes import render_scene
 
 HEIGHT, WIDTH = 48, 64
 CLASSES = ('sky', 'ground', 'tree')
@@ -521,7 +521,7 @@ def write_data(root: Path) -> None:
     (root / 'images').mkdir(parents=True)
     (root / 'masks').mkdir()
     for number, name in enumerate((*LABELED, *UNLABELED, *VALIDATION, *TOWN)):
-        image, labels = draw_scene('day', 'train', number)
+        image, labels = render_scene('day', 'train', number)
         image, labels = image[::2, ::2], labels[::2, ::2]
         labels = np.where(labels > 1, 2, labels).astype(np.uint8)
         # Each class in each mask.

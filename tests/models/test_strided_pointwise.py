@@ -159,19 +159,19 @@ def test_an_ordinary_convolution_is_pickled_as_before():
     assert torch.equal(again.weight, conv.weight)
 
 
-@pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT', 'ImageClassifier'])
-def test_every_segmentor_converts_all_that_it_trains(type):
+@pytest.mark.parametrize('method', ['SupervisedSegmentor', 'CCT', 'ImageClassifier'])
+def test_every_segmentor_converts_all_that_it_trains(method):
     kinds = dict(
         backbone=dict(type='ResNetV1c', depth=18, base_channels=8),
         decode_head=dict(type='SubPixelHead', in_channels=64),
         domains=dict(day=dict(classes=('sky', 'car')), night=dict(classes=('sky', 'lamp'))),
         discriminator=dict(in_channels=64, channels=(8,)),
     )
-    if type == 'CCT':
+    if method == 'CCT':
         kinds['auxiliary'] = dict(in_channels=64, perturbations=[dict(type='DropOut')])
-    if type == 'ImageClassifier':
+    if method == 'ImageClassifier':
         kinds['decode_head'] = dict(type='ClassificationHead', in_channels=64)
-    model = MODELS.build(dict(type=type, **kinds))
+    model = MODELS.build(dict(type=method, **kinds))
     keys = list(model.state_dict())
     model.extra = nn.ModuleList(
         [nn.Conv2d(8, 8, 1, stride=2), nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4)]

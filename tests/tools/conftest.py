@@ -15,7 +15,7 @@ import pytest
 import torch
 from fork_server import ForkServer
 
-from cct_mm.datasets import toy_scenes
+from cct_mm.lab.toy_scenes import writing
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,8 +138,8 @@ class Tools:
 @pytest.fixture(scope='session')
 def tools(tmp_path_factory):
     root = tmp_path_factory.mktemp('train')
-    with mock.patch.object(toy_scenes, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
-        toy_scenes.write_toy_scenes(root / 'data')
+    with mock.patch.object(writing, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
+        writing.write_toy_scenes(root / 'data')
     tools = Tools(root)
     with tools.server:
         yield tools

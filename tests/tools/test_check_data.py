@@ -54,7 +54,7 @@ class Data:
 
     def __init__(self, root, main, capsys):
         self.root, self.main, self.capsys = root, main, capsys
-        self.drawn = np.random.default_rng(0)
+        self.random = np.random.default_rng(0)
 
     def write(self, folder, number=3, labels=(0, 1)):
         for i in range(number):
@@ -63,7 +63,7 @@ class Data:
             self.save(f'{folder}/masks/{i}.png', mask)
 
     def write_image(self, name, size=(6, 8)):
-        self.save(name, self.drawn.integers(0, 256, (*size, 3), dtype=np.uint8))
+        self.save(name, self.random.integers(0, 256, (*size, 3), dtype=np.uint8))
 
     def save(self, name, array):
         path = self.root / name

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cct_mm.datasets.toy_scenes import write_toy_scenes
+from cct_mm.lab.toy_scenes import write_toy_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/cct/cct_toy.py'

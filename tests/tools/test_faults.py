@@ -15,7 +15,7 @@ import pytest
 import torch
 from processes import ROOT, Launch
 
-from cct_mm.datasets import toy_scenes
+from cct_mm.lab.toy_scenes import writing
 
 ITERATIONS = 14
 
@@ -72,8 +72,8 @@ class Training:
         self.data = root / 'data'
         self.config = root / 'tiny.py'
         self.config.write_text(CONFIG)
-        with mock.patch.object(toy_scenes, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
-            toy_scenes.write_toy_scenes(self.data)
+        with mock.patch.object(writing, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
+            writing.write_toy_scenes(self.data)
 
     def start(self, name, *arguments, processes=2, config=None, prefix=(), log='log', **variables):
         environment = {

@@ -1,6 +1,5 @@
 """Training and evaluation as a user starts them, see ``conftest.py``."""
 
-import json
 import re
 import shutil
 
@@ -110,34 +109,3 @@ class TestMixedPrecision:
             '--amp float16: no GPU found, and float16 needs one; use --amp bfloat16 on a CPU\n'
         )
         assert not run.work_dir.exists()
-
-
-@pytest.fixture(scope='module')
-def checkpoint(straight):
-    return straight.work_dir / 'iter_6.pth'
-
-
-class TestEvaluation:
-    def test_on_val_writes_what_training_validated(self, tools, straight, checkpoint):
-        out = tools.root / 'val.json'
-        run = tools.fork(
-            'tools/test.py', checkpoint, '--split', 'val', '--out', out, work_dir='val'
-        )
-        assert run.code == 0, run.output
-        metrics, expected = json.loads(out.read_text()), straight.scalars[-1]
-        classes = toy_scenes.DOMAINS['day']['classes']
-        names = ['mIoU', 'day/mIoU', *(f'day/IoU.{name}' for name in classes)]
-        assert {name: metrics[name] for name in names} == {name: expected[name] for name in names}
-
-    def test_is_on_the_test_images_unless_told_otherwise(self, tools, straight, checkpoint):
-        out = tools.root / 'test.json'
-        run = tools.fork('tools/test.py', checkpoint, '--out', out, work_dir='test')
-        assert run.code == 0, run.output
-        assert json.loads(out.read_text())['mIoU'] != straight.scalars[-1]['mIoU']
-
-    def test_of_a_missing_checkpoint_names_it(self, tools):
-        run = tools.start('tools/test.py', 'no.pth', work_dir='none')
-        assert run.code == 2
-        assert 'checkpoint no.pth does not exist, expected a .pth file that tools/train.py' in (
-            run.output
-        )

@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cct_mm.datasets.file_lists import format_file_list
-from cct_mm.datasets.readers import read_header, read_image
+from cct_mm.datasets.reading import read_header, read_image
 from cct_mm.files import write_atomically
 
 VOID = 11
@@ -83,7 +83,7 @@ UNKNOWN = 254
 
 
 def _code(rgb: np.ndarray) -> np.ndarray:
-    """A colour, last axis RGB, as one number."""
+    """Return each color (last axis RGB) as one number."""
     rgb = np.asarray(rgb, dtype=np.int32)
     return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
 

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.io import loadmat
 
-from cct_mm.datasets.readers import read_header, read_mask
+from cct_mm.datasets.reading import read_header, read_mask
 from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX
 from cct_mm.visualization import indexed_png
@@ -63,7 +63,7 @@ def read_ids(path: Path) -> list[str]:
     """Read a list of VOC.
 
     Args:
-        path: A text file with one image id a line.
+        path: A text file with one image id per line.
 
     Returns:
         The ids in the file's order.
@@ -79,7 +79,7 @@ def read_ids(path: Path) -> list[str]:
         )
     ids = path.read_text(encoding='utf-8').split()
     if not ids:
-        raise ValueError(f'list {path} is empty, expected one image id a line; unpack VOC again')
+        raise ValueError(f'list {path} is empty, expected one image id per line; unpack VOC again')
     return ids
 
 
@@ -109,15 +109,15 @@ def find_jobs(args: argparse.Namespace) -> tuple[list[Job], list[str], list[str]
             f'{args.sbd / "cls"} holds no .mat file, expected 11355; unpack benchmark.tgz again'
         )
     rest = sorted(sbd - {*train, *val})
-    sources = {id: args.voc / f'SegmentationClass/{id}.png' for id in (*train, *val)}
-    sources |= {id: args.sbd / f'cls/{id}.mat' for id in rest}
+    sources = {name: args.voc / f'SegmentationClass/{name}.png' for name in (*train, *val)}
+    sources |= {name: args.sbd / f'cls/{name}.mat' for name in rest}
     jobs = [
         Job(
             source,
-            args.voc / f'JPEGImages/{id}.jpg',
-            args.out / f'SegmentationClassAug/{id}.png',
+            args.voc / f'JPEGImages/{name}.jpg',
+            args.out / f'SegmentationClassAug/{name}.png',
         )
-        for id, source in sorted(sources.items())
+        for name, source in sorted(sources.items())
     ]
     for kind, paths in (
         ('mask', [job.source for job in jobs]),
@@ -239,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 pass
     for name, ids in (('trainaug', trainaug), ('trainaug_rest', rest)):
         path = args.out / f'ImageSets/Segmentation/{name}.txt'
-        write_atomically(path, ''.join(f'{id}\n' for id in ids))
+        write_atomically(path, ''.join(f'{image}\n' for image in ids))
         print(f'{path}: {len(ids)} images')
     if len(trainaug) != FULL_SIZE:
         print(

@@ -51,7 +51,7 @@ from rich.progress import track
 
 from cct_mm.datasets.file_finder import list_image_folder
 from cct_mm.datasets.file_lists import format_file_list
-from cct_mm.datasets.readers import read_header, read_image, read_mask
+from cct_mm.datasets.reading import read_header, read_image, read_mask
 from cct_mm.files import write_atomically
 
 LABELS_37 = {

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from cct_mm.names import check_class_names
 
-from ..beside import check_no_masks
+from ..checks.mask_names import check_no_masks
 from ..file_finder import FileFinder
 from ..filling import is_loader, name_of
 from ..list_dataset import ListDataset

@@ -7,7 +7,7 @@ import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 
-from ..headers import is_truncated, missing_file, unreadable_file
+from ..reading import is_truncated, missing_file, unreadable_file
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from mmseg.registry import TRANSFORMS
 
 from cct_mm.labels import IGNORE_INDEX
 
-from ..headers import read_header
-from ..readers import check_mask_header, read_mask, whole_numbers
+from ..reading import check_mask_header, read_header, read_mask, whole_numbers
 from .files import dataset_named, decode_by_mmcv, read_bytes
 from .label_values import describe_valid, label_table, shows_left_out_class, values_of
 
@@ -31,7 +30,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         num_classes: Number of classes, for datasets whose samples do not tell it, such as mmseg's
             own. The sample's own number has precedence. Default: None.
         imdecode_backend: With another than ``'pillow'``, mmcv decodes the mask. Default:
-            ``'pillow'``, which means :func:`~cct_mm.datasets.readers.read_mask`.
+            ``'pillow'``, which means :func:`~cct_mm.datasets.reading.read_mask`.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
         label_map: Class of each value of the files that is not the class itself, where masks were
             written in another way: ``{255: 1}`` for two classes as 0 and 255. It is applied before

@@ -6,8 +6,7 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
-from ..headers import Header, read_header
-from ..readers import check_image_arguments, check_image_header, read_image
+from ..reading import Header, check_image_arguments, check_image_header, read_header, read_image
 from .files import dataset_named, decode_by_mmcv, read_bytes
 
 
@@ -16,7 +15,7 @@ class LoadCheckedImage(LoadImageFromFile):
     """Load an image as three channels, and refuse what would be taken for something else.
 
     Refused are damaged and truncated files, images that EXIF data turn but not their masks, and
-    images of more than 8 bits, see :func:`~cct_mm.datasets.readers.read_image`. Gray images,
+    images of more than 8 bits, see :func:`~cct_mm.datasets.reading.read_image`. Gray images,
     palettes and images with an alpha channel become BGR like all others.
 
     Required keys: ``img_path``. Added keys: ``img``, ``img_shape``, ``ori_shape``. An optional
@@ -28,7 +27,7 @@ class LoadCheckedImage(LoadImageFromFile):
             decodes the image after it was checked (``'unchanged'``: whatever it holds), and
             ``orientation``, ``max_value`` and ``strict`` do not apply. Default: ``'color'``.
         imdecode_backend: With another than ``'cv2'``, too, mmcv decodes the image. Default:
-            ``'cv2'``, whose pixels :func:`~cct_mm.datasets.readers.read_image` returns.
+            ``'cv2'``, whose pixels :func:`~cct_mm.datasets.reading.read_image` returns.
         backend_args: Arguments of mmengine's file backend. Default: None, local files.
         orientation: ``'stored'`` keeps images that EXIF data turn in the order of their files,
             ``'exif'`` turns them, which suits masks of the turned images; None refuses them.

@@ -1,4 +1,4 @@
-"""Grids of experiments: methods x axes x seeds, resumable, with one record a run and one table.
+"""Grids of experiments: methods x axes x seeds, resumable, a record per run and one table.
 
 - ``grid``: reads a grid file into runs.
 - ``identity``: what a result depends on (config, code, data), so that an old one is noticed.

@@ -35,7 +35,7 @@ SPLITS = ('test', 'val')
 _REQUIRED = ('name', 'methods', 'seeds')
 _OPTIONAL = {'baseline': None, 'axes': {}, 'split': 'test', 'cfg_options': {}, 'threads': 1}
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
-_NAME_RULE = 'letters, digits and ._+- only, for it names a folder'
+_NAME_RULE = 'letters, digits and ._+- only, because it names a folder'
 
 
 class GridError(ValueError):
@@ -109,7 +109,7 @@ def load_grid(path: str | Path) -> Grid:
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """What ``--cfg-options`` makes of these options.
+    """Return what ``--cfg-options`` makes of these options.
 
     Example:
         >>> parse_options(['optim_wrapper.optimizer.lr=1e-3', 'model.a=[1,b]'])

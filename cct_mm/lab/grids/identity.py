@@ -65,7 +65,7 @@ def identify(run: Run, root: str | Path) -> Identity:
 
 
 def resolve_config(run: Run) -> Config:
-    """The config of a run after its options, the seed included."""
+    """Return the config of a run after its options, the seed included."""
     try:
         # Only the text matters here: custom imports would load every model for each of the configs.
         cfg = Config.fromfile(run.config, import_custom_modules=False)
@@ -140,7 +140,7 @@ def missing_list_files(cfg: Config) -> list[str]:
 
 
 def differences(old: dict[str, str], old_parts: dict[str, dict], new: Identity) -> list[str]:
-    """What differs between a stored identity and the present one, one entry a kind.
+    """Name what differs between a stored identity and the present one, one entry a kind.
 
     Args:
         old: Stored hashes.
@@ -174,7 +174,7 @@ def differences(old: dict[str, str], old_parts: dict[str, dict], new: Identity) 
 
 
 def _from_root(text: str, root: Path) -> str:
-    """The path without the repository's own; any other text as it is."""
+    """Return the path without the repository's own; any other text as it is."""
     return text.removeprefix(f'{root.resolve()}{os.sep}')
 
 

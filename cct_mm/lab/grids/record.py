@@ -22,7 +22,7 @@ STATE = 'state.json'
 
 
 def result_file(split: str) -> str:
-    """Name of the record of a split: the test split's stays apart from what development makes."""
+    """Return the name of a split's record: the test split has its own, apart from development's."""
     return 'result.json' if split == 'test' else f'result_{split}.json'
 
 
@@ -72,7 +72,7 @@ def read_scalars(train_dir: str | Path) -> tuple[dict[int, dict], dict[int, dict
 
 
 def last_checkpoint(train_dir: str | Path) -> Path | None:
-    """The newest whole checkpoint of a training, None where there is none, damaged or not."""
+    """Return the newest whole checkpoint of a training, or None."""
     try:
         found = newest_checkpoint(train_dir)
     except CheckpointError:
@@ -83,7 +83,7 @@ def last_checkpoint(train_dir: str | Path) -> Path | None:
 def make_record(
     run: Run, split: str, state: dict, train_dir: str | Path, metrics: dict, machine: dict
 ) -> dict:
-    """The record of a finished run.
+    """Return the record of a finished run.
 
     Args:
         run: The run.
@@ -157,7 +157,7 @@ def _cpu_model() -> str:
 
 
 def _finite(value: Any) -> float | None:
-    """A number of the metrics; None for NaN, which a class that is nowhere in the data has."""
+    """Return a number of the metrics, or None for NaN, the score of a class without any pixel."""
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
     return None

@@ -21,7 +21,7 @@ class Row:
     Args:
         method: Name of the method.
         axes: The point.
-        jobs: Its jobs, one a seed.
+        jobs: Its jobs, one for each seed.
     """
 
     method: str
@@ -54,7 +54,7 @@ def make_rows(jobs: Iterable[Job]) -> list[Row]:
 
 
 def mean_and_spread(values: Iterable[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation (n - 1), which a single value doesn't have.
+    """Return mean and sample standard deviation (n - 1), which a single value doesn't have.
 
     Example:
         >>> mean_and_spread([1.0, 2.0, 3.0])
@@ -65,7 +65,7 @@ def mean_and_spread(values: Iterable[float]) -> tuple[float, float | None]:
 
 
 def paired_difference(values: dict[int, float], baseline: dict[int, float]) -> dict[int, float]:
-    """``value - baseline`` for every seed that has both.
+    """Return ``value - baseline`` for every seed that has both.
 
     Example:
         >>> paired_difference({0: 3.0, 1: 5.0}, {1: 4.5, 2: 9.0})
@@ -75,7 +75,7 @@ def paired_difference(values: dict[int, float], baseline: dict[int, float]) -> d
 
 
 def make_table(grid: Grid, jobs: Sequence[Job], command: str) -> str:
-    """The results of a grid as Markdown.
+    """Return the results of a grid as Markdown.
 
     Args:
         grid: The grid.

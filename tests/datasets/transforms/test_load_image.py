@@ -9,7 +9,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from cct_mm.datasets.headers import is_truncated
+from cct_mm.datasets.reading import is_truncated
 from cct_mm.datasets.transforms import (
     LoadCheckedImage,
     unchecked_loaders,

@@ -44,7 +44,7 @@ class TestErrors:
         return str(error.value)
 
     def test_unknown_name(self):
-        # Perturbations that someone has registered since (a user, the benchmark) are listed too.
+        # Perturbations that someone has registered since (a user) are listed too.
         registered = list(PERTURBATIONS.module_dict)
         seven = ['I-VAT', 'F-Noise', 'F-Drop', 'Obj-Msk', 'Con-Msk', 'G-Cutout', 'DropOut']
         assert registered[:7] == seven

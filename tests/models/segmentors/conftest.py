@@ -30,11 +30,11 @@ def scope():
 def make_model():
     """Build a segmentor whose z has 32 channels at stride 8; the weights follow from the seed."""
 
-    def make(type='CCT', domains=DOMAINS, seed=0, **changes):
+    def make(method='CCT', domains=DOMAINS, seed=0, **changes):
         if not isinstance(domains, dict):
             domains = {name: DOMAINS[name] for name in domains}
         config = dict(
-            type=type,
+            type=method,
             data_preprocessor=dict(
                 type='SegDataPreProcessor',
                 mean=[127.0] * 3,
@@ -58,7 +58,7 @@ def make_model():
             decode_head=dict(type='SubPixelHead', in_channels=32),
             domains=domains,
         )
-        if type == 'CCT':
+        if method == 'CCT':
             config['auxiliary'] = dict(
                 in_channels=32, perturbations=[dict(type=name) for name in PERTURBATIONS]
             )

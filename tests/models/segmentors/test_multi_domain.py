@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from cct_mm.models.segmentors import SupervisedSegmentor
 
-TYPES = pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT'])
+TYPES = pytest.mark.parametrize('method', ['SupervisedSegmentor', 'CCT'])
 
 
 @pytest.fixture
@@ -224,18 +224,18 @@ class TestErrors:
             losses_of(supervised, make_data('day', labeled=2, unlabeled=3))
 
     @TYPES
-    def test_no_domains(self, make_model, type):
+    def test_no_domains(self, make_model, method):
         with naming(
-            type, '`domains` is empty', 'name=dict(classes=(...))', 'configs/_base_/domains'
+            method, '`domains` is empty', 'name=dict(classes=(...))', 'configs/_base_/domains'
         ):
-            make_model(type, domains={})
+            make_model(method, domains={})
 
 
 class TestIsolation:
     @TYPES
-    def test_a_step_on_one_domain_leaves_the_other_bit_for_bit(self, make_model, make_data, type):
-        unlabeled = 2 if type == 'CCT' else 0
-        model = make_model(type)
+    def test_a_step_on_one_domain_leaves_the_other_bit_for_bit(self, make_model, make_data, method):
+        unlabeled = 2 if method == 'CCT' else 0
+        model = make_model(method)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
         wrapper = OptimWrapper(optimizer)
         # First a step on each: momentum alone would move a head whose gradient is zero, not None.
@@ -313,8 +313,8 @@ class TestPredict:
             torch.testing.assert_close(result.seg_logits.data, expected)
 
     @TYPES
-    def test_does_not_read_labels(self, make_model, make_data, type):
-        model = make_model(type).eval()
+    def test_does_not_read_labels(self, make_model, make_data, method):
+        model = make_model(method).eval()
         data = make_data('day', 0, 2)
         (plain, _) = model.test_step(copy.deepcopy(data))
         for sample in data['data_samples']:
@@ -332,8 +332,8 @@ class TestPredict:
 
 class TestCheckpoint:
     @TYPES
-    def test_holds_every_head_once(self, make_model, type):
-        model = make_model(type)
+    def test_holds_every_head_once(self, make_model, method):
+        model = make_model(method)
         keys = list(model.state_dict())
         heads = [key for key in keys if '.decode_head.' in key]
         assert {key.split('.')[1] for key in heads} == {'day', 'night'}
@@ -344,8 +344,8 @@ class TestCheckpoint:
         assert sorted(names) == ['domains.day.decode_head', 'domains.night.decode_head']
 
     @TYPES
-    def test_loads_strictly_and_gives_the_same_predictions(self, make_model, make_data, type):
-        model, other = make_model(type).eval(), make_model(type, seed=1).eval()
+    def test_loads_strictly_and_gives_the_same_predictions(self, make_model, make_data, method):
+        model, other = make_model(method).eval(), make_model(method, seed=1).eval()
         data = mix(make_data('day', 0, 1), make_data('night', 0, 1))
         before = other.test_step(copy.deepcopy(data))
         other.load_state_dict(model.state_dict(), strict=True)
@@ -381,12 +381,14 @@ def total(losses):
     return sum(value for name, value in losses.items() if 'loss' in name)
 
 
-@pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT'])
-def test_domain_learns_beside_an_idle_one_as_it_does_alone(make_model, make_data, losses_of, type):
-    unlabeled = 2 if type == 'CCT' else 0
-    runs, start = [], make_model(type, ['day']).state_dict()
+@pytest.mark.parametrize('method', ['SupervisedSegmentor', 'CCT'])
+def test_domain_learns_beside_an_idle_one_as_it_does_alone(
+    make_model, make_data, losses_of, method
+):
+    unlabeled = 2 if method == 'CCT' else 0
+    runs, start = [], make_model(method, ['day']).state_dict()
     for domains in (['day'], ['day', 'night']):
-        model = make_model(type, domains)
+        model = make_model(method, domains)
         assert not model.load_state_dict(start, strict=False).unexpected_keys
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
         values = []
@@ -476,10 +478,10 @@ class TestJointEncoding:
 class TestDiscriminator:
     ADV = dict(discriminator=dict(in_channels=32, channels=(4,)))
 
-    @pytest.mark.parametrize('type', ['SupervisedSegmentor', 'CCT'])
-    def test_adds_its_loss_and_accuracy(self, make_model, make_data, losses_of, type):
-        unlabeled = 2 if type == 'CCT' else 0
-        losses = losses_of(make_model(type, **self.ADV), make_data('day', unlabeled=unlabeled))
+    @pytest.mark.parametrize('method', ['SupervisedSegmentor', 'CCT'])
+    def test_adds_its_loss_and_accuracy(self, make_model, make_data, losses_of, method):
+        unlabeled = 2 if method == 'CCT' else 0
+        losses = losses_of(make_model(method, **self.ADV), make_data('day', unlabeled=unlabeled))
         assert losses['day.loss_adversarial'].requires_grad
         assert not losses['day.discriminator_accuracy'].requires_grad
 

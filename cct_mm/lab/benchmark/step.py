@@ -1,0 +1,199 @@
+"""A whole training step, computed in several ways."""
+
+import argparse
+import copy
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from cct_mm import schedules
+from cct_mm.models.cct import (
+    AuxiliaryBank,
+    Target,
+    UnsupervisedLoss,
+    UnsupervisedTerms,
+    consistency_fused,
+    consistency_reference,
+)
+from cct_mm.models.progress import set_progress
+
+from .cases import Case, Group, Work
+from .config import load_config, set_domains, with_decoders
+from .inputs import made_up_batch
+
+
+def no_decoders(
+    bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms
+) -> UnsupervisedLoss:
+    """Compute no decoder (K = 0): the mean of z takes the place of L_u.
+
+    It is the cheapest scalar whose gradient goes back through the whole encoder on the unlabeled
+    images, so the step still makes z and the target.
+    """
+    return UnsupervisedLoss(
+        terms.consistency_weight * z.mean(), z.new_zeros(len(bank)), pairwise=None
+    )
+
+
+PATHS = {'k0': no_decoders, 'reference': consistency_reference, 'fused': consistency_fused}
+TITLES = {'k0': 'K = 0'}
+
+
+def current_path(name: str) -> str:
+    """Return the name of a path, where the old name ``fast`` stands for ``fused``."""
+    if name == 'fast':
+        warnings.warn('benchmark: the path `fast` is called `fused` now', stacklevel=2)
+        return 'fused'
+    return name
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a step is computed.
+
+    Args:
+        path: One of ``PATHS``.
+        bfloat16: Whether it runs in mixed precision.
+        channels_last: Whether the model's memory format is channels last.
+    """
+
+    path: str
+    bfloat16: bool = False
+    channels_last: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> 'Variant':
+        """Read ``fused`` or ``fused+bfloat16+channels-last``.
+
+        Raises:
+            argparse.ArgumentTypeError: The text names no variant.
+        """
+        path, *extras = text.split('+')
+        path = current_path(path)
+        if path not in PATHS or not {'bfloat16', 'channels-last'}.issuperset(extras):
+            raise argparse.ArgumentTypeError(
+                f'found {text!r}, expected one of {", ".join(PATHS)}, with +bfloat16 and '
+                '+channels-last where wanted'
+            )
+        return cls(path, 'bfloat16' in extras, 'channels-last' in extras)
+
+    @property
+    def name(self) -> str:
+        """The name in the table."""
+        extras = [', bfloat16'] * self.bfloat16 + [', channels last'] * self.channels_last
+        return ''.join([TITLES.get(self.path, self.path), *extras])
+
+
+def build_step(
+    cfg: Config, variant: Variant, device: torch.device, seed: int
+) -> tuple[nn.Module, Any]:
+    """Build the config's model and optimizer wrapper for a variant.
+
+    The weights are the constructors' random ones: ``init_weights``, which would load pretrained
+    ones, is not called.
+
+    Args:
+        cfg: Config of CCT.
+        variant: How its steps are computed.
+        device: Where the model is.
+        seed: Seed of the weights and of all random numbers in training.
+
+    Returns:
+        The model, past its ramp-up, and the wrapper, with learning rate 0.
+    """
+    config = cfg.model.to_dict() | {'channels_last': variant.channels_last}
+    if variant.path == 'k0':
+        # A model needs at least one decoder; this one is never computed.
+        auxiliary = config['auxiliary']
+        auxiliary['perturbations'] = with_decoders(auxiliary['perturbations'], 1)
+    torch.manual_seed(seed)
+    model = MODELS.build(config).to(device)
+    model.unsupervised_loss = PATHS[variant.path]
+    set_progress(model, schedules.Progress(iteration=900, max_iters=1000, seed=seed))
+    wrapper = cfg.optim_wrapper.to_dict()
+    wrapper['optimizer']['lr'] = 0.0
+    if variant.bfloat16 and device.type == 'cuda':
+        wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=1.0)
+    elif variant.bfloat16:
+        wrapper.update(type='CPUAmpOptimWrapper')
+    return model, build_optim_wrapper(model, wrapper)
+
+
+def step_work(model: nn.Module, wrapper: Any, batches: Sequence[dict]) -> Work:
+    """Return a whole training step: preprocessing, losses, backward, optimizer; batches in turn."""
+    turns = itertools.cycle(batches)
+
+    def run() -> Tensor:
+        # The preprocessor pads the labels in place.
+        return model.train_step(copy.deepcopy(next(turns)), wrapper)['loss'].detach()
+
+    return Work(run)
+
+
+def step_case(
+    args: argparse.Namespace,
+    cfg: Config,
+    variant: Variant,
+    name: str | None = None,
+    decoders: int | None = None,
+    size: tuple[int, int] | None = None,
+    domains: int = 1,
+) -> Case:
+    """Return the case of a training step on made-up images.
+
+    Args:
+        args: ``classes``, ``labeled``, ``unlabeled``, ``size``, ``device`` and ``seed``.
+        cfg: Config of CCT.
+        variant: How it is computed.
+        name: Name of the case; None takes the variant's.
+        decoders: K, in the mix of the config; None takes the config's own.
+        size: Height and width in pixels; None takes ``args.size``.
+        domains: Number of domains, trained in turn.
+    """
+    size = size or args.size
+    own = cfg.model.auxiliary.perturbations
+    entries = list(own) if decoders is None else with_decoders(own, decoders)
+
+    def build() -> Work:
+        config = copy.deepcopy(cfg)
+        config.model.auxiliary.perturbations = entries or own
+        set_domains(config, args.classes, domains)
+        model, wrapper = build_step(config, variant, args.device, args.seed)
+        batches = [
+            made_up_batch(domain, args.classes, size, args.labeled, args.unlabeled, args.seed)
+            for domain in config.model.domains
+        ]
+        return step_work(model, wrapper, batches)
+
+    count = 0 if variant.path == 'k0' else sum(entry.get('num', 1) for entry in entries)
+    return Case(
+        name or variant.name,
+        build,
+        images=args.labeled + args.unlabeled,
+        above_bare=True,
+        # A first step in each domain makes the optimizer's momentum.
+        memory_runs=domains + 1,
+        facts={'K': count, 'size': list(size), 'domains': domains},
+    )
+
+
+def plan_step(args: argparse.Namespace) -> list[Group]:
+    """Compare variants of a training step: each with K = 0, the reference with each fused one."""
+    cfg = load_config(args.config, args.cfg_options)
+    cases = {v: step_case(args, cfg, v, decoders=args.decoders) for v in args.variants}
+    zero = next((v for v in cases if v.path == 'k0'), None)
+    reference = next((v for v in cases if v.path == 'reference'), None)
+    ratios = [(v.name, zero.name) for v in cases if zero and v.path != 'k0']
+    ratios += [(reference.name, v.name) for v in cases if reference and v.path == 'fused']
+    fused = reference and dataclasses.replace(reference, path='fused')
+    same = [(fused.name, reference.name)] if fused in cases else []
+    return [Group(list(cases.values()), ratios, same)]
