@@ -65,7 +65,7 @@ def test_is_registered_in_mmseg():
     assert DATA_SAMPLERS.get('AlternatingDomainSampler') is AlternatingDomainSampler
 
 
-class TestDraws:
+class TestIndices:
     def test_of_one_iteration_are_labeled_then_unlabeled_of_one_domain(self):
         sampler = make_sampler(TWO, labeled=2, unlabeled=3)
         assert sampler.batch_size == 5
