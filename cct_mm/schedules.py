@@ -1,7 +1,7 @@
 """Ramp-up schedules (paper, Section 3.2.2 and Supplement K, Eqs. 16-17), as pure functions.
 
-Each maps progress ``x = t / T`` (iteration over ramp-up length, x >= 0) to a share in [0, 1] of the
-final value.
+Each maps ``x = t / T >= 0``, the iteration divided by the ramp-up length, to a share of the final
+value in [0, 1].
 """
 
 import math
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 
 
 def exp(x: float) -> float:
-    """Eq. 16: ``min(1, e^(5 (x - 1)))``."""
-    # Not the least of both: far beyond a short ramp the exponential is no number any more.
+    """Return Eq. 16: ``min(1, e^(5 (x - 1)))``."""
+    # The minimum is taken in the exponent, because far beyond a short ramp e^(5 (x - 1)) overflows.
     return math.exp(5 * (min(x, 1.0) - 1))
 
 
 def gaussian(x: float) -> float:
-    """Section 3.2.2 and the released code: ``e^(-5 (1 - x)^2)``, 1 from x = 1 on."""
+    """Return ``e^(-5 (1 - x)^2)``, and 1 from x = 1 on (Section 3.2.2 and the released code)."""
     return math.exp(-5 * (1 - min(x, 1.0)) ** 2)
 
 
 def linear(x: float) -> float:
-    """``min(1, x)``."""
+    """Return ``min(1, x)``."""
     return min(1.0, x)
 
 
 def cosine(x: float) -> float:
-    """Half a cosine wave from 0 at x = 0 to 1 at x = 1."""
+    """Return half a cosine wave, which rises from 0 at x = 0 to 1 at x = 1."""
     return 0.5 * (1 - math.cos(math.pi * min(x, 1.0)))
 
 
 def log(x: float) -> float:
-    """Eq. 17: ``1 - e^(-5 x)``, which rises fast and reaches 0.993 at x = 1."""
+    """Return Eq. 17: ``1 - e^(-5 x)``, which rises early and reaches 0.993 at x = 1."""
     return 1 - math.exp(-5 * x)
 
 
@@ -51,7 +51,7 @@ class Progress:
     Args:
         iteration: The iteration about to be computed, counted from 0.
         max_iters: The number of iterations of the whole run, > 0.
-        seed: The run's seed; all keyed draws start from it.
+        seed: The run's seed, on which all keyed random numbers depend.
     """
 
     iteration: int
@@ -67,10 +67,10 @@ class RampUp:
         final: The value at the end of the ramp, e.g. 30 for lambda_u.
         shape: One of ``exp`` (Eq. 16), ``gaussian``, ``linear``, ``cosine``, ``log`` (Eq. 17).
         length: Ramp-up length T as a share of the training run, in [0, 1]; 0 means no ramp.
-        start: The value from which it rises; 1/C for the threshold of ab-CE.
+        start: The value at the beginning of the ramp, e.g. 1/C for the threshold of ab-CE.
 
     Raises:
-        ValueError: For an unknown shape, or a length outside [0, 1].
+        ValueError: If the shape is unknown or the length is outside [0, 1].
     """
 
     final: float

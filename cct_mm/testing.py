@@ -1,4 +1,4 @@
-"""Checks of what a perturbation promises: for the package's own seven, and for yours.
+"""Checks of what a perturbation promises, for the package's own seven and for yours.
 
 Register a perturbation and state its three properties in a test, as the package's own tests do::
 
@@ -10,7 +10,7 @@ Register a perturbation and state its three properties in a test, as the package
         testing.assert_draws_are_keyed(entry)
         testing.assert_fused_equals_reference(entry)
 
-Each builds a small made-up step (:func:`example_step`); none needs a data set or an accelerator.
+Each makes up a small step (:func:`example_step`) and needs neither a data set nor an accelerator.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cct_mm.labels import IGNORE_INDEX
 from cct_mm.models.cct import (
     AuxiliaryBank,
     Target,
@@ -36,7 +37,7 @@ from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
 
 @dataclass
 class Step:
-    """All that the unsupervised loss of one step is computed from."""
+    """All that determines the unsupervised loss of one step; see ``consistency_fused``."""
 
     bank: AuxiliaryBank
     z: Tensor
@@ -57,9 +58,13 @@ class Step:
 
     def context(self, k: int = 0) -> Context:
         """Return what the perturbation of decoder k may look at."""
-        return draw_context(
-            self.bank, k, self.z, self.target, self.target.guidance(self.z.shape[2:])
-        )
+        guidance = self.target.guidance(self.z.shape[2:])
+        return draw_context(self.bank, k, self.z, self.target, guidance)
+
+    @torch.no_grad()
+    def draw(self, k: int = 0) -> Any:
+        """Return the state that the perturbation of decoder k draws."""
+        return self.bank.perturbations[k].draw(self.context(k))
 
 
 def example_step(
@@ -87,21 +92,21 @@ def example_step(
     Args:
         *perturbations: Entries of ``AuxiliaryBank``.
         distance: See ``ConsistencyLoss``.
-        over_classes: Likewise.
-        confidence: Likewise.
+        over_classes: See ``ConsistencyLoss``.
+        confidence: See ``ConsistencyLoss``.
         consistency_weight: w_u.
-        pairwise: How many decoders Eq. 10 compares; None leaves it out.
-        weak: w_w, for random pseudo-labels of which a fifth is 255; None leaves L_w out.
-        padding: Let the last image be smaller than the batch, so that some blocks are cut through.
+        pairwise: Number of decoders that Eq. 10 compares; None leaves L_P-Wise out.
+        weak: w_w. Random pseudo-labels are made, a fifth of them 255; None leaves L_w out.
+        padding: Make the last image smaller than the others, not by whole positions of z.
         stride: See ``AuxiliaryBank``.
-        channels: Likewise.
-        last_relu: Likewise.
+        channels: See ``AuxiliaryBank``.
+        last_relu: See ``AuxiliaryBank``.
         batch: Number of images B.
         in_channels: Channels D of z.
         num_classes: Number of classes C; all but the first are foreground.
-        size: Of z, in positions.
-        dtype: Of z, the weights and the predictions.
-        device: Where all of it lies.
+        size: Height and width of z, in positions.
+        dtype: Type of z, the weights and the predictions.
+        device: Device of all tensors.
         seed: Another seed makes up another step.
     """
     height, width = size[0] * stride, size[1] * stride
@@ -111,7 +116,7 @@ def example_step(
         z = torch.randn(batch, in_channels, *size, dtype=torch.float64).relu()
         logits = 2 * torch.randn(batch, num_classes, height, width, dtype=torch.float64)
         labels = torch.randint(num_classes, (batch, height, width))
-        labels[torch.rand(batch, height, width) < 0.2] = 255
+        labels[torch.rand(batch, height, width) < 0.2] = IGNORE_INDEX
     valid = torch.ones(batch, 1, height, width, dtype=torch.bool)
     if padding:
         valid[-1, :, -stride - 1 :] = False
@@ -145,14 +150,15 @@ def losses_and_gradients(
     """
     z = step.z.detach().requires_grad_()
     loss = path(step.bank, z, step.target, step.terms, **options)
-    values = {'total': loss.total.detach(), 'distances': loss.distances}
-    if loss.pairwise is not None:
-        values['pairwise'] = loss.pairwise
-    if loss.weak is not None:
-        values['weak'] = loss.weak
+    values = {
+        'total': loss.total.detach(),
+        'distances': loss.distances,
+        'pairwise': loss.pairwise,
+        'weak': loss.weak,
+    }
     learned = {'z': z} | {n: p for n, p in step.bank.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(loss.total, list(learned.values()))
-    return values | {
+    return {name: value for name, value in values.items() if value is not None} | {
         f'gradient of {name}': gradient for name, gradient in zip(learned, gradients, strict=True)
     }
 
@@ -160,15 +166,12 @@ def losses_and_gradients(
 def assert_all_close(
     found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float
 ) -> None:
-    """Compare tensors by name, each in proportion to its largest number.
+    """Compare tensors by name; an ``AssertionError`` names the first that differs.
 
     Args:
-        found: What is held ...
-        expected: ... to this.
+        found: The tensors that are checked.
+        expected: What they should be, under the same names.
         tolerance: Largest difference allowed, as a share of the largest number expected.
-
-    Raises:
-        AssertionError: With the name of the tensor, if two differ, or if the names do.
     """
     assert found.keys() == expected.keys(), f'{list(found)}, expected {list(expected)}'
     for name, value in expected.items():
@@ -187,13 +190,13 @@ def assert_fused_equals_reference(
     chunk_elements: int | None = None,
     **example: Any,
 ) -> None:
-    """Hold ``consistency_fused`` to ``consistency_reference``: all values and all gradients.
+    """Compare ``consistency_fused`` with ``consistency_reference``: all values and all gradients.
 
     Args:
         *perturbations: Entries of ``AuxiliaryBank``.
         tolerance: See :func:`assert_all_close`; by default 1e-10 in float64, 1e-4 in float32.
         chunk_elements: See ``consistency_fused``.
-        **example: As for :func:`example_step`.
+        **example: Further arguments of :func:`example_step`.
     """
     step = example_step(*perturbations, **example)
     if tolerance is None:
@@ -203,56 +206,55 @@ def assert_fused_equals_reference(
 
 
 def assert_projection_is_exact(perturbation: dict, tolerance: float = 1e-10, **example) -> None:
-    """Hold ``project`` and ``project_backward`` to the convolution of ``perturb`` and to autograd.
+    """Compare ``project`` and ``project_backward`` with the convolution of ``perturb``.
 
     Args:
         perturbation: Entry of ``AuxiliaryBank``.
         tolerance: See :func:`assert_all_close`.
-        **example: As for :func:`example_step`.
+        **example: Further arguments of :func:`example_step`.
     """
     step = example_step(perturbation, **example)
-    ours, state = step.bank.perturbations[0], _draw(step)
+    ours, state = step.bank.perturbations[0], step.draw()
     z, weight = step.z.requires_grad_(), step.bank.decoder(0)[0].detach().requires_grad_()
-    plain = conv1x1(ours.perturb(z, state), weight)
-    grad = torch.linspace(-1, 2, plain.numel()).to(plain).reshape(plain.shape)
-    expected = torch.autograd.grad(plain, (z, weight), grad)
-    z, weight, plain = z.detach(), weight.detach(), plain.detach()
-    names = 'projection', 'gradient of z', 'gradient of weight'
-    # It adds: whatever decoders before have left there stays.
-    grad_z = torch.ones_like(z)
-    grad_weight = ours.project_backward(grad, z, weight, state, grad_z)
-    found = ours.project(z, weight, state), grad_z - 1, grad_weight
-    assert_all_close(
-        dict(zip(names, found, strict=True)),
-        dict(zip(names, (plain, *expected), strict=True)),
-        tolerance,
-    )
+    projection = conv1x1(ours.perturb(z, state), weight)  # [B, c, h, w]
+    grad = torch.linspace(-1, 2, projection.numel()).to(projection).reshape(projection.shape)
+    grad_z, grad_weight = torch.autograd.grad(projection, (z, weight), grad)
+    expected = {
+        'projection': projection.detach(),
+        'gradient of z': grad_z,
+        'gradient of weight': grad_weight,
+    }
+    z, weight = z.detach(), weight.detach()
+    # The gradients of earlier decoders, here ones, have to stay in the sum.
+    total = torch.ones_like(z)
+    grad_weight = ours.project_backward(grad, z, weight, state, total)
+    found = {
+        'projection': ours.project(z, weight, state),
+        'gradient of z': total - 1,
+        'gradient of weight': grad_weight,
+    }
+    assert_all_close(found, expected, tolerance)
 
 
 def assert_draws_are_keyed(perturbation: dict, tolerance: float = 1e-10, **example) -> None:
-    """Assert that an image is perturbed alike whatever was drawn before, and in any batch.
+    """Assert that a perturbation of an image depends on its key, not on the batch or global state.
 
     Args:
         perturbation: Entry of ``AuxiliaryBank``.
         tolerance: See :func:`assert_all_close`.
-        **example: As for :func:`example_step`.
+        **example: Further arguments of :func:`example_step`.
     """
     step = example_step(perturbation, **example)
 
     def perturbed(step: Step) -> Tensor:
-        return step.bank.perturbations[0].perturb(step.z, _draw(step))
+        return step.bank.perturbations[0].perturb(step.z, step.draw())
 
-    expected = perturbed(step)
+    batch = perturbed(step)
+    expected, found = {'the same batch again': batch}, {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        again = perturbed(step)
-    found = {'the same batch again': again}
-    found |= {f'image {i} alone': perturbed(step.images([i])) for i in range(len(step.z))}
-    wanted = {'the same batch again': expected}
-    wanted |= {f'image {i} alone': expected[i : i + 1] for i in range(len(step.z))}
-    assert_all_close(found, wanted, tolerance)
-
-
-@torch.no_grad()
-def _draw(step: Step) -> Any:
-    return step.bank.perturbations[0].draw(step.context())
+        found['the same batch again'] = perturbed(step)
+    for i in range(len(step.z)):
+        expected[f'image {i} alone'] = batch[i : i + 1]
+        found[f'image {i} alone'] = perturbed(step.images([i]))
+    assert_all_close(found, expected, tolerance)

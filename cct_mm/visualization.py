@@ -13,26 +13,27 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
     """Paint a label map with its dataset's palette; labels without a class are black.
 
     Args:
-        labels: [H, W], integers.
+        labels: Label map.
         palette: R, G, B of each class, 0-255.
 
-    Returns:
-        np.ndarray: [H, W, 3], RGB, uint8.
+    Shape:
+        - labels: [H, W], integers
+        - output: [H, W, 3], RGB, uint8
     """
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(palette)] = palette
-    return colours[labels.astype(np.uint8)]
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(palette)] = palette
+    return colors[labels.astype(np.uint8)]
 
 
 def indexed_png(
     labels: np.ndarray, palette: np.ndarray, notes: Mapping[str, str] | None = None
 ) -> bytes:
-    """Return a label map as a PNG that holds the labels and shows their colours.
+    """Return a label map as a PNG that holds the labels and shows their colors.
 
     Args:
-        labels: [H, W], uint8.
+        labels: Label map, [H, W], uint8.
         palette: R, G, B of each label, [256, 3], uint8.
-        notes: Texts to keep in the file, by keyword.
+        notes: Keyword -> text to keep in the file.
     """
     picture = Image.fromarray(labels)
     picture.putpalette(palette.tobytes())
@@ -44,29 +45,26 @@ def indexed_png(
     return buffer.getvalue()
 
 
-def overlay(image: np.ndarray, colours: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+def overlay(image: np.ndarray, colors: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """Lay a painted label map over its image.
 
     Args:
-        image: [H, W, 3], RGB, uint8.
-        colours: The painted labels, the same shape.
-        opacity: Of the labels, in [0, 1].
+        image: RGB image.
+        colors: The painted label map, RGB.
+        opacity: Opacity of the label map, in [0, 1].
 
-    Returns:
-        np.ndarray: [H, W, 3], RGB, uint8.
+    Shape:
+        - image, colors and output: [H, W, 3], uint8
     """
-    return cv2.addWeighted(colours, opacity, np.ascontiguousarray(image), 1 - opacity, 0)
+    return cv2.addWeighted(colors, opacity, np.ascontiguousarray(image), 1 - opacity, 0)
 
 
 def fit(image: np.ndarray, side: int = 256) -> np.ndarray:
-    """Bring a picture into a square on white, so that pictures of any size stand in one sheet.
+    """Resize a picture into a white square, so that pictures of any size fit one sheet.
 
     Args:
-        image: [H, W, 3], RGB, uint8.
-        side: Of the square, in pixels.
-
-    Returns:
-        np.ndarray: [side, side, 3], RGB, uint8.
+        image: RGB picture, [H, W, 3], uint8.
+        side: Side of the square, in pixels.
     """
     height, width = image.shape[:2]
     factor = side / max(height, width)
@@ -79,15 +77,12 @@ def fit(image: np.ndarray, side: int = 256) -> np.ndarray:
 def sheet(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], scale: int = 2
 ) -> np.ndarray:
-    """Lay pictures out in a grid with a title over each column.
+    """Lay pictures out in a grid with a title over each column, as one RGB picture.
 
     Args:
-        rows: Pictures of one size, [H, W, 3] RGB, as many in each row as there are titles.
-        titles: Of the columns.
+        rows: RGB pictures of one size, [H, W, 3], uint8; each row has as many as there are titles.
+        titles: Titles of the columns.
         scale: Factor by which the pictures are enlarged.
-
-    Returns:
-        np.ndarray: One picture, RGB, uint8.
     """
     height, width = (side * scale for side in rows[0][0].shape[:2])
     gap, header = 6, 28

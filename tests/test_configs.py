@@ -10,7 +10,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import DATASETS, MODELS
 
 from cct_mm.datasets.toy_scenes import DOMAINS as TOY_DOMAINS
-from cct_mm.engine.config_changes import early_end
+from cct_mm.engine.run_length import early_end
 from cct_mm.models import MultiDomainSegmentor
 from cct_mm.models.subpixel_head import SubPixelHead
 

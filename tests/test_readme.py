@@ -202,9 +202,21 @@ def test_every_command_is_covered():
         assert covered or command == 'python cct_mm/environment.py', command
 
 
-def test_own_perturbation_of_the_readme_is_fused_equal():
+def test_own_perturbation_of_the_readme_works_as_it_says(tmp_path, monkeypatch):
+    python = [text for kind, text in BLOCKS if kind == 'python']
+    (code,) = [text for text in python if 'class RowDrop' in text]
+    (config,) = [text for text in python if "imports=['cct_mm', 'row_drop']" in text]
+    (test,) = [text for text in python if 'def test_row_drop' in text]
+    (tmp_path / 'row_drop.py').write_text(code)
+    (tmp_path / 'config.py').write_text(config.replace('./', f'{ROOT}/configs/cct/'))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    perturbations = Config.fromfile(tmp_path / 'config.py').model.auxiliary.perturbations
+    assert perturbations[-1] == dict(type='Row-Drop', num=2) and len(perturbations) == 8
+
+    names = {}
+    exec(compile(test, 'README.md', 'exec'), names)
+    names['test_row_drop']()
     from cct_mm.testing import assert_fused_equals_reference
 
-    (code,) = [text for kind, text in BLOCKS if kind == 'python' and 'class RowDrop' in text]
-    exec(compile(code, 'README.md', 'exec'), {})
     assert_fused_equals_reference(dict(type='Row-Drop', p=0.5))

@@ -102,17 +102,12 @@ class TestRampUp:
         assert math.isclose(short, long, rel_tol=1e-14)
 
     def test_unknown_shape(self):
-        with pytest.raises(ValueError) as error:
+        message = "RampUp: .*shape 'sigmoid'.*exp, gaussian, linear, cosine, log"
+        with pytest.raises(ValueError, match=message):
             RampUp(1.0, shape='sigmoid')
-        assert str(error.value) == (
-            "RampUp: unknown shape 'sigmoid', expected one of exp, gaussian, linear, cosine, log"
-        )
 
     @pytest.mark.parametrize('length', [-0.1, 1.5, 4000, float('nan')])
     def test_length_outside_0_and_1(self, length):
-        with pytest.raises(ValueError) as error:
+        message = rf'RampUp: length is {length}, .*share of the training run in \[0, 1\]'
+        with pytest.raises(ValueError, match=message):
             RampUp(1.0, length=length)
-        assert str(error.value) == (
-            f'RampUp: length is {length}, expected a share of the training run in [0, 1], '
-            'e.g. 0.1 for the first tenth'
-        )

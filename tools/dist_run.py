@@ -1,10 +1,10 @@
 """Start a tool in several processes, by torchrun: ``tools/dist_run.py GPUS TOOL [arguments]``.
 
-``tools/dist_train.sh`` and ``tools/dist_test.sh`` call it. The environment says the rest:
+``tools/dist_train.sh`` and ``tools/dist_test.sh`` call it. Environment variables, with defaults:
 
-- ``NNODES`` (1), ``NODE_RANK`` (0), ``MASTER_ADDR`` (127.0.0.1), ``PORT`` (29500): of several
-  hosts, how many, which this is, and where the first one listens. One host alone needs no port.
-- ``MAX_RESTARTS`` (0): how often all processes are started again after one has failed.
+- ``NNODES`` (1), ``NODE_RANK`` (0), ``MASTER_ADDR`` (127.0.0.1), ``PORT`` (29500): the number of
+  hosts, which one this is, and where the first one listens. A single host needs no port.
+- ``MAX_RESTARTS`` (0): how often all processes are restarted after one has failed.
 """
 
 import os
@@ -21,19 +21,19 @@ from torch.distributed.elastic.rendezvous import RendezvousConnectionError, Rend
 DEFAULTS = dict(NNODES='1', NODE_RANK='0', PORT='29500', MAX_RESTARTS='0')
 
 REJOIN_TIMEOUT = 1800
-"""Seconds that the other hosts wait for one that has to come back."""
+"""Seconds that the hosts wait for one that has to come back."""
 
 
 def rendezvous() -> list[str]:
-    """Return torchrun's arguments that say where the processes meet.
+    """Return torchrun's arguments for the place where the processes meet.
 
     Raises:
-        SystemExit: If there is a wrong number in the environment, or the port is taken.
+        SystemExit: If a variable of the environment is no number, or the port is taken.
     """
     hosts, host, port, restarts = map(_number, DEFAULTS)
     arguments = [f'--max-restarts={restarts}']
-    # Each round of processes meets in a store of its own. One that outlives them still holds
-    # addresses of the dead, and a host that comes back waits in vain for its own.
+    # Each restart needs a new store. The old one still holds the addresses of dead processes, and
+    # a host that comes back would wait in vain.
     os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     if hosts == 1:
         return [*arguments, '--standalone', '--local-addr=127.0.0.1']
@@ -41,7 +41,7 @@ def rendezvous() -> list[str]:
     if host == 0:
         _check_port(port)
     address = _address_towards(master)
-    # gloo would take the address of the host's own name, which in many an /etc/hosts is 127.0.1.1.
+    # gloo would use the address of the host's own name, which /etc/hosts often maps to 127.0.1.1.
     if interface := _interface_of(address):
         os.environ.setdefault('GLOO_SOCKET_IFNAME', interface)
     arguments.append(f'--nnodes={hosts}')
@@ -58,7 +58,7 @@ def rendezvous() -> list[str]:
             'back would start the training anew; add --resume, which starts anew where the work '
             'dir has no checkpoint yet'
         )
-    # Of hosts that meet anew the first by address is the first by rank: NODE_RANK has no say.
+    # When hosts meet again, torchrun ranks them by address and ignores NODE_RANK.
     return [
         *arguments,
         '--rdzv-backend=c10d',
@@ -112,7 +112,7 @@ def _check_port(port: int) -> None:
 
 
 def _address_towards(host: str) -> str:
-    """Return the address under which this host talks to another; nothing is sent."""
+    """Return the address from which this host would talk to another, without sending anything."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((host, 9))
@@ -125,7 +125,7 @@ def _address_towards(host: str) -> str:
 
 
 def _interface_of(address: str) -> str | None:
-    """Return the name of this host's network interface with an address, if Linux knows one."""
+    """Return the name of the network interface that has an address, or None if not known."""
     if sys.platform != 'linux':
         return None
     import fcntl
@@ -137,7 +137,7 @@ def _interface_of(address: str) -> str | None:
             try:
                 answer = fcntl.ioctl(any_socket, get_interface_address, request)
             except OSError:
-                # An interface without an address.
+                # This interface has no address.
                 continue
             if socket.inet_ntoa(answer[20:24]) == address:
                 return name
@@ -145,7 +145,7 @@ def _interface_of(address: str) -> str | None:
 
 
 def describe(error: ChildFailedError) -> str:
-    """Say which process failed first, and why, probably."""
+    """Say which process failed first, and the probable cause."""
     rank, failure = error.get_first_failure()
     causes = {
         signal.SIGKILL: "the out-of-memory killer (look at dmesg) or somebody's kill -9",
@@ -163,7 +163,7 @@ def describe(error: ChildFailedError) -> str:
 
 
 def how_to_go_on(tool: str) -> str:
-    """Say how a training goes on."""
+    """Say how to resume a training."""
     if not tool.endswith('train.py'):
         return ''
     return '. ' + (
@@ -176,7 +176,7 @@ def how_to_go_on(tool: str) -> str:
 
 
 def main() -> None:
-    """Start the processes, and say what happened if one fails."""
+    """Start the processes, and explain a failure."""
     processes, tool, *arguments = sys.argv[1:]
     command = [*rendezvous(), f'--nproc-per-node={processes}', tool, *arguments]
     restarts = _number('MAX_RESTARTS')
@@ -188,7 +188,7 @@ def main() -> None:
         except ChildFailedError as error:
             raise SystemExit(f'{error}\n{describe(error)}{how_to_go_on(tool)}') from None
         except RendezvousConnectionError as error:
-            # torchrun restarts what has failed on other hosts, but knows nothing without the first.
+            # torchrun survives the failure of other hosts, but not of the first.
             print(f'The first host is gone: {error}', file=sys.stderr, flush=True)
         except RendezvousError as error:
             raise SystemExit(

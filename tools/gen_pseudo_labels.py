@@ -2,10 +2,10 @@
 
 python tools/gen_pseudo_labels.py CONFIG CHECKPOINT --out DIR
 
-From a classifier (configs/weak) by class activation maps, or, with --from-segmentor, from a trained
-segmentor by confidence. The images are those of the domain's `weak` source in train_dataloader, or
-else of its `unlabeled` source. What is there already is kept, so that a run that was interrupted or
-killed goes on where it was. On several GPUs:
+The network is a classifier (configs/weak), whose class activation maps become labels, or, with
+--from-segmentor, a trained segmentor, whose confident predictions become labels. The images belong
+to the domain's `weak` source in train_dataloader, or else to its `unlabeled` source. Existing label
+files are kept, so a run that was interrupted or killed goes on where it stopped. On several GPUs:
 
 torchrun --nproc_per_node 4 tools/gen_pseudo_labels.py CONFIG CHECKPOINT --out DIR
 """
@@ -26,20 +26,15 @@ from mmengine.config import Config, DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.engine.checkpoints.loading import add_trust_argument
 from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX, has_background
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.visualization import fit, overlay, sheet
 from cct_mm.weak.crf import import_crf
-from cct_mm.weak.generate import (
-    Finisher,
-    Images,
-    Summary,
-    coverage,
-    generate,
-)
+from cct_mm.weak.generate import Finisher, Summary, coverage, generate
+from cct_mm.weak.images import Images
 from cct_mm.weak.networks import (
     activation_network,
     build_resize,
@@ -57,7 +52,7 @@ PREVIEWS_PER_ROW = 3
 
 
 def share_of_cores() -> int:
-    """Return how many of the machine's cores are for this process, one of several on it."""
+    """Return how many of the machine's cores belong to this process, one of several on it."""
     return (os.cpu_count() or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
 
 
@@ -74,7 +69,10 @@ def parse_args() -> argparse.Namespace:
         '--from-segmentor', action='store_true', help='the checkpoint is a segmentor, e.g. CCT'
     )
     parser.add_argument(
-        '--confidence', type=float, default=0.9, help='of a segmentor: least probability [0.9]'
+        '--confidence',
+        type=float,
+        default=0.9,
+        help='least probability of a label of a segmentor [0.9]',
     )
     parser.add_argument(
         '--preset',
@@ -89,7 +87,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         nargs='+',
         default=[0.5, 1.0, 1.5, 2.0],
-        help='at which a classifier looks at an image, of its validation size [0.5 1.0 1.5 2.0]',
+        help='factors of the validation size at which a classifier looks [0.5 1.0 1.5 2.0]',
     )
     parser.add_argument('--no-flip', action='store_true', help='do not look at mirrored images')
     parser.add_argument('--no-crf', action='store_true', help='leave the dense CRF out')
@@ -97,7 +95,7 @@ def parse_args() -> argparse.Namespace:
         '--workers',
         type=int,
         default=max(1, share_of_cores() // 2),
-        help='processes for CRF and files beside each network [half of the cores]',
+        help='processes beside each network, which run the CRF [half of the cores]',
     )
     parser.add_argument(
         '--on-error',
@@ -106,7 +104,7 @@ def parse_args() -> argparse.Namespace:
         help='what to do about an image that cannot be read or has no image-level labels [stop]',
     )
     parser.add_argument(
-        '--preview', type=int, default=0, metavar='N', help='draw a sheet of N images and labels'
+        '--preview', type=int, default=0, metavar='N', help='make a picture of N images and labels'
     )
     add_trust_argument(parser)
     parser.add_argument(
@@ -131,10 +129,10 @@ def parse_args() -> argparse.Namespace:
 def describe(
     args: argparse.Namespace, cfg: Config, domain: str, images: Images, recipe: Recipe
 ) -> dict:
-    """Return what the files depend on beside the images themselves.
+    """Return everything that the label files depend on, except the images themselves.
 
-    Of the config this is what decides about labels, not how the network was trained. Image-level
-    labels are kept in each file: where they change, those of the others stay.
+    It leaves out how the network was trained. It leaves out the image-level labels, too: each file
+    keeps its own, so that a change renews the files of the changed images alone.
     """
 
     def digest(content: bytes) -> str:
@@ -163,9 +161,9 @@ def describe(
     return settings
 
 
-def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
-    """Draw the first images that have labels beside these, laid over them; None if none has."""
-    # A JPEG: whatever an image is called, its label is a PNG.
+def make_preview(images: Images, folder: Folder, count: int) -> Path | None:
+    """Make a picture of the first labeled images and their labels; None if no image has labels."""
+    # The picture is a JPEG because a PNG could have the name of an image's label file.
     path = folder.path / 'preview.jpg'
     path.unlink(missing_ok=True)
     pictures: list[np.ndarray] = []
@@ -178,15 +176,15 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
             with PIL.Image.open(file) as labels:
                 if labels.getextrema() == (IGNORE_INDEX, IGNORE_INDEX):
                     continue
-                colours = np.asarray(labels.convert('RGB'))
-        # Those that are not ours may be anything; training names them.
+                colors = np.asarray(labels.convert('RGB'))
+        # A file of someone else may hold anything; training reports it.
         except (OSError, SyntaxError, ValueError):
             continue
         image = images[i]
         if image.problem:
             continue
         pixels = image.pixels[..., ::-1]
-        pictures += [fit(pixels), fit(overlay(pixels, colours))]
+        pictures += [fit(pixels), fit(overlay(pixels, colors))]
         if len(pictures) == 2 * count:
             break
     if not pictures:
@@ -201,7 +199,7 @@ def draw_preview(images: Images, folder: Folder, count: int) -> Path | None:
 
 
 def show(summary: Summary, total: int, machine: str) -> None:
-    """Say what was done, and how long each part took."""
+    """Print what was done, and how long each part took."""
     print(
         f'{summary.written} written, {summary.there} there before, '
         f'{len(summary.problems)} skipped, of {total}'
@@ -283,10 +281,10 @@ def main() -> int:
     show(summary, len(images), machine)
     if args.preview and rank == 0:
         try:
-            preview = draw_preview(images, folder, args.preview)
+            preview = make_preview(images, folder, args.preview)
         except OSError as error:
             raise SystemExit(f'the preview could not be written: {error}') from None
-        print(f'Preview: {preview or "none, for no image has a label"}')
+        print(f'Preview: {preview or "none, because no image has a label"}')
     print(f'Pseudo-labels: {folder.path}')
     return 0
 

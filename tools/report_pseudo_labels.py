@@ -23,14 +23,15 @@ from mmengine.config import DictAction
 from mmseg.utils import register_all_modules
 
 import cct_mm  # noqa: F401  registers everything
-from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.engine.checkpoints.loading import add_trust_argument
 from cct_mm.files import write_atomically
 from cct_mm.lab.pseudo_label_quality import Scorer, add, compare_files, plot, recipes, report
 from cct_mm.labels import has_background
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
 from cct_mm.weak.crf import import_crf
-from cct_mm.weak.generate import Images, Summary, work
+from cct_mm.weak.generate import Summary, work
+from cct_mm.weak.images import Images
 from cct_mm.weak.networks import (
     activation_network,
     build_resize,

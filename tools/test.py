@@ -10,10 +10,10 @@ from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from cct_mm.engine.checkpoint_files import CheckpointError, require_writable
-from cct_mm.engine.checkpoint_loading import add_trust_argument
+from cct_mm.engine.checkpoints.files import CheckpointError, require_writable
+from cct_mm.engine.checkpoints.loading import add_trust_argument
 from cct_mm.engine.config_file import merge_options, read_config
-from cct_mm.engine.launch import leave_processes, prepare_processes
+from cct_mm.engine.processes.launch import leave_processes, prepare_processes
 from cct_mm.files import write_atomically
 
 
@@ -22,13 +22,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a segmentor.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where logs go (default: work_dirs/CONFIG)')
+    parser.add_argument('--work-dir', help='folder of the logs (default: work_dirs/CONFIG)')
     parser.add_argument('--out', help='write the metrics to this JSON file')
     parser.add_argument(
         '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
     )
-    parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
-    parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
+    parser.add_argument('--domain', help='evaluate this domain alone (default: all domains)')
+    parser.add_argument('--show-dir', help='folder for pictures of predictions beside labels')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )
@@ -64,9 +64,9 @@ def main() -> None:
         cfg.test_dataloader.dataset.domains = {args.domain: domains[args.domain]}
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
-    # The config that a resumed training left in its work dir says to resume.
+    # A resumed training leaves a config in its work dir that says to resume.
     cfg.load_from, cfg.resume = args.checkpoint, False
-    # The checkpoint brings every weight; pretrained ones need not be there.
+    # The checkpoint brings every weight, so pretrained weights need not exist.
     cfg.model.backbone.init_cfg = None
     if args.show_dir:
         cfg.default_hooks.visualization = dict(

@@ -7,33 +7,33 @@ import os.path as osp
 import signal
 import sys
 
-import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from cct_mm.engine.checkpoint_files import (
+from cct_mm.engine.checkpoints.files import (
     CheckpointError,
     keep_others_out,
     numbered_checkpoints,
     require_writable,
 )
-from cct_mm.engine.checkpoint_loading import add_trust_argument
-from cct_mm.engine.config_changes import early_end
+from cct_mm.engine.checkpoints.loading import add_trust_argument
+from cct_mm.engine.checkpoints.lost_validation import last_validation
+from cct_mm.engine.checkpoints.resume import (
+    check_same_on_all,
+    checkpoint_folder,
+    how_to_go_on,
+    prepare_resume,
+)
 from cct_mm.engine.config_file import check_training, merge_options, missing_hooks, read_config
-from cct_mm.engine.launch import (
+from cct_mm.engine.mixed_precision import enable_amp
+from cct_mm.engine.processes.launch import (
     is_first_process,
     leave_processes,
     may_be_restarted,
     prepare_processes,
     restarted,
 )
-from cct_mm.engine.lost_validation import last_validation
-from cct_mm.engine.resume import (
-    check_same_on_all,
-    checkpoint_folder,
-    how_to_go_on,
-    prepare_resume,
-)
+from cct_mm.engine.run_length import early_end
 from cct_mm.environment import problems
 
 
@@ -73,29 +73,11 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def enable_amp(cfg: Config, precision: str) -> None:
-    """Switch the optimizer wrapper to mixed precision.
-
-    Raises:
-        SystemExit: For float16 on a CPU.
-    """
-    if torch.cuda.is_available():
-        dtype = 'float16' if precision == 'auto' else precision
-        loss_scale = 'dynamic' if dtype == 'float16' else 1.0
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=dtype, loss_scale=loss_scale)
-    elif precision == 'float16':
-        raise SystemExit(
-            '--amp float16: no GPU found, and float16 needs one; use --amp bfloat16 on a CPU'
-        )
-    else:
-        cfg.optim_wrapper.type = 'CPUAmpOptimWrapper'
-
-
 def train(args: argparse.Namespace, cfg: Config) -> None:
-    """Train.
+    """Start or resume a training.
 
     Raises:
-        CheckpointError: The run cannot start, go on, or write its checkpoints.
+        CheckpointError: If the run cannot start, resume, or write its checkpoints.
     """
     resume = args.resume or args.extend or restarted() or cfg.get('resume', False)
     plan = prepare_resume(cfg, args.extend, sys.argv) if resume else None
@@ -114,8 +96,8 @@ def train(args: argparse.Namespace, cfg: Config) -> None:
     before = [] if plan else sorted(path.name for path in numbered_checkpoints(folder))
     if before and may_be_restarted() and not resume:
         raise CheckpointError(
-            f'{folder} has {", ".join(before)} of a run before, with which this new one would go '
-            'on if it is restarted (MAX_RESTARTS), expected none; add --resume to go on with that '
+            f'{folder} has {", ".join(before)} of a run before, expected none: if this new run is '
+            'restarted (MAX_RESTARTS), it would go on with them; add --resume to go on with that '
             'run, move it away, or choose another --work-dir'
         )
     runner = Runner.from_cfg(cfg)
@@ -152,8 +134,8 @@ def main() -> None:
     if args.amp:
         enable_amp(cfg, args.amp)
     if args.launcher == 'none':
-        # What ends a job is told how to go on, too. Of several processes, one that waits for others
-        # would hear it only when they answer.
+        # A job that is ended shows how to go on, as after Ctrl-C. One of several processes could
+        # not, while it waits for the others.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         train(args, cfg)
@@ -168,7 +150,7 @@ def main() -> None:
             'room, then go on with --resume'
         ) from None
     except KeyboardInterrupt:
-        # Checksums take a moment, and who is impatient interrupts again.
+        # Checksums take a moment, in which an impatient user may interrupt again.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         if is_first_process(cfg):

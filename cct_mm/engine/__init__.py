@@ -1,18 +1,18 @@
 """Hooks and optimizer wrappers, registered in mmengine's registries."""
 
-from .agreement import AgreementHook
-from .checkpoint_hook import CheckpointHook
-from .checkpoint_loading import read_checkpoint
-from .cpu_amp import CPUAmpOptimWrapper
+from .checkpoints.extend import ExtendHook
+from .checkpoints.hook import CheckpointHook
+from .checkpoints.loading import read_checkpoint
+from .checkpoints.lost_validation import LostValidationHook
+from .checkpoints.resume import ResumeHook
 from .data_check import DataCheckHook, EvaluatorCheckHook
-from .divergence import DivergenceHook
+from .divergence.hook import DivergenceHook
 from .domain_check import DomainCheckHook
-from .drawing import DomainVisualizationHook
-from .extend import ExtendHook
-from .lost_validation import LostValidationHook
-from .pooled_norms import PooledNormsHook
-from .progress import TrainingProgressHook
-from .resume import ResumeHook
+from .mixed_precision import CPUAmpOptimWrapper
+from .processes.agreement import AgreementHook
+from .processes.pooled_norms import PooledNormsHook
+from .training_progress import TrainingProgressHook
+from .visualization import DomainVisualizationHook
 
 __all__ = [
     'AgreementHook',

@@ -1,4 +1,4 @@
-"""Configs as the tools read them: checked, with the command line's options, formatted once."""
+"""Read configs for the tools: check them, and merge the command line's options."""
 
 import ast
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import OPTIMIZERS
 
-from .config_changes import check_length
+from .run_length import check_length
 
 RUNNER_KEYS = ('auto_scale_lr', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
-"""Entries of a config that mmengine's runner looks for besides its own arguments."""
+"""Entries of a config that mmengine's runner reads in addition to its arguments."""
 
 
 class FormattedOnce(Config):
-    """A config whose text is formatted once.
+    """A config whose text is formatted only once.
 
-    mmengine formats it for the log, for each of its writers and for each checkpoint, which takes a
-    formatter seconds each time.
+    mmengine formats the text for the log, for each writer and for each checkpoint, and each time
+    takes seconds.
     """
 
     _texts: dict[str, str] = {}
@@ -63,10 +63,10 @@ HOOKS = (
 
 
 def missing_hooks(config: Config) -> str:
-    """Name the hooks that a config lost which sets ``custom_hooks`` anew.
+    """Name this package's hooks that a config has lost by setting ``custom_hooks`` anew.
 
     Returns:
-        A sentence, empty where none is missing.
+        A sentence, or '' if none is missing.
     """
     there = {str(hook.get('type')) for hook in config.get('custom_hooks') or []}
     missing = [name for name in HOOKS if name not in there]
@@ -80,17 +80,16 @@ def missing_hooks(config: Config) -> str:
 
 
 def check_repeated_keys(path: str | Path) -> None:
-    """Check that no dict of a config file and its ``_base_`` files names a key twice.
+    """Check that no dict in a config file or its ``_base_`` files names a key twice.
 
-    Python keeps the last of them alone: of two domains with one name, the first would be gone
-    without a word. What cannot be read here is left for mmengine to report.
+    Python silently keeps only the last value, so one of two domains with the same name would
+    vanish. mmengine reports files that cannot be read here.
 
     Args:
         path: The config file.
 
     Raises:
-        ValueError: If one does, as ``{'a': ..., 'a': ...}``; ``dict(a=..., a=...)`` is no Python.
-            Also if a file is no Python at all.
+        ValueError: If a dict does, as in ``{'a': 1, 'a': 2}``, or if a file is not valid Python.
     """
     path = Path(path)
     if path.suffix != '.py' or not path.is_file():
@@ -117,8 +116,8 @@ def _check_dict(node: ast.Dict, path: Path) -> None:
         if key.value in lines:
             raise ValueError(
                 f'{path}, line {key.lineno}: the key {key.value!r} is in this dict already, from '
-                f'line {lines[key.value]}, expected it once, for Python would keep the last alone; '
-                'rename or remove one'
+                f'line {lines[key.value]}, expected it once, because Python would keep only the '
+                'last; rename or remove one'
             )
         lines[key.value] = key.lineno
 
@@ -186,23 +185,23 @@ def _resolved(config: Config, option: str, value: Any) -> Any:
 
 
 def check_training(config: Config) -> None:
-    """Check what mmengine takes as it is, or trips over without a name.
+    """Check values that mmengine does not check, or refuses without naming them.
 
     Args:
-        config: Of a training.
+        config: Config of a training.
 
     Raises:
-        ValueError: For a length that is no whole number above 0, an unknown optimizer, or a
-            learning rate that is no number.
+        ValueError: If a length is not a whole number above 0, the optimizer is unknown, or the
+            learning rate is not a number >= 0.
     """
     check_length(config)
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
     name = optimizer.get('type')
-    # A name with a dot is of another package, which its registry imports.
+    # For a name with a dot the registry imports another package.
     if isinstance(name, str) and '.' not in name and OPTIMIZERS.get(name) is None:
         raise ValueError(
-            f'optim_wrapper.optimizer.type is {name!r}, which is no known optimizer, expected one '
-            'such as SGD or AdamW; custom_imports brings one of your own'
+            f'optim_wrapper.optimizer.type is {name!r}, expected a known optimizer such as SGD or '
+            'AdamW; to use your own, register it in a module listed in custom_imports'
         )
     rate = optimizer.get('lr')
     if rate is not None and not (isinstance(rate, (int, float)) and rate >= 0):

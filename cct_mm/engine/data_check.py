@@ -17,7 +17,7 @@ from cct_mm.datasets.checks.labels import check_class_lists, check_label_maps, c
 from cct_mm.datasets.checks.sources import FileSource, file_sources
 from cct_mm.evaluation.evaluator_check import check_evaluator
 
-from .first_rank import on_first_rank
+from .processes.first_rank import on_first_rank
 
 
 @HOOKS.register_module()

@@ -10,7 +10,7 @@ from cct_mm.datasets import AddView, AlternatingDomainSampler
 from cct_mm.datasets.wrappers import pipelines
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
-from .checkpoint_match import CheckpointMatch, match_checkpoint
+from .checkpoints.match import CheckpointMatch, match_checkpoint
 
 
 @HOOKS.register_module()

@@ -9,24 +9,24 @@ from torch import Tensor
 
 
 def average_precision(scores: Tensor, targets: Tensor) -> float:
-    """Mean over the positive images of the precision at their rank, in [0, 1].
+    """Return the mean over the positive images of the precision at their rank, in [0, 1].
 
-    Images of equal score share one rank: whatever their order, the result is the same.
+    Images of equal score share one rank, so their order does not matter.
 
     Args:
-        scores: Any numbers, higher for likelier images.
-        targets: Whether an image shows the class.
+        scores: Score of each image; it is higher if the image is likelier to show the class.
+        targets: Whether each image shows the class.
 
     Shape:
         - scores: [N]
         - targets: [N], bool
 
     Returns:
-        float: nan where no image shows the class.
+        float: The average precision, or nan if no image shows the class.
     """
     if not targets.any():
         return float('nan')
-    # Images at least as likely as each positive one, and the positive among them.
+    # [P, N]: for each positive image, the images that are at least as likely.
     among = scores[None, :] >= scores[targets][:, None]
     return ((among & targets).sum(dim=1) / among.sum(dim=1)).mean().item()
 
@@ -39,7 +39,7 @@ class ImageLevelMetric(BaseMetric):
     ``mAP``, the mean over domains, for ``save_best``.
 
     Args:
-        collect_device: Where results of several ranks meet, ``'cpu'`` or ``'gpu'``.
+        collect_device: Where the results of all ranks are gathered, ``'cpu'`` or ``'gpu'``.
     """
 
     default_prefix = None
@@ -48,7 +48,7 @@ class ImageLevelMetric(BaseMetric):
         super().__init__(collect_device=collect_device)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep scores and labels of a batch."""
+        """Keep the scores and labels of a batch."""
         for sample in data_samples:
             scores = sample['image_scores'].cpu()
             if (labels := sample.get('image_labels')) is None:
@@ -60,7 +60,7 @@ class ImageLevelMetric(BaseMetric):
             self.results.append((sample['domain'], scores, labels))
 
     def compute_metrics(self, results: list[tuple[str, Tensor, tuple[int, ...]]]) -> dict:
-        """Average by class, then by domain."""
+        """Average over the images of each class, then over classes and domains."""
         metrics, means = {}, {}
         for domain, meta in self.dataset_meta['domains'].items():
             own = [(scores, labels) for name, scores, labels in results if name == domain]

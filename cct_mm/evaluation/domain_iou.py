@@ -1,4 +1,4 @@
-"""IoU by domain, from one dataloader over all of them."""
+"""IoU of each domain, from one dataloader over all domains."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+from cct_mm.labels import IGNORE_INDEX
+
 
 @METRICS.register_module()
 class DomainIoUMetric(BaseMetric):
@@ -18,23 +20,23 @@ class DomainIoUMetric(BaseMetric):
 
     Reports ``<domain>/IoU.<class>``, ``<domain>/mIoU`` and ``mIoU``, the mean over domains, for
     ``save_best``. A class that occurs in neither labels nor predictions is nan and counts in no
-    mean, as in mmseg; the log says which. A domain without any class is nan, too. One list of
-    results, tagged with the domain and cut to the dataset's length, so that no sample counts twice
-    on several GPUs.
+    mean, as in mmseg; the log names it. A domain without any class is nan, too. All domains share
+    one list of results, which is cut to the dataset's length, so that no sample counts twice on
+    several GPUs.
 
     Args:
-        ignore_index: Label of pixels that count nowhere.
-        collect_device: Where results of several ranks meet, ``'cpu'`` or ``'gpu'``.
+        ignore_index: Label of pixels that are not counted.
+        collect_device: Where the results of all ranks are gathered, ``'cpu'`` or ``'gpu'``.
     """
 
     default_prefix = None
 
-    def __init__(self, ignore_index: int = 255, collect_device: str = 'cpu') -> None:
+    def __init__(self, ignore_index: int = IGNORE_INDEX, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count intersections and unions of a batch."""
+        """Count the intersections and unions of a batch."""
         for sample in data_samples:
             domain = sample['domain']
             num_classes = len(self.dataset_meta['domains'][domain]['classes'])
@@ -44,7 +46,7 @@ class DomainIoUMetric(BaseMetric):
             self.results.append((domain, *areas))
 
     def compute_metrics(self, results: list[tuple[str, Tensor, Tensor, Tensor, Tensor]]) -> dict:
-        """Sum the counts by domain and divide."""
+        """Sum the counts of each domain, and divide."""
         metrics, means = {}, {}
         for domain, meta in self.dataset_meta['domains'].items():
             counts = [areas for name, *areas in results if name == domain]

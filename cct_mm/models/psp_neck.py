@@ -15,27 +15,27 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class PSPNeck(BaseModule):
     """Pyramid pooling module whose output is z, the feature map that CCT perturbs.
 
-    mmseg has it inside ``PSPHead``; here it belongs to the shared encoder, because the main head
-    and all auxiliary decoders start from its output.
+    In mmseg it is a part of ``PSPHead``. Here it belongs to the shared encoder, because the main
+    head and all auxiliary decoders start from its output.
 
     Args:
         in_channels: Channels of the backbone's map that is pooled.
         out_channels: Channels D of z.
-        pool_scales: Output sizes of the pooling bins, in positions.
-        in_index: Which of the backbone's outputs to read.
-        kernel_size: Kernel of the convolution that merges the pyramid, odd.
-        norm_cfg: Normalisation layers.
-        act_cfg: Activation layers.
+        pool_scales: Sizes to which the pyramid pools the map, in positions.
+        in_index: Index of the backbone's map that is pooled.
+        kernel_size: Kernel size of the convolution that merges the pyramid, odd.
+        norm_cfg: Config of the normalization layers.
+        act_cfg: Config of the activation layers.
         align_corners: How the pooled maps are resized.
         init_cfg: As in mmengine.
 
     Shape:
-        - inputs: tuple of [B, in_channels, h, w] maps
-        - output: tuple of one map [B, out_channels, h, w]
+        - inputs: the backbone's maps, of which ``in_index`` is [B, in_channels, h, w]
+        - output: a tuple of one map, [B, out_channels, h, w]
 
     Raises:
-        ValueError: In training with a batch of one image per device: bin 1 pools to 1x1, where
-            batch normalisation has a single value per channel.
+        ValueError: In training with a batch of one image per device, where batch norm has a single
+            value for each channel of the map that is pooled to 1x1.
     """
 
     def __init__(
@@ -67,19 +67,21 @@ class PSPNeck(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
         """Return z as the only map of a tuple."""
-        x = inputs[self.in_index]
-        one_value = len(x) == 1 and 1 in self.pyramid.pool_scales
-        if self.training and one_value and self._normalises_one_image():
-            raise ValueError(
-                'PSPNeck: the encoder got a batch of 1 image in training, expected at least 2: its '
-                '1x1 pooling bin leaves batch norm a single value per channel. Raise '
-                'labeled_per_batch / unlabeled_per_batch (and batch_size) to 2, or use norm_cfg='
-                "dict(type='SyncBN') on several GPUs"
-            )
+        x = inputs[self.in_index]  # [B, in_channels, h, w]
+        if self.training:
+            self._check_batch(len(x))
         return (self.bottleneck(torch.cat([x, *self.pyramid(x)], dim=1)),)
 
-    def _normalises_one_image(self) -> bool:
-        return any(
+    def _check_batch(self, size: int) -> None:
+        if size != 1 or 1 not in self.pyramid.pool_scales:
+            return
+        if any(
             isinstance(m, _BatchNorm) and not isinstance(m, nn.SyncBatchNorm) and m.training
             for m in self.modules()
-        )
+        ):
+            raise ValueError(
+                'PSPNeck: the encoder got a batch of 1 image in training, expected at least 2, '
+                'because batch norm has a single value per channel where the map is pooled to 1x1. '
+                'Raise labeled_per_batch / unlabeled_per_batch (and batch_size) to 2, or use '
+                "norm_cfg=dict(type='SyncBN') on several GPUs"
+            )

@@ -21,15 +21,15 @@ def class_activation_maps(
 ) -> Tensor:
     """Return the maps of the classes that an image shows, each with a maximum of 1.
 
-    Those of several scales and of the mirrored image are added, then each class is divided by its
-    maximum. A class that is nowhere active stays 0.
+    The maps of all scales and of the mirrored image are added, then the map of each class is
+    divided by its maximum. The map of a class that is active nowhere stays 0.
 
     Args:
-        model: In evaluation mode.
-        image: Pixels 0-255, in the order (BGR) in which the pipeline loads them.
-        domain: The domain's name; None means the only one.
-        present: Indices of the classes that the image shows, P of them.
-        scales: Factors of the image's size, > 0.
+        model: The classifier, in evaluation mode.
+        image: BGR pixels, 0-255.
+        domain: Name of the domain; None means the only one.
+        present: Indices of the P classes that the image shows.
+        scales: Factors by which the image is resized, > 0.
         flip: Whether to add the maps of the mirrored image.
 
     Shape:
@@ -51,7 +51,7 @@ def class_activation_maps(
         samples = [SegDataSample() for _ in views]
         inputs = model.data_preprocessor({'inputs': views, 'data_samples': samples})['inputs']
         maps = model.class_activation_maps(domain, inputs)[:, list(present)]
-        # Padding lies to the right and below.
+        # The padding, which lies to the right and below, is cut off.
         maps = F.interpolate(maps, inputs.shape[2:], mode='bilinear', align_corners=False)
         maps = maps[:, :, : scaled_size[0], : scaled_size[1]]
         if flip:

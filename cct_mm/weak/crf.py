@@ -14,12 +14,15 @@ class CRF:
 
     Args:
         iterations: Steps of mean-field inference.
-        confidence: How sure the labels are that it starts from, in (0, 1).
-        smoothness_std: Pixels, reach of the kernel that looks at positions alone.
-        smoothness_weight: Its weight.
-        appearance_std: Pixels, reach of the kernel that looks at colours too.
-        colour_std: Colour values, 0-255, its reach in colour.
-        appearance_weight: Its weight.
+        confidence: Probability of each label that the CRF starts from, in (0, 1).
+        smoothness_std: Standard deviation of the smoothness kernel, in pixels; it compares
+            positions alone.
+        smoothness_weight: Weight of the smoothness kernel.
+        appearance_std: Standard deviation of the appearance kernel, in pixels; it compares
+            positions and colors.
+        colour_std: Standard deviation of the appearance kernel in color values, 0-255. The field
+            keeps its spelling, which the settings beside existing pseudo-labels hold.
+        appearance_weight: Weight of the appearance kernel.
     """
 
     iterations: int = 10
@@ -38,9 +41,9 @@ class CRF:
         A pixel without a label (255) starts with all of them equally likely, and gets one.
 
         Args:
-            image: Pixels 0-255.
-            labels: Labels, 255 where there is none.
-            among: The labels that a pixel may get; None means those that occur.
+            image: RGB pixels, 0-255.
+            labels: Labels, 255 where a pixel has none.
+            among: Labels that a pixel may get; None means the labels that occur.
 
         Shape:
             - image: [H, W, 3], uint8
@@ -74,7 +77,7 @@ def import_crf():
     """Import pydensecrf2, an optional extra.
 
     Raises:
-        ImportError: If it is missing; the message says how to install it.
+        ImportError: If it is not installed.
     """
     try:
         import pydensecrf.densecrf

@@ -1,4 +1,4 @@
-"""The networks behind pseudo-labels, and the images that they look at."""
+"""The networks that make pseudo-labels, and the datasets that they label."""
 
 import copy
 import os
@@ -21,25 +21,25 @@ from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 
 from .cam import class_activation_maps
-from .generate import Image
+from .images import Image
 from .pseudo_labels import confident
 
 
 def load_config(
     path: str, checkpoint: str | None, domain: str | None, options: dict | None
 ) -> tuple[Config, str]:
-    """Return the config of a network, and the name of the domain that is meant.
+    """Return the config of a network, and the name of the domain to label.
 
     Args:
-        path: Of the config.
-        checkpoint: Of the network; only looked for. None where none is needed.
-        domain: Its name; None means the only one.
-        options: Entries to override, or None.
+        path: Path of the config.
+        checkpoint: Path of the checkpoint, which has to exist; None if none is needed.
+        domain: Name of the domain; None means the only one.
+        options: Entries of the config to override, or None.
 
     Raises:
-        FileNotFoundError: There is no such checkpoint.
-        ValueError: For an unknown domain, or none where there are several, or a config with
-            repeated keys, see :func:`~cct_mm.engine.config_file.check_repeated_keys`.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the domain is unknown, if none is given but the config has several, or if
+            the config repeats a key.
     """
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise FileNotFoundError(
@@ -60,12 +60,8 @@ def load_config(
 def source_config(cfg: Config, domain: str) -> dict:
     """Return the config of the images to label: the domain's weak, or else unlabeled, source.
 
-    Args:
-        cfg: The network's config.
-        domain: The domain's name.
-
     Raises:
-        ValueError: If the domain has no such source in training.
+        ValueError: If the domain has no such source in ``train_dataloader``.
     """
     sources = cfg.train_dataloader.dataset.domains.get(domain, {})
     kind = next((kind for kind in ('weak', 'unlabeled') if kind in sources), None)
@@ -78,16 +74,16 @@ def source_config(cfg: Config, domain: str) -> dict:
 
 
 def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegDataset:
-    """Return the images to label, see :func:`source_config`.
+    """Return the dataset of :func:`source_config`.
 
     Args:
-        cfg: The network's config.
-        domain: The domain's name.
-        masks: Folder of true masks to go with the images, or None.
+        cfg: The config of the network.
+        domain: Name of the domain.
+        masks: Folder of the true masks of its images, or None.
 
     Raises:
-        ValueError: If the domain has no such source, the source is a wrapper of others, or an image
-            has no mask.
+        ValueError: If the domain has no such source, if the source wraps other datasets, or if an
+            image has no mask.
     """
     source = copy.deepcopy(source_config(cfg, domain))
     if masks is not None:
@@ -98,8 +94,7 @@ def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegD
     if not isinstance(dataset, BaseSegDataset):
         raise ValueError(
             f'the source of domain {domain} is a {type(dataset).__name__}, expected a dataset that '
-            'tells where its label files lie; name one of its parts as the source, one call for '
-            'each'
+            'tells where its label files lie; call the tool once with each of its parts as source'
         )
     if masks is not None and 'seg_map_path' not in dataset.get_data_info(0):
         raise ValueError(
@@ -113,13 +108,13 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
     """Return a network with its weights, in evaluation mode, on this process's GPU if there is one.
 
     Args:
-        cfg: Its config.
-        checkpoint: Its checkpoint.
-        classifier: Whether an ``ImageClassifier`` is expected, or a segmentor.
+        cfg: The config of the network; ``model.backbone.init_cfg`` is set to None.
+        checkpoint: Path of the checkpoint.
+        classifier: Whether an ``ImageClassifier`` or a segmentor is expected.
 
     Raises:
-        ValueError: If it is the other, or the checkpoint is of another network, damaged, or would
-            run code.
+        ValueError: If the network is of the other kind, or if the checkpoint belongs to another
+            network, is damaged, or would run code.
     """
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
@@ -142,33 +137,25 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
 
 
 def validation_resizes(cfg: Config, domain: str) -> list[dict]:
-    """Return the configs of what brings an image to the size that a network is validated at.
-
-    Args:
-        cfg: The network's config, of whose validation pipeline the resizing is taken.
-        domain: The domain's name.
+    """Return the configs of the transforms that resize the domain's images in validation.
 
     Raises:
-        ValueError: If the domain is not validated.
+        ValueError: If ``val_dataloader`` has no such domain.
     """
     sources = cfg.val_dataloader.dataset.domains.get(domain)
     if not sources:
         raise ValueError(
-            f'val_dataloader has no domain {domain}, expected it, because its pipeline says '
-            'at which size the network looks at an image'
+            f'val_dataloader has no domain {domain}, expected it: its pipeline says at which size '
+            'the network looks at an image; add the domain there'
         )
     pipeline = next(iter(sources.values())).pipeline
-    # The latter two derive from no Resize.
+    # The latter two are no subclasses of Resize.
     kinds = (Resize, ResizeShortestEdge, ResizeToMultiple)
     return [config for config in pipeline if isinstance(TRANSFORMS.build(config), kinds)]
 
 
 def build_resize(configs: Sequence[dict]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function that resizes an image.
-
-    Args:
-        configs: From :func:`validation_resizes`.
-    """
+    """Return the function that resizes an image by the configs of :func:`validation_resizes`."""
     transforms = [TRANSFORMS.build(config) for config in configs]
 
     def resize(image: np.ndarray) -> np.ndarray:
@@ -191,13 +178,13 @@ def activation_network(
 
     Args:
         model: The classifier.
-        domain: The domain's name.
-        resize: From :func:`build_resize`.
-        scales: Factors of the resized image's size at which the classifier looks, > 0.
-        flip: Whether it looks at the mirrored image too.
+        domain: Name of the domain.
+        resize: The function that :func:`build_resize` returns.
+        scales: Factors by which the resized image is resized again, > 0.
+        flip: Whether the classifier looks at the mirrored image, too.
 
     Raises:
-        ValueError: For a scale that is not above 0.
+        ValueError: If a scale is not above 0.
     """
     if min(scales) <= 0:
         raise ValueError(f'scales are {list(scales)}, expected numbers > 0, such as 0.5 1.0')
@@ -224,9 +211,9 @@ def segmentor_network(
 
     Args:
         model: The segmentor.
-        domain: The domain's name.
-        resize: From :func:`build_resize`.
-        confidence: Least probability of a label, in [0, 1].
+        domain: Name of the domain.
+        resize: The function that :func:`build_resize` returns.
+        confidence: Smallest probability of a label, in [0, 1].
 
     Raises:
         ValueError: If the segmentor predicts by a sliding window.
@@ -247,7 +234,7 @@ def segmentor_network(
         logits = logits[:, :, :height, :width]
         logits = F.interpolate(logits, image.pixels.shape[:2], mode='bilinear')
         present = image.present
-        # In an image with other classes, what looks like background may be one of them.
+        # If the image shows other classes, what looks like background may be one of them.
         if present is not None and with_background and image.complete:
             present = (0, *present)
         return confident(logits[0].float().softmax(dim=0), confidence, present).cpu().numpy()

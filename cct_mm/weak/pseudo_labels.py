@@ -12,8 +12,9 @@ from cct_mm.labels import IGNORE_INDEX
 from .crf import CRF
 
 VERSION = 2
-"""Of what becomes of the same network and image; raised with every change, so that folders of
-pseudo-labels do not mix. 1: no CRF where an image of one class shows other classes, too."""
+"""Version of how pseudo-labels follow from network and image; it is raised with every change, so
+that one folder never holds pseudo-labels of two versions. Version 1 had no CRF where an image of
+one class showed other classes, too."""
 
 
 def threshold(
@@ -24,14 +25,14 @@ def threshold(
 ) -> np.ndarray:
     """Return the label of each pixel by two thresholds: y_p before the CRF.
 
-    The class of the largest value where this is above ``foreground``; background (0) where it is
-    below ``background``; 255, no label, between them.
+    A pixel gets the class of its largest value if that value is above ``foreground``, background
+    (0) if it is below ``background``, and otherwise no label (255).
 
     Args:
         maps: Class activation maps of the classes that the image shows, each in [0, 1].
-        present: Their labels.
-        background: theta_bg; None for a domain without a background class, in which all classes
-            compete and what is not above ``foreground`` has no label.
+        present: The labels of these classes.
+        background: theta_bg. None means that the domain has no background class: a pixel whose
+            largest value is not above ``foreground`` has no label.
         foreground: theta_fg.
 
     Shape:
@@ -50,16 +51,17 @@ def threshold(
 
 @dataclass(frozen=True)
 class Recipe:
-    """How maps become pseudo-labels.
+    """How activation maps become pseudo-labels.
 
     Args:
-        background: theta_bg, in [0, 1], below which a pixel is background.
-        foreground: theta_fg, in [0, 1], above which it takes the class of the largest value.
-        per_threshold: False (the paper): labels by both thresholds, then one CRF; a pixel without
-            a label stays without. True (the released code): a CRF for each threshold, as if there
-            were no other; what is foreground at theta_fg takes its class, what is background at
-            theta_bg is background, the rest has no label.
-        crf: The CRF, or None to do without.
+        background: theta_bg, in [0, 1]; a pixel below it is background.
+        foreground: theta_fg, in [0, 1]; a pixel above it takes the class of its largest value.
+        per_threshold: False (the paper): both thresholds give labels, which one CRF refines; a
+            pixel without a label gets none. True (the released code): each threshold alone
+            separates foreground from background, refined by a CRF of its own. Foreground at
+            theta_fg takes its class, background at theta_bg is background, and all other pixels
+            have no label.
+        crf: The CRF, or None to leave it out.
 
     Raises:
         ValueError: For thresholds that are not 0 <= background <= foreground <= 1.
@@ -88,17 +90,17 @@ class Recipe:
         """Return y_p.
 
         Args:
-            image: Pixels 0-255.
+            image: RGB pixels, 0-255.
             maps: As for :func:`threshold`.
-            present: Labels of the maps.
+            present: The labels of the maps.
             has_background: Whether label 0 is background.
-            complete: Whether the image shows no other classes. Where it does, what would be
-                background may be one of them: it bounds the classes of the image, and has no label.
+            complete: Whether the image shows no other classes. If it does show others, background
+                may be one of them, so the CRF sees it but its pixels have no label in the end.
 
         Shape:
             - image: [H, W, 3], uint8
             - maps: [P, H, W]
-            - output: [H, W], uint8, 255 where there is no label
+            - output: [H, W], uint8, 255 where a pixel has no label
         """
         if self.per_threshold and has_background and len(present):
             labels = self._per_threshold(image, maps, present)
@@ -112,11 +114,11 @@ class Recipe:
     def refined(
         self, image: np.ndarray, labels: np.ndarray, among: Sequence[int] | None = None
     ) -> np.ndarray:
-        """Let the CRF move the borders of labels; a pixel without a label stays without.
+        """Let the CRF move the borders of labels; a pixel without a label gets none.
 
         Args:
-            image: Pixels 0-255.
-            labels: Labels, 255 where there is none.
+            image: RGB pixels, 0-255.
+            labels: Labels, 255 where a pixel has none.
             among: As for :meth:`CRF.refine`.
 
         Shape:
@@ -148,17 +150,17 @@ PRESETS = {'paper': Recipe(), 'released': Recipe(per_threshold=True)}
 
 
 def confident(probability: Tensor, confidence: float, present: Sequence[int] | None) -> Tensor:
-    """Return the likeliest label where it is likely enough: y_p of a segmentor.
+    """Return the likeliest label of each pixel if it is likely enough: y_p of a segmentor.
 
     Args:
         probability: The segmentor's prediction.
         confidence: Smallest probability of a label, in [0, 1].
-        present: Classes that the image shows, background included, where that is known; no pixel
-            takes another.
+        present: Classes that the image shows, background included; a pixel of any other class has
+            no label. None means that they are unknown.
 
     Shape:
         - probability: [C, H, W]
-        - output: [H, W], uint8, 255 where no label is likely enough
+        - output: [H, W], uint8, 255 where a pixel has no label
     """
     largest, labels = probability.max(dim=0)
     sure = largest >= confidence

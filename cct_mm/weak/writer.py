@@ -1,4 +1,4 @@
-"""Pseudo-labels on disk: as the dataset's own masks are, each whole or not there at all."""
+"""Pseudo-labels on disk: files like the dataset's own masks, each written whole or not at all."""
 
 import json
 import os
@@ -14,20 +14,20 @@ from cct_mm.labels import IGNORE_INDEX
 from cct_mm.visualization import indexed_png
 
 NOTE = 'image-level labels'
-"""Under which a label file says of which classes its labels are."""
+"""Key of the text in a label file that names the image-level labels it was made from."""
 
 
 class LabelFiles:
-    """What a dataset's label files look like: their values and their palette.
+    """Names and encodes the label files of a dataset.
 
-    A label file holds the values of the dataset's own masks, not the indices of the classes in
-    use: read by the same dataset (``label_map``, ``reduce_zero_label``) it gives these.
+    A label file holds the values of the dataset's own masks, which the dataset turns into class
+    indices by its ``label_map`` and ``reduce_zero_label``.
 
     Args:
         dataset: An mmseg dataset.
 
     Raises:
-        ValueError: If no value of a file stands for a class.
+        ValueError: If the dataset's masks are no PNGs, or no value of a mask stands for a class.
     """
 
     def __init__(self, dataset) -> None:
@@ -58,10 +58,10 @@ class LabelFiles:
         self.palette[self.table[: len(classes)]] = dataset.metainfo['palette'][: len(classes)]
 
     def name(self, image: str) -> str:
-        """Return the path of an image's label below the folder of labels, without ``.png``.
+        """Return the path of an image's label file in the folder of labels, without ``.png``.
 
-        It is where the dataset looks for it once ``data_prefix['seg_map_path']`` is that folder
-        (a ``ListDataset``: with a list of images alone).
+        The dataset looks for the file there if ``data_prefix['seg_map_path']`` is that folder (a
+        ``ListDataset`` only if its list names no label files).
 
         Raises:
             ValueError: If the image is not below the dataset's folder of images.
@@ -69,8 +69,8 @@ class LabelFiles:
         path = Path(os.path.relpath(image, self.folder or '.')).as_posix()
         if path.startswith('../'):
             raise ValueError(
-                f'{image} is not below {self.folder}, expected it there, because its label file '
-                'goes to the same place below the folder of labels; set data_prefix["img_path"]'
+                f'{image} is not below {self.folder}, expected it there: its label file goes to '
+                'the same place below the folder of labels; set data_prefix["img_path"]'
             )
         if isinstance(self.image_suffixes, str) and path.endswith(self.image_suffixes):
             stem = path.removesuffix(self.image_suffixes)
@@ -82,8 +82,8 @@ class LabelFiles:
         """Return an indexed PNG.
 
         Args:
-            labels: Class indices, 255 where there is none, [H, W].
-            shown: What the image shows by its image-level labels, to be kept in the file.
+            labels: Class indices, 255 where a pixel has none, [H, W].
+            shown: Image-level labels in words, which are kept in the file.
         """
         return indexed_png(self.table[labels], self.palette, {NOTE: shown})
 
@@ -91,15 +91,15 @@ class LabelFiles:
 class Folder:
     """The folder that pseudo-labels are written to.
 
-    Half-written files are kept in a subfolder of each process's own until they are whole. It is
-    emptied at its next start, and removed where a later start has fewer processes.
+    Each process keeps files in a subfolder of its own until they are whole. A later start removes
+    what is left in the subfolders of its own rank and of ranks that no longer exist.
 
     Args:
         path: The folder.
-        settings: What the files depend on; kept beside them as JSON, so that files of two recipes
-            do not mix.
-        rank: Of this process among several.
-        world_size: How many these are.
+        settings: What the files depend on. It is kept beside them as JSON, so that one folder
+            never holds files of two recipes.
+        rank: Rank of this process.
+        world_size: Number of processes.
 
     Raises:
         ValueError: If the folder holds files of other settings, or files of unknown origin.
@@ -113,14 +113,14 @@ class Folder:
         self.path = Path(path)
         self.unfinished = self.path / f'.unfinished-{rank}'
         there = self.path / self.SETTINGS
-        # As they come back from the file: JSON knows no tuples.
+        # In the form in which they come back from the file: JSON has no tuples.
         settings = json.loads(json.dumps(settings, default=str))
         if there.is_file():
             if (found := json.loads(there.read_text(encoding='utf-8'))) != settings:
                 raise ValueError(
                     f'{self.path} holds pseudo-labels of other settings:\n'
-                    f'{_difference(found, settings)}\nexpected the same, two recipes would '
-                    'mix; choose another --out, or remove the folder'
+                    f'{_difference(found, settings)}\nexpected the same settings: one folder '
+                    'holds one recipe; choose another --out, or remove the folder'
                 )
         elif self.path.is_dir() and any(self.path.glob('**/*.png')):
             raise ValueError(
@@ -129,7 +129,7 @@ class Folder:
             )
         for left in self.path.glob('.unfinished-*'):
             number = left.name.removeprefix('.unfinished-')
-            # Those of the other ranks are in use.
+            # Other ranks of this run use theirs.
             if number == str(rank) or (number.isdecimal() and int(number) >= world_size):
                 shutil.rmtree(left, ignore_errors=True)
         self.unfinished.mkdir(parents=True)
@@ -140,17 +140,17 @@ class Folder:
         return self.path / f'{name}.png'
 
     def has(self, name: str) -> bool:
-        """Whether the pseudo-label of an image is there; a power failure leaves empty files."""
+        """Tell whether an image has a pseudo-label; a power failure can leave empty files."""
         file = self.file(name)
         return file.is_file() and file.stat().st_size > 0
 
     def note(self, name: str) -> str | None:
-        """Return what :meth:`LabelFiles.encode` kept in a file.
+        """Return the image-level labels that :meth:`LabelFiles.encode` kept in a file.
 
-        None where it does not tell: someone else wrote it, such as a user who corrected it by hand.
+        A file without them, such as one that a user corrected by hand, gives None.
 
         Raises:
-            ValueError: If the file cannot be read, such as for want of permission.
+            ValueError: If the file cannot be read.
         """
         file = self.file(name)
         try:
@@ -161,18 +161,18 @@ class Folder:
         except (OSError, ValueError) as error:
             raise ValueError(
                 f'the label file {file} cannot be read ({error}), expected a PNG; remove it, and '
-                f'it is made again'
+                'it is made again'
             ) from None
 
     def remove(self, name: str) -> None:
-        """Remove the pseudo-label of an image, if there is one."""
+        """Remove the pseudo-label of an image if it exists."""
         self.file(name).unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all.
 
         Raises:
-            OSError: If it cannot be written, such as on a full disk; the message says what to do.
+            OSError: If it cannot be written, for example because the disk is full.
         """
         target = self.file(name)
         unfinished = self.unfinished / f'{os.getpid()}.png'
@@ -184,12 +184,12 @@ class Folder:
             unfinished.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
-                f'{target} could not be written ({error.strerror}); what is there is whole: make '
-                'room, and run the same command again to go on',
+                f'{target} could not be written ({error.strerror}); every file before it is whole: '
+                'make room, and run the same command again to go on',
             ) from None
 
     def close(self) -> None:
-        """Remove what was kept for half-written files."""
+        """Remove this process's subfolder of unfinished files."""
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from tiny_network import tiny_backbone
 
 from cct_mm.models.progress import set_progress
 from cct_mm.schedules import Progress
@@ -25,39 +26,30 @@ def scope():
 def make_model():
     """Build CCT or another type with two domains; L_s depends on the iteration too."""
 
-    def make(type='CCT'):
-        method = {}
-        if type == 'CCT':
+    def make(method='CCT'):
+        options = {}
+        if method == 'CCT':
             perturbations = [dict(type='F-Noise'), dict(type='I-VAT')]
-            method = dict(auxiliary=dict(in_channels=32, perturbations=perturbations))
+            options = dict(auxiliary=dict(in_channels=32, perturbations=perturbations))
         head = dict(
             type='SubPixelHead', in_channels=32, loss_decode=dict(type='AnnealedCrossEntropy')
         )
-        if type == 'ImageClassifier':
+        if method == 'ImageClassifier':
             head = dict(type='ClassificationHead', in_channels=32)
         torch.manual_seed(0)
         return MODELS.build(
             dict(
-                type=type,
+                type=method,
                 data_preprocessor=dict(
                     type='SegDataPreProcessor', mean=[127.0] * 3, std=[64.0] * 3, size_divisor=8
                 ),
-                backbone=dict(
-                    type='ResNetV1c',
-                    depth=18,
-                    stem_channels=8,
-                    base_channels=8,
-                    num_stages=3,
-                    strides=(1, 2, 1),
-                    dilations=(1, 1, 2),
-                    out_indices=(0, 1, 2),
-                ),
+                backbone=tiny_backbone(),
                 decode_head=head,
                 domains=dict(
                     day=dict(classes=('sky', 'ground', 'car'), foreground=('car',)),
                     night=dict(classes=('sky', 'lamp'), foreground=('lamp',)),
                 ),
-                **method,
+                **options,
             )
         )
 

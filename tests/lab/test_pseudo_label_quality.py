@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cct_mm.lab.pseudo_label_quality import Quality, Scorer, add, count, recipes, report
-from cct_mm.weak.generate import Image
+from cct_mm.weak.images import Image
 from cct_mm.weak.pseudo_labels import Recipe
 
 TRUTH = np.array([[0, 0, 1, 1], [2, 2, 255, 255]], np.uint8)

@@ -10,9 +10,8 @@ from cct_mm.models.psp_neck import PSPNeck
 
 SCALES = (1, 2, 3)
 BATCH_OF_ONE = (
-    'PSPNeck: the encoder got a batch of 1 image in training, expected at least 2: its 1x1 pooling '
-    'bin leaves batch norm a single value per channel. Raise labeled_per_batch / '
-    "unlabeled_per_batch (and batch_size) to 2, or use norm_cfg=dict(type='SyncBN') on several GPUs"
+    r'PSPNeck: .*batch of 1 image.*at least 2.*labeled_per_batch.*batch_size'
+    r".*norm_cfg=dict\(type='SyncBN'\)"
 )
 
 
@@ -77,12 +76,11 @@ class TestForward:
 class TestBatchOfOne:
     def test_is_refused_in_training_only(self):
         neck = neck_of()
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=BATCH_OF_ONE):
             neck([image(batch=1)])
-        assert str(error.value) == BATCH_OF_ONE
         assert neck.eval()([image(batch=1)])[0].shape == (1, 5, 7, 9)
 
-    def test_is_welcome_where_nothing_is_normalised_over_the_batch(self):
+    def test_is_allowed_where_nothing_is_normalized_over_the_batch(self):
         neck = neck_of(norm_cfg=dict(type='GN', num_groups=1))
         assert neck([image(batch=1)])[0].shape == (1, 5, 7, 9)
         frozen = neck_of()
@@ -91,6 +89,6 @@ class TestBatchOfOne:
                 module.eval()
         assert frozen([image(batch=1)])[0].shape == (1, 5, 7, 9)
 
-    def test_is_welcome_without_a_bin_of_one_value(self):
+    def test_is_allowed_without_pooling_to_one_value(self):
         neck = neck_of(pool_scales=(2, 3))
         assert neck([image(batch=1)])[0].shape == (1, 5, 7, 9)

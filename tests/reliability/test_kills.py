@@ -207,6 +207,7 @@ def kills():
         yield pytest.param(number, kind, marks=marks, id=f'{number}-{kind.replace(" ", "-")}')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('number', 'kind'), list(kills()))
 def test_killed_training_ends_like_an_undisturbed_one(lab, undisturbed, number, kind, capfd):
     draw = random.Random(number)
@@ -222,6 +223,7 @@ def test_killed_training_ends_like_an_undisturbed_one(lab, undisturbed, number, 
         print(f'\nkill {number}: {kind}, {point}; left {there}: ends alike', end='', flush=True)
 
 
+@pytest.mark.slow
 @pytest.mark.counted('faults', cause='killed loader worker')
 def test_killed_loader_worker_ends_the_run_with_a_sentence(lab, undisturbed):
     training = Training(lab, num_workers=2)

@@ -8,59 +8,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
 from fork_server import ForkServer
+from tiny_network import ROOT, tiny_toy_config
 
 from cct_mm.lab.toy_scenes import writing
-
-ROOT = Path(__file__).parents[2]
-
-CONFIG = f"""
-_base_ = {str(ROOT / 'configs/cct/cct_toy.py')!r}
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='ResNetV1c',
-        depth=18,
-        stem_channels=8,
-        base_channels=8,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 2),
-        out_indices=(0, 1, 2),
-    ),
-    neck=None,
-    # One with dropout, whose draws have to survive a resume too.
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels=32,
-        in_index=2,
-        channels=8,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.5,
-    ),
-    auxiliary=dict(in_channels=32),
-)
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(labeled_per_batch=2, unlabeled_per_batch=2),
-)
-train_cfg = dict(max_iters=6, val_interval=6)
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=6, by_epoch=False)]
-default_hooks = dict(
-    checkpoint=dict(interval=3, max_keep_ckpts=-1, save_best=None), logger=dict(interval=1)
-)
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
-"""
 
 NOT_REPEATABLE = {'time', 'data_time', 'memory'}
 
@@ -94,7 +49,7 @@ class Tools:
     def __init__(self, root):
         self.root = root
         self.config = root / 'tiny.py'
-        self.config.write_text(CONFIG)
+        self.config.write_text(tiny_toy_config(iterations=6, interval=3))
         self.environment = {
             **os.environ,
             'CCT_MM_DATA': str(root / 'data'),

@@ -1,4 +1,4 @@
-"""From the 32 colours of CamVid to the 11 classes that CamVidDataset reads."""
+"""From the 32 colors of CamVid to the 11 classes that CamVidDataset reads."""
 
 import importlib.util
 from pathlib import Path
@@ -22,7 +22,7 @@ def load_tool():
 
 tool = load_tool()
 NAMES = {'train': ['0001TP_a', '0001TP_b'], 'val': ['0016E5_c'], 'test': ['Seq05VD_d']}
-RGB = {name: rgb for name, (_, rgb) in tool.COLOURS.items()}
+RGB = {name: rgb for name, (_, rgb) in tool.COLORS.items()}
 
 
 def write_mask(path, rgb):
@@ -31,7 +31,7 @@ def write_mask(path, rgb):
 
 @pytest.fixture
 def original(tmp_path):
-    """Four images of 16 x 8 pixels; each mask shows all 32 colours, four pixels each."""
+    """Four images of 16 x 8 pixels; each mask shows all 32 colors, four pixels each."""
     for folder in ('raw', 'labels', 'lists'):
         (tmp_path / folder).mkdir()
     mask = np.array(list(RGB.values()), np.uint8).reshape(4, 8, 3).repeat(2, 0).repeat(2, 1)
@@ -68,20 +68,20 @@ def read(path):
 
 
 class TestMerge:
-    def test_all_32_colours_are_different_and_every_class_is_reached(self):
+    def test_all_32_colors_are_different_and_every_class_is_reached(self):
         assert len(set(RGB.values())) == 32
-        assert {label for label, _ in tool.COLOURS.values()} == set(range(12))
+        assert {label for label, _ in tool.COLORS.values()} == set(range(12))
 
     def test_classes_of_the_same_name_keep_it(self):
         classes = CamVidDataset.METAINFO['classes']
         for original in ('Sky', 'Building', 'Road', 'Tree', 'SignSymbol', 'Fence', 'Car'):
-            assert classes[tool.COLOURS[original][0]] == original.lower()
-        assert classes[tool.COLOURS['Column_Pole'][0]] == 'pole'
-        assert classes[tool.COLOURS['Sidewalk'][0]] == 'pavement'
-        assert classes[tool.COLOURS['Child'][0]] == 'pedestrian'
-        assert classes[tool.COLOURS['MotorcycleScooter'][0]] == 'bicyclist'
+            assert classes[tool.COLORS[original][0]] == original.lower()
+        assert classes[tool.COLORS['Column_Pole'][0]] == 'pole'
+        assert classes[tool.COLORS['Sidewalk'][0]] == 'pavement'
+        assert classes[tool.COLORS['Child'][0]] == 'pedestrian'
+        assert classes[tool.COLORS['MotorcycleScooter'][0]] == 'bicyclist'
 
-    def test_unknown_colours_are_counted_and_void(self):
+    def test_unknown_colors_are_counted_and_void(self):
         mask = np.array([[RGB['Car'], (1, 2, 3), (1, 2, 3), (255, 255, 255)]], np.uint8)
         labels, unknown = tool.merge_labels(mask)
         assert labels.tolist() == [[8, 11, 11, 11]]
@@ -98,7 +98,7 @@ class TestConversion:
             )
             assert len(dataset) == len(names)
         labels = read(out / 'trainannot/0001TP_a.png')
-        expected = np.array([label for label, _ in tool.COLOURS.values()]).reshape(4, 8)
+        expected = np.array([label for label, _ in tool.COLORS.values()]).reshape(4, 8)
         np.testing.assert_array_equal(labels, expected)
         assert read(out / 'train/0001TP_a.png').shape == (4, 8, 3)
 
@@ -129,13 +129,13 @@ class TestConversion:
 
 
 class TestErrors:
-    def test_unknown_colours_are_named_and_the_list_is_not_written(self, run, original):
+    def test_unknown_colors_are_named_and_the_list_is_not_written(self, run, original):
         mask = np.full((8, 16, 3), 128, np.uint8)
         mask[0, :3] = (1, 2, 3)
         write_mask(original / 'labels/0001TP_b_L.png', mask)
         with pytest.raises(
             ValueError,
-            match=r'1 unknown colours: colour \(1, 2, 3\) in 0001TP_b_L\.png \(3 pixels\); .*'
+            match=r'1 unknown colors: color \(1, 2, 3\) in 0001TP_b_L\.png \(3 pixels\); .*'
             r'--unknown-as-void',
         ):
             run()
@@ -144,12 +144,12 @@ class TestErrors:
         assert not (out / 'trainannot/0001TP_b.png').exists()
         assert (out / 'val.txt').exists()
 
-    def test_unknown_colours_become_void_on_demand(self, run, original, capsys):
+    def test_unknown_colors_become_void_on_demand(self, run, original, capsys):
         write_mask(original / 'labels/0001TP_b_L.png', np.full((8, 16, 3), (1, 2, 3)))
         out = run('--unknown-as-void')
         assert (read(out / 'trainannot/0001TP_b.png') == 11).all()
         assert len((out / 'train.txt').read_text().splitlines()) == 2
-        assert 'colour (1, 2, 3) in 0001TP_b_L.png (128 pixels)' in capsys.readouterr().out
+        assert 'color (1, 2, 3) in 0001TP_b_L.png (128 pixels)' in capsys.readouterr().out
 
     def test_missing_files_are_named_with_their_number(self, run, original):
         (original / 'labels/0001TP_b_L.png').unlink()

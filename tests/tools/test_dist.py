@@ -51,6 +51,7 @@ def run(command, environment):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_evaluate_like_one(environment, tmp_path):
     # As configs for GPUs have it.
     config = tmp_path / 'synced.py'
@@ -140,6 +141,7 @@ def curve(folder):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one_with_doubled_batches(runs):
     two, one = curve(runs['two']), curve(runs['one'])
     assert len(two) == len(one) == 4
@@ -153,6 +155,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_doubled_batches(runs):
     assert {name.split('.')[0] for x in one for name in x if '.loss' in name} == {'day', 'night'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('processes', ['one', 'two'])
 def test_a_step_on_one_domain_leaves_the_other_bit_for_bit(runs, processes):
     states = [
@@ -209,6 +212,7 @@ def norms(request, environment, tmp_path_factory):
     return config, straight
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_two_processes_is_the_network_that_they_have_validated(
     norms, environment, tmp_path
 ):
@@ -225,6 +229,7 @@ def test_the_checkpoint_of_two_processes_is_the_network_that_they_have_validated
         assert (None if found != found else found) == pytest.approx(value, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_bit_for_bit(norms, environment, tmp_path):
     config, straight = norms
     shutil.copy(straight / 'iter_3.pth', tmp_path)

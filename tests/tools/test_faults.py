@@ -14,54 +14,11 @@ from unittest import mock
 import pytest
 import torch
 from processes import ROOT, Launch
+from tiny_network import tiny_toy_config
 
 from cct_mm.lab.toy_scenes import writing
 
 ITERATIONS = 14
-
-CONFIG = f"""
-_base_ = {str(ROOT / 'configs/cct/cct_toy.py')!r}
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='ResNetV1c',
-        depth=18,
-        stem_channels=8,
-        base_channels=16,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 2),
-        out_indices=(0, 1, 2),
-    ),
-    neck=None,
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels=64,
-        in_index=2,
-        channels=8,
-        num_convs=1,
-        concat_input=False,
-        dropout_ratio=0.5,
-    ),
-    auxiliary=dict(in_channels=64),
-)
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(labeled_per_batch=2, unlabeled_per_batch=2),
-)
-train_cfg = dict(max_iters={ITERATIONS}, val_interval={ITERATIONS})
-param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end={ITERATIONS}, by_epoch=False)
-]
-default_hooks = dict(
-    checkpoint=dict(interval=2, max_keep_ckpts=-1, save_best=None), logger=dict(interval=1)
-)
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
-"""
 
 
 class Training:
@@ -71,7 +28,7 @@ class Training:
         self.root = root
         self.data = root / 'data'
         self.config = root / 'tiny.py'
-        self.config.write_text(CONFIG)
+        self.config.write_text(tiny_toy_config(ITERATIONS, interval=2, base_channels=16))
         with mock.patch.object(writing, 'SPLIT_SIZES', {'train': 16, 'val': 3, 'test': 3}):
             writing.write_toy_scenes(self.data)
 
@@ -120,6 +77,7 @@ def assert_same_weights(found, expected):
         assert torch.equal(found[name], value), name
 
 
+@pytest.mark.slow
 class TestOneHost:
     @pytest.mark.counted('faults', cause='killed process')
     def test_a_killed_process_ends_all_and_is_named(self, training):
@@ -192,6 +150,7 @@ class TestOneHost:
             assert run.end(60) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 class TestLoader:
     """One process, whose workers are at fault."""
 
@@ -258,6 +217,7 @@ def hosts():
             subprocess.run(['ip', 'netns', 'del', name], check=False)
 
 
+@pytest.mark.slow
 class TestTwoHosts:
     def start(self, training, hosts, number, name, *arguments, log=None, **variables):
         return training.start(

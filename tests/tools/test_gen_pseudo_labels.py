@@ -117,10 +117,10 @@ class TestClassifier:
         output = tool('classifier', 'cam', '--preview', '4', *options)
         assert '4 written, 0 there before, 0 skipped, of 4' in output
         labels = labels_of(root / 'cam')
-        assert [map.shape for map in labels.values()] == [(40, 56), (44, 56), (48, 56), (52, 56)]
+        assert [seen.shape for seen in labels.values()] == [(40, 56), (44, 56), (48, 56), (52, 56)]
         allowed = ({0, 1, 255}, {0, 1, 2, 255}, {0}, {0, 2, 255})
-        for map, values in zip(labels.values(), allowed, strict=True):
-            assert set(np.unique(map)) <= values
+        for found, values in zip(labels.values(), allowed, strict=True):
+            assert set(np.unique(found)) <= values
         # Three in a row, and the fourth beside white.
         four = cv2.imread(str(root / 'cam/preview.jpg'))
         height, width = (side // parts for side, parts in zip(four.shape, (2, 3), strict=False))
@@ -158,8 +158,8 @@ class TestClassifier:
         )
         with DefaultScope.overwrite_default_scope('mmseg'):
             dataset = DATASETS.build(source)
-        for i, map in enumerate(labels_of(root / 'loaded').values()):
-            assert (dataset[i]['gt_seg_map'] == map).all()
+        for i, found in enumerate(labels_of(root / 'loaded').values()):
+            assert (dataset[i]['gt_seg_map'] == found).all()
 
     def test_other_settings_do_not_mix_into_a_folder(self, tool):
         tool('classifier', 'kept', '--no-crf', '--scales', '1')
@@ -211,10 +211,10 @@ class TestSegmentor:
         for out, confidence in (('all', '0'), ('none', '1')):
             options = ('--from-segmentor', '--no-crf', '--confidence', confidence)
             assert '4 written' in tool('segmentor', out, *options)
-        assert all((map == 255).all() for map in labels_of(root / 'none').values())
+        assert all((found == 255).all() for found in labels_of(root / 'none').values())
         allowed = ({0, 1, 255}, {0, 1, 2}, {0, 255}, {0, 2, 255})
-        for map, values in zip(labels_of(root / 'all').values(), allowed, strict=True):
-            assert set(np.unique(map)) <= values
+        for found, values in zip(labels_of(root / 'all').values(), allowed, strict=True):
+            assert set(np.unique(found)) <= values
 
     def test_takes_nothing_for_background_where_an_image_shows_other_classes(self, root, tool):
         key = 'train_dataloader.dataset.domains.plants.weak.pipeline.1'
@@ -226,10 +226,10 @@ class TestSegmentor:
             tool('segmentor', out, '--from-segmentor', '--no-crf', '--confidence', '0',
                  '--cfg-options', *options)  # fmt: skip
             found[out] = labels_of(root / out)
-        assert any((map == 0).any() for map in found['complete'].values())
-        for name, map in found['others'].items():
+        assert any((labels == 0).any() for labels in found['complete'].values())
+        for name, labels in found['others'].items():
             complete = found['complete'][name]
-            assert (map == np.where(complete == 0, 255, complete)).all()
+            assert (labels == np.where(complete == 0, 255, complete)).all()
 
 
 def test_report_of_the_labels_themselves_as_truth_is_perfect_at_their_thresholds(root, tool):
@@ -241,7 +241,7 @@ def test_report_of_the_labels_themselves_as_truth_is_perfect_at_their_thresholds
     assert (root / 'report/report.md').read_text() in output
     assert cv2.imread(str(root / 'report/thresholds.png')) is not None
     counts = json.loads((root / 'report/counts.json').read_text())['counts']
-    known = sum((map != 255).sum() for map in labels_of(root / 'truth').values())
+    known = sum((found != 255).sum() for found in labels_of(root / 'truth').values())
     assert np.sum(counts['paper, no CRF']) == known
 
 

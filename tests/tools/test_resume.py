@@ -329,6 +329,7 @@ class TestChangedSettings:
 
 
 class TestScale:
+    @pytest.mark.slow
     def test_resuming_at_iteration_100000_loads_only_what_is_trained_on(self, tools, work_dir):
         counter = plugin(
             tools,

@@ -94,10 +94,10 @@ class TestMasks:
         for name in REST:
             np.testing.assert_array_equal(read(masks / f'{name}.png')[0], sbd_labels(name))
 
-    def test_have_the_colours_of_voc(self, run):
-        labels, colours = read(run() / 'SegmentationClassAug/2008_000003.png')
+    def test_have_the_colors_of_voc(self, run):
+        labels, colors = read(run() / 'SegmentationClassAug/2008_000003.png')
         expected = np.array(PascalVOCDataset.METAINFO['palette'])[labels]
-        np.testing.assert_array_equal(np.asarray(colours), expected)
+        np.testing.assert_array_equal(np.asarray(colors), expected)
 
     def test_are_what_the_dataset_reads(self, run, data):
         dataset = PascalVOCDataset(
@@ -204,7 +204,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             run()
 
-    def test_coloured_mask_is_refused(self, run, data):
+    def test_colored_mask_is_refused(self, run, data):
         Image.new('RGB', (7, 3)).save(data / 'voc/SegmentationClass/2007_000001.png')
         with pytest.raises(ValueError, match=r'000001\.png has 3 channels, expected .*unpack VOC'):
             run()

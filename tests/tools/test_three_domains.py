@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_network import ROOT, tiny_backbone
 
-ROOT = Path(__file__).parents[2]
 BASE = ROOT / 'configs/multi_domain/cct-adv_efficientnet-lite0_cityscapes-camvid-sunrgbd-n50.py'
 DATA = Path(os.environ.get('CCT_MM_DATA', 'data'))
 
@@ -16,17 +16,7 @@ DATA = Path(os.environ.get('CCT_MM_DATA', 'data'))
 CONFIG = f"""
 _base_ = {str(BASE)!r}
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='ResNetV1c',
-        depth=18,
-        stem_channels=8,
-        base_channels=8,
-        num_stages=3,
-        strides=(1, 2, 1),
-        dilations=(1, 1, 2),
-        out_indices=(0, 1, 2),
-    ),
+    backbone={dict(_delete_=True, **tiny_backbone())},
     neck=None,
     decode_head=dict(in_channels=32, in_index=2),
     auxiliary=dict(in_channels=32),
@@ -57,6 +47,7 @@ def run(*command):
 
 
 @pytest.mark.realdata
+@pytest.mark.slow
 def test_train_in_turn_and_one_is_tested_alone(tmp_path):
     for name in ('cityscapes', 'CamVid', 'SUNRGBD'):
         if not (ROOT / DATA / name).is_dir():

@@ -17,7 +17,8 @@ from mmengine.registry import DefaultScope
 from cct_mm.datasets.list_dataset import ListDataset
 from cct_mm.datasets.transforms import LoadCheckedImage, LoadImageLabels
 from cct_mm.processes import processes
-from cct_mm.weak.generate import Finisher, ImageError, Images, generate
+from cct_mm.weak.generate import Finisher, ImageError, generate
+from cct_mm.weak.images import Images
 from cct_mm.weak.pseudo_labels import Recipe, threshold
 from cct_mm.weak.writer import Folder, LabelFiles
 

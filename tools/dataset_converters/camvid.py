@@ -1,11 +1,11 @@
-r"""Convert the original CamVid, 32 colours, to 11 classes in the layout of the SegNet tutorial.
+r"""Convert the original CamVid, 32 colors, to 11 classes in the layout of the SegNet tutorial.
 
 Reads the images (``701_StillsRaw_full``), the labels (``LabeledApproved_full``, ``*_L.png``) and
 the usual lists ``train.txt val.txt test.txt``, of which only the names of the files matter.
 Writes ``train/ trainannot/ val/ ...`` and lists "image label". A run that was interrupted goes on
 where it stopped.
 
-The merge of the 32 classes, 11 is void:
+The 32 classes are merged as follows; 11 is void:
 
 == =========== ======================================================
 0  sky         Sky
@@ -28,22 +28,20 @@ Example:
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
+from cct_mm.datasets.conversion import check_size, run, tracked, write_png
 from cct_mm.datasets.file_lists import format_file_list
 from cct_mm.datasets.reading import read_header, read_image
 from cct_mm.files import write_atomically
 
 VOID = 11
-COLOURS = {
+COLORS = {
     'Sky': (0, (128, 128, 128)),
     'Building': (1, (128, 0, 0)),
     'Archway': (1, (192, 0, 128)),
@@ -77,33 +75,33 @@ COLOURS = {
     'MotorcycleScooter': (10, (192, 0, 192)),
     'Void': (VOID, (0, 0, 0)),
 }
-"""Name in the original -> merged label and RGB colour."""
+"""Name in the original -> merged label and RGB color."""
 
 UNKNOWN = 254
 
 
 def _code(rgb: np.ndarray) -> np.ndarray:
-    """Return each color (last axis RGB) as one number."""
+    """Return a color, RGB on the last axis, as one number."""
     rgb = np.asarray(rgb, dtype=np.int32)
     return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
 
 
 LABEL_OF_CODE = np.full(1 << 24, UNKNOWN, dtype=np.uint8)
-for _label, _rgb in COLOURS.values():
+for _label, _rgb in COLORS.values():
     LABEL_OF_CODE[_code(_rgb)] = _label
 
 
-def merge_labels(colours: np.ndarray) -> tuple[np.ndarray, Counter]:
-    """Merge the colours of one mask to 11 classes and void.
+def merge_labels(colors: np.ndarray) -> tuple[np.ndarray, Counter]:
+    """Merge the colors of one mask to 11 classes and void.
 
     Args:
-        colours: The colour mask, ``[H, W, 3]`` uint8 RGB.
+        colors: The color mask, ``[H, W, 3]`` uint8 RGB.
 
     Returns:
-        Labels ``[H, W]`` uint8, void where a colour is none of the 32, and the number of pixels of
-        each such colour.
+        Labels ``[H, W]`` uint8, with void for each color that is none of the 32, and the number
+        of pixels of each such color.
     """
-    codes = _code(colours)
+    codes = _code(colors)
     labels = LABEL_OF_CODE[codes]
     unknown = labels == UNKNOWN
     found = Counter(
@@ -117,22 +115,19 @@ def merge_labels(colours: np.ndarray) -> tuple[np.ndarray, Counter]:
 
 
 def read_names(path: Path) -> list[str]:
-    """Names of the images of a split.
+    """Return the bare names of the images of a split, such as ``0001TP_006690``.
 
     Args:
         path: A list whose lines start with a name or a path of an image, with or without suffix.
 
-    Returns:
-        The bare names, such as ``0001TP_006690``, in the list's order.
-
     Raises:
-        FileNotFoundError: There is no such list.
-        ValueError: It is empty or names an image twice.
+        FileNotFoundError: If there is no such list.
+        ValueError: If it is empty or names an image twice.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f'list {path} does not exist; give the folder with train.txt, val.txt and test.txt to '
-            f'--splits-from'
+            '--splits-from'
         )
     fields = [line.split() for line in path.read_text(encoding='utf-8-sig').splitlines()]
     names = [Path(field[0]).stem.removesuffix('_L') for field in fields if field]
@@ -145,7 +140,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def is_done(path: Path, size: tuple[int, int]) -> bool:
-    """Whether a file of an earlier run is there in this size (width, height)."""
+    """Tell whether an earlier run has written a file in this size (width, height)."""
     if not path.is_file():
         return False
     header = read_header(path)
@@ -155,49 +150,43 @@ def is_done(path: Path, size: tuple[int, int]) -> bool:
 def convert_pair(
     source: tuple[Path, Path], target: tuple[Path, Path], size: tuple[int, int], as_void: bool
 ) -> Counter:
-    """Convert one image and its mask.
+    """Convert one image and its mask, and return the number of pixels of each unknown color.
 
     Args:
-        source: Original image and colour mask.
-        target: Where the image and the index mask go.
+        source: Paths of the original image and its color mask.
+        target: Paths of the new image and its index mask.
         size: Width and height of the result, pixels.
-        as_void: Whether unknown colours become void; else nothing is written where there is one.
-
-    Returns:
-        Pixels of each unknown colour of the mask.
+        as_void: Whether unknown colors become void. Otherwise a mask with one is not converted.
 
     Raises:
-        ValueError: A file cannot be read, or image and mask differ in size.
+        ValueError: If a file cannot be read, or image and mask differ in size.
     """
-    image, colours = map(read_image, source)
-    if image.shape != colours.shape:
-        raise ValueError(
-            f'{source[1]} has {colours.shape[1]}x{colours.shape[0]} pixels, expected '
-            f'{image.shape[1]}x{image.shape[0]} like {source[0].name}; check --images and --labels'
-        )
-    labels, unknown = merge_labels(colours[..., ::-1])
+    image, colors = map(read_image, source)
+    shapes = colors.shape[:2], source[0].name, image.shape[:2]
+    check_size(source[1], *shapes, 'check --images and --labels')
+    labels, unknown = merge_labels(colors[..., ::-1])
     if unknown and not as_void:
         return unknown
     if (image.shape[1], image.shape[0]) != size:
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     for path, array in zip(target, (image, labels), strict=True):
-        write_atomically(path, cv2.imencode('.png', array)[1].tobytes())
+        write_png(path, array)
     return unknown
 
 
 def convert_split(split: str, args: argparse.Namespace) -> list[str]:
-    """Convert the images of one split, and write its list once all are there.
+    """Convert a split, write its list once all images are there, and describe unknown colors.
 
     Args:
         split: ``'train'``, ``'val'`` or ``'test'``.
         args: The command line, see :func:`parse_args`.
 
     Returns:
-        A line for each unknown colour of each file.
+        A line for each unknown color of each file.
 
     Raises:
-        FileNotFoundError: The list, an image or a mask is missing.
+        FileNotFoundError: If the list, an image or a mask is missing.
     """
     names = read_names(args.splits_from / f'{split}.txt')
     for folder, suffix in ((args.images, '.png'), (args.labels, '_L.png')):
@@ -208,7 +197,7 @@ def convert_split(split: str, args: argparse.Namespace) -> list[str]:
                 f'{split} missing); check --images, --labels and --splits-from'
             )
     size, problems, entries = tuple(args.size), [], []
-    for name in track(names, f'converting {split}', console=Console(stderr=True)):
+    for name in tracked(names, f'converting {split}', len(names)):
         entry = (f'{split}/{name}.png', f'{split}annot/{name}.png')
         entries.append(entry)
         target = (args.out / entry[0], args.out / entry[1])
@@ -217,8 +206,8 @@ def convert_split(split: str, args: argparse.Namespace) -> list[str]:
         source = (args.images / f'{name}.png', args.labels / f'{name}_L.png')
         unknown = convert_pair(source, target, size, args.unknown_as_void)
         problems += [
-            f'colour {colour} in {source[1].name} ({pixels} pixels)'
-            for colour, pixels in unknown.items()
+            f'color {color} in {source[1].name} ({pixels} pixels)'
+            for color, pixels in unknown.items()
         ]
     if args.unknown_as_void or not problems:
         write_atomically(args.out / f'{split}.txt', format_file_list(entries))
@@ -245,7 +234,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='pixels of the result; 480 360 is that of the SegNet tutorial',
     )
     parser.add_argument(
-        '--unknown-as-void', action='store_true', help='read unknown colours as void'
+        '--unknown-as-void', action='store_true', help='read unknown colors as void'
     )
     args = parser.parse_args(argv)
     if min(args.size) < 1:
@@ -260,18 +249,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Command line without the program's name. Default: that of the process.
 
     Raises:
-        ValueError: Masks hold colours that are none of the 32 and ``--unknown-as-void`` is not
-            given. All other files are converted then, but lists of splits that miss a file are not
-            written.
+        ValueError: If masks hold unknown colors without ``--unknown-as-void``. All other files are
+            converted, but the list of a split with such a mask is not written.
     """
     args = parse_args(argv)
     problems = [line for split in ('train', 'val', 'test') for line in convert_split(split, args)]
-    summary = f'{len(problems)} unknown colours: {"; ".join(problems[:5])}'
+    summary = f'{len(problems)} unknown colors: {"; ".join(problems[:5])}'
     summary += '; ...' if len(problems) > 5 else ''
     if problems and not args.unknown_as_void:
         raise ValueError(
-            f'{summary}; expected the 32 colours of CamVid (is a mask resized or a JPEG?), or read '
-            f'them as void with --unknown-as-void'
+            f'{summary}; expected the 32 colors of CamVid (is a mask resized or a JPEG?), or read '
+            'them as void with --unknown-as-void'
         )
     if problems:
         print(f'read as void: {summary}')
@@ -279,7 +267,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f'camvid: {error}')
+    run('camvid', main)

@@ -25,10 +25,9 @@ from typing import NamedTuple
 
 import numpy as np
 from mmseg.datasets import PascalVOCDataset
-from rich.console import Console
-from rich.progress import track
 from scipy.io import loadmat
 
+from cct_mm.datasets.conversion import check_size, run, tracked
 from cct_mm.datasets.reading import read_header, read_mask
 from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX
@@ -37,7 +36,7 @@ from cct_mm.visualization import indexed_png
 NUM_CLASSES = len(PascalVOCDataset.METAINFO['classes'])
 
 PALETTE = np.zeros((256, 3), dtype=np.uint8)
-"""Colours of the labels in VOC's masks, ``[256, 3]`` RGB."""
+"""Colors of the labels in VOC's masks, ``[256, 3]`` RGB."""
 PALETTE[:NUM_CLASSES] = PascalVOCDataset.METAINFO['palette']
 PALETTE[IGNORE_INDEX] = 224, 224, 192
 
@@ -49,9 +48,9 @@ class Job(NamedTuple):
     """One mask to write.
 
     Args:
-        source: VOC's mask or SBD's .mat file.
-        image: The image, which has the size that the mask has to have.
-        target: The new mask.
+        source: Path of VOC's mask or of SBD's .mat file.
+        image: Path of the image, whose size the mask has to have.
+        target: Path of the new mask.
     """
 
     source: Path
@@ -60,48 +59,44 @@ class Job(NamedTuple):
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read a list of VOC.
-
-    Args:
-        path: A text file with one image id per line.
-
-    Returns:
-        The ids in the file's order.
+    """Read a list of VOC, which has one image id on each line.
 
     Raises:
-        FileNotFoundError: There is no such list.
-        ValueError: It is empty.
+        FileNotFoundError: If there is no such list.
+        ValueError: If it is empty.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f'list {path} does not exist; --voc is the folder VOCdevkit/VOC2012 of the unpacked '
-            f'trainval archive'
+            'trainval archive'
         )
     ids = path.read_text(encoding='utf-8').split()
     if not ids:
-        raise ValueError(f'list {path} is empty, expected one image id per line; unpack VOC again')
+        raise ValueError(
+            f'list {path} is empty, expected one image id on each line; unpack VOC again'
+        )
     return ids
 
 
 def find_jobs(args: argparse.Namespace) -> tuple[list[Job], list[str], list[str]]:
-    """Which masks there are to write, and the lists.
+    """Find the masks to write, and the images of the new lists.
 
     Args:
         args: The command line, see :func:`parse_args`.
 
     Returns:
-        The jobs; the ids of VOC's train and the rest of SBD, sorted; the ids of this rest, sorted.
+        The jobs; the sorted ids of VOC's train and the rest of SBD; the sorted ids of this rest.
 
     Raises:
-        FileNotFoundError: A folder, a list, an image or a mask of VOC is missing.
-        ValueError: A list is empty, or there is no .mat file.
+        FileNotFoundError: If a folder, a list, an image or a mask of VOC is missing.
+        ValueError: If a list is empty, or there is no .mat file.
     """
     lists = args.voc / 'ImageSets/Segmentation'
     train, val = read_ids(lists / 'train.txt'), read_ids(lists / 'val.txt')
     if not (args.sbd / 'cls').is_dir():
         raise FileNotFoundError(
             f'folder {args.sbd / "cls"} does not exist; --sbd is benchmark_RELEASE/dataset of the '
-            f'unpacked benchmark.tgz'
+            'unpacked benchmark.tgz'
         )
     sbd = {path.stem for path in (args.sbd / 'cls').glob('*.mat')}
     if not sbd:
@@ -127,27 +122,24 @@ def find_jobs(args: argparse.Namespace) -> tuple[list[Job], list[str], list[str]
         if missing:
             raise FileNotFoundError(
                 f'{kind} {missing[0]} does not exist ({len(missing)} of {len(paths)} {kind}s '
-                f'missing); unpack VOC 2012 trainval again, whose JPEGImages has the images of SBD '
-                f'too'
+                'missing); unpack VOC 2012 trainval again, whose JPEGImages has the images of SBD '
+                'too'
             )
     return jobs, sorted({*train, *rest}), rest
 
 
 def convert(job: Job) -> None:
-    """Write one mask, unless an earlier run has.
-
-    Args:
-        job: The mask.
+    """Write one mask unless an earlier run has written it.
 
     Raises:
-        ValueError: A file is broken, or the mask has another size than its image or holds a label
-            that is no class.
+        ValueError: If a file is broken, if the mask has another size than its image, or if it
+            holds a label that is no class.
     """
     image = read_header(job.image)
-    size = (image.width, image.height)
+    shape = image.height, image.width
     if job.target.is_file():
         mask = read_header(job.target, kind='mask')
-        if (mask.width, mask.height) == size:
+        if (mask.height, mask.width) == shape:
             return
     if job.source.suffix == '.mat':
         labels = read_sbd(job.source)
@@ -155,35 +147,26 @@ def convert(job: Job) -> None:
     else:
         labels = read_mask(job.source, hint='unpack VOC again, this is a picture of the labels')
         content = job.source.read_bytes()
-    if labels.shape != (size[1], size[0]):
-        raise ValueError(
-            f'{job.source} has {"x".join(map(str, labels.shape[::-1]))} pixels, expected '
-            f'{size[0]}x{size[1]} like {job.image}; take images and labels as they were published'
-        )
+    fix = 'take images and labels as they were published'
+    check_size(job.source, labels.shape, job.image, shape, fix)
     wrong = labels[(labels >= NUM_CLASSES) & (labels != IGNORE_INDEX)]
     if wrong.size:
         raise ValueError(
             f'label {wrong[0]} in {job.source}, expected 0-{NUM_CLASSES - 1} or {IGNORE_INDEX}; '
-            f'unpack the archive again'
+            'unpack the archive again'
         )
     write_atomically(job.target, content)
 
 
 def read_sbd(path: Path) -> np.ndarray:
-    """Read the class labels of one image of SBD.
-
-    Args:
-        path: Its ``cls/*.mat``.
-
-    Returns:
-        Labels ``[H, W]`` uint8.
+    """Read the labels of one image, ``[H, W]`` uint8, from its file ``cls/*.mat`` of SBD.
 
     Raises:
-        ValueError: The file is broken or has no labels.
+        ValueError: If the file is broken or has no labels.
     """
     try:
         content = loadmat(path, variable_names='GTcls')
-    # scipy raises what it likes on broken files.
+    # On broken files, scipy raises errors of many types.
     except Exception as error:
         raise ValueError(
             f'{path} cannot be read ({type(error).__name__}: {error}); unpack benchmark.tgz again'
@@ -193,7 +176,7 @@ def read_sbd(path: Path) -> np.ndarray:
     except (KeyError, ValueError, IndexError, TypeError):
         raise ValueError(
             f'{path} has no GTcls.Segmentation, expected it in the .mat files of cls/; give SBD as '
-            f'it is in benchmark.tgz, and take cls/, not inst/'
+            'it is in benchmark.tgz, and take cls/, not inst/'
         ) from None
 
 
@@ -211,7 +194,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--processes',
         type=int,
         default=min(8, os.cpu_count() or 1),
-        help='number of processes (default: one a core, at most 8)',
+        help='number of processes (default: one for each core, at most 8)',
     )
     args = parser.parse_args(argv)
     if args.processes < 1:
@@ -228,14 +211,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = parse_args(argv)
     jobs, trainaug, rest = find_jobs(args)
-    # On stderr: the summary on stdout stays clean for a pipe.
-    progress = dict(total=len(jobs), console=Console(stderr=True))
     if args.processes == 1:
-        for _ in track(map(convert, jobs), 'writing masks', **progress):
+        for _ in tracked(map(convert, jobs), 'writing masks', len(jobs)):
             pass
     else:
         with ProcessPoolExecutor(args.processes) as pool:
-            for _ in track(pool.map(convert, jobs, chunksize=16), 'writing masks', **progress):
+            done = pool.map(convert, jobs, chunksize=16)
+            for _ in tracked(done, 'writing masks', len(jobs)):
                 pass
     for name, ids in (('trainaug', trainaug), ('trainaug_rest', rest)):
         path = args.out / f'ImageSets/Segmentation/{name}.txt'
@@ -244,13 +226,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(trainaug) != FULL_SIZE:
         print(
             f'sbd: trainaug.txt has {len(trainaug)} images, not the {FULL_SIZE} of the complete '
-            f'data sets; unpack both again unless a part of them is what you want',
+            'data sets; unpack both again unless a part of them is what you want',
             file=sys.stderr,
         )
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f'sbd: {error}')
+    run('sbd', main)

@@ -3,16 +3,17 @@ r"""Convert SUN RGB-D, 37 classes, to 13 classes; or take NYUv2, which has these
 ``--kind sunrgbd`` reads the folders of https://github.com/ankurhanda/sunrgbd-meta-data, unpacked
 beside each other: ``SUNRGBD-train_images`` (img-000001.jpg to img-005285.jpg),
 ``SUNRGBD-test_images`` (img-000001.jpg to img-005050.jpg) and ``sunrgbd_train_test_labels``, whose
-files img-000001.png to img-005050.png are those of test and the rest those of train.
+files img-000001.png to img-005050.png belong to test and the rest to train.
 ``--kind nyuv2`` reads ``image/`` and ``label13/`` with ``train/`` and ``test/`` below each. An
-image and its label have the same name; where no two have, they have the same number at the end, as
-in https://github.com/ankurhanda/nyuv2-meta-data (nyu_rgb_0001.png, new_nyu_class13_0001.png).
+image and its label have the same name. If no image has the name of a label, the numbers at the end
+of the names are compared, as https://github.com/ankurhanda/nyuv2-meta-data needs it
+(nyu_rgb_0001.png, new_nyu_class13_0001.png).
 
 Writes ``image/train/x.jpg label13/train/x.png``, the same for test, and lists "image label". Images
-are copied as they are. A run that was interrupted goes on where it stopped. With ``--lists-only``
-nothing but the lists of NYUv2 is written, for data that stay where they are.
+are copied as they are. A run that was interrupted goes on where it stopped. ``--lists-only`` writes
+the lists of NYUv2 alone, and the data stay where they are.
 
-The merge of the 37 classes, that of Handa et al. (SceneNet) after Couprie et al., 0 is void:
+The 37 classes are merged as by Handa et al. (SceneNet), after Couprie et al.; 0 is void:
 
 == ========= ===========================================================================
 0  void      void
@@ -39,16 +40,13 @@ Example:
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
+from cct_mm.datasets.conversion import check_size, run, tracked, write_png
 from cct_mm.datasets.file_finder import list_image_folder
 from cct_mm.datasets.file_lists import format_file_list
 from cct_mm.datasets.reading import read_header, read_image, read_mask
@@ -110,9 +108,9 @@ class Pair(NamedTuple):
     """One image with its mask.
 
     Args:
-        image: The source's image.
-        mask: The source's mask.
-        entry: Their places in the result, relative to its folder.
+        image: Path of the image in the source.
+        mask: Path of the mask in the source.
+        entry: Paths of both in the result, relative to its folder.
     """
 
     image: Path
@@ -131,7 +129,7 @@ def merge_labels(labels: np.ndarray, kind: str) -> np.ndarray:
         Labels ``[H, W]`` uint8, 0 is void and 1-13 are the classes.
 
     Raises:
-        ValueError: A label is none of the source's.
+        ValueError: If a label is none of the source's.
     """
     table = MERGED[kind]
     labels = labels.astype(np.int64)
@@ -142,18 +140,15 @@ def merge_labels(labels: np.ndarray, kind: str) -> np.ndarray:
 
 
 def mask_of(name: str, split: str, kind: str) -> str:
-    """Where the mask of an image is to be, by the source's naming.
+    """Return the path that the mask of an image has in the source, whether it exists or not.
 
     Args:
         name: The image's path in the folder of its split.
         split: ``'train'`` or ``'test'``.
         kind: ``'sunrgbd'`` or ``'nyuv2'``.
 
-    Returns:
-        The path in the source, whether there is such a file or not.
-
     Raises:
-        ValueError: The image's name is none of SUN RGB-D's.
+        ValueError: If SUN RGB-D has no images of such a name.
     """
     if kind == 'nyuv2':
         return f'label13/{split}/{Path(name).with_suffix(".png").as_posix()}'
@@ -168,51 +163,48 @@ def mask_of(name: str, split: str, kind: str) -> str:
 
 
 def by_number(folder: Path) -> dict[int, str]:
-    """The images of a folder by the number at the end of their names, ascending.
-
-    Args:
-        folder: Where to look.
+    """Map the number at the end of each image's name to that name, in ascending order.
 
     Raises:
-        ValueError: A name has no number at its end, or two have the same.
+        ValueError: If a name has no number at its end, or two names have the same.
     """
     found: dict[int, str] = {}
     for name in list_image_folder(folder):
         digits = re.search('[0-9]*$', Path(name).stem).group()
         if not digits:
             raise ValueError(
-                f'{folder / name} has no number at the end of its name, expected one, for no image '
-                f'has the name of its label; take other files out of this folder'
+                f'{folder / name} has no number at the end of its name, expected one: no image has '
+                'the name of its label; take other files out of this folder'
             )
         if (other := found.setdefault(int(digits), name)) != name:
             raise ValueError(
                 f'{folder / other} and {folder / name} both end with the number {int(digits)}, '
-                f'expected one file for each, for no image has the name of its label; take other '
-                f'files out of this folder'
+                'expected one file for each number: no image has the name of its label; take '
+                'other files out of this folder'
             )
     return dict(sorted(found.items()))
 
 
 def find_pairs(split: str, args: argparse.Namespace) -> list[Pair]:
-    """All images of one split with their masks.
+    """Return all images of one split with their masks.
 
     Args:
         split: ``'train'`` or ``'test'``.
         args: The command line, see :func:`parse_args`.
 
     Returns:
-        The pairs, in the order of the images' names, or numbers where these make them pairs.
+        The pairs, in the order of the images' names, or of their numbers if these are compared.
 
     Raises:
-        FileNotFoundError: The folder of the images or a mask is missing.
-        ValueError: There is no image, one with another name than those of the source, or numbers
+        FileNotFoundError: If the folder of the images or a mask is missing.
+        ValueError: If there is no image, if the source has no images of such a name, or if numbers
             are ambiguous.
     """
     folder = args.source / ('image/' + split if args.kind == 'nyuv2' else f'SUNRGBD-{split}_images')
     if not folder.is_dir():
         raise FileNotFoundError(
             f'image folder {folder} does not exist; check --source and --kind {args.kind}, and '
-            f'unpack the archives there'
+            'unpack the archives there'
         )
     masks = {name: mask_of(name, split, args.kind) for name in list_image_folder(folder)}
     labels = args.source / 'label13' / split
@@ -228,7 +220,7 @@ def find_pairs(split: str, args: argparse.Namespace) -> list[Pair]:
         }
     pairs = []
     for name, mask in masks.items():
-        # Lists alone name the files as they are.
+        # With --lists-only, the lists name the files of the source.
         label = mask if args.lists_only else mask_of(name, split, 'nyuv2')
         pairs.append(Pair(folder / name, args.source / mask, (f'image/{split}/{name}', label)))
     missing = [pair for pair in pairs if not pair.mask.is_file()]
@@ -241,7 +233,7 @@ def find_pairs(split: str, args: argparse.Namespace) -> list[Pair]:
 
 
 def is_done(pair: Pair, out: Path) -> bool:
-    """Whether an earlier run has written this pair, from images and masks of the same size."""
+    """Tell whether an earlier run has written this pair, from files of the same size."""
     targets = [out / path for path in pair.entry]
     if not all(path.is_file() for path in targets):
         return False
@@ -259,20 +251,17 @@ def read_pair(pair: Pair, kind: str) -> tuple[bytes, np.ndarray]:
         kind: ``'sunrgbd'`` or ``'nyuv2'``.
 
     Returns:
-        The image's file as it is, and the merged labels ``[H, W]`` uint8.
+        The content of the image's file, and the merged labels ``[H, W]`` uint8.
 
     Raises:
-        ValueError: A file cannot be decoded, the mask has colours or another size than its image,
-            or it holds a label that is none of the source's.
+        ValueError: If a file cannot be decoded, if the mask has colors or another size than its
+            image, or if it holds a label that is none of the source's.
     """
     content = pair.image.read_bytes()
-    height, width = read_image(content, name=str(pair.image)).shape[:2]
+    shape = read_image(content, name=str(pair.image)).shape[:2]
     labels = read_mask(pair.mask, hint='unpack the labels again, this is a picture of them')
-    if labels.shape != (height, width):
-        raise ValueError(
-            f'{pair.mask} has {labels.shape[1]}x{labels.shape[0]} pixels, expected '
-            f'{width}x{height} like {pair.image}; take images and labels of the same version'
-        )
+    fix = 'take images and labels of the same version'
+    check_size(pair.mask, labels.shape, pair.image, shape, fix)
     try:
         return content, merge_labels(labels, kind)
     except ValueError as error:
@@ -280,21 +269,16 @@ def read_pair(pair: Pair, kind: str) -> tuple[bytes, np.ndarray]:
 
 
 def convert_split(split: str, args: argparse.Namespace) -> None:
-    """Convert the pairs of one split, and write its list once all are there.
-
-    Args:
-        split: ``'train'`` or ``'test'``.
-        args: The command line, see :func:`parse_args`.
-    """
+    """Convert the pairs of one split, and write its list once all are there."""
     pairs = find_pairs(split, args)
     task = f'{"checking" if args.lists_only else "converting"} {split}'
-    for pair in track(pairs, task, console=Console(stderr=True)):
+    for pair in tracked(pairs, task, len(pairs)):
         if not args.lists_only and is_done(pair, args.out):
             continue
         content, labels = read_pair(pair, args.kind)
         if not args.lists_only:
             write_atomically(args.out / pair.entry[0], content)
-            write_atomically(args.out / pair.entry[1], cv2.imencode('.png', labels)[1].tobytes())
+            write_png(args.out / pair.entry[1], labels)
     write_atomically(args.out / f'{split}.txt', format_file_list(pair.entry for pair in pairs))
 
 
@@ -315,7 +299,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.lists_only and args.kind != 'nyuv2':
         parser.error(
             f'--lists-only with --kind {args.kind}: its labels have to be converted, expected '
-            f'--kind nyuv2; leave --lists-only out'
+            '--kind nyuv2; leave --lists-only out'
         )
     return args
 
@@ -333,7 +317,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f'sunrgbd: {error}')
+    run('sunrgbd', main)

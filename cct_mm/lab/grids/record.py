@@ -12,7 +12,7 @@ import mmengine
 import mmseg
 import torch
 
-from cct_mm.engine.checkpoint_files import CheckpointError, newest_checkpoint
+from cct_mm.engine.checkpoints.files import CheckpointError, newest_checkpoint
 from cct_mm.files import write_atomically
 from cct_mm.processes import core_count
 

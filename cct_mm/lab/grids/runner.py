@@ -27,7 +27,7 @@ from typing import IO
 
 import torch
 
-from cct_mm.engine.checkpoint_files import CheckpointError, newest_checkpoint
+from cct_mm.engine.checkpoints.files import CheckpointError, newest_checkpoint
 from cct_mm.processes import core_count
 
 from .grid import Grid, GridError

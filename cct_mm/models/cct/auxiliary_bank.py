@@ -1,5 +1,6 @@
 """The K auxiliary decoders g_a^k of one domain, with their perturbations."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -18,11 +19,12 @@ from .perturbations.base import conv1x1
 
 
 class AuxiliaryBank(BaseModule):
-    """K decoders in stacked weights: one tensor a layer, whose first axis is the decoder.
+    """K decoders in stacked weights: one tensor for each layer, whose first axis is the decoder.
 
     Args:
-        perturbations: One entry a kind: ``dict(type='F-Noise', num=6, range=0.3)``, where ``num``
-            is how many decoders it gets and the rest are the perturbation's own arguments.
+        perturbations: One entry for each kind, such as ``dict(type='F-Noise', num=6, bound=0.3)``:
+            ``num`` decoders (1 by default) get this perturbation, which is built with the other
+            arguments.
         in_channels: Channels D of z.
         num_classes: Number of classes C.
         stride: Input pixels per position of z, a power of two.
@@ -31,11 +33,11 @@ class AuxiliaryBank(BaseModule):
 
     Attributes:
         perturbations: The :class:`Perturbation` of each of the K decoders.
-        names: The paper's name of each.
+        names: Their registered names, one for each decoder.
 
     Raises:
-        ValueError: For an unknown perturbation, a count below 1, wrong arguments, an empty list, or
-            a stride that is not a power of two.
+        ValueError: If a perturbation is unknown, its ``num`` is below 1, its arguments are wrong,
+            the list is empty, or the stride is not a power of two.
     """
 
     def __init__(
@@ -72,11 +74,10 @@ class AuxiliaryBank(BaseModule):
             init_subpixel_([w[k] for w in self.weights], [b[k] for b in self.biases])
 
     def __len__(self) -> int:
-        """Return K."""
         return len(self.names)
 
     def init_weights(self) -> None:
-        """Do nothing: the weights were drawn in the constructor."""
+        """Do nothing: the constructor has initialized the weights."""
 
     @property
     def guided(self) -> list[str]:
@@ -85,12 +86,16 @@ class AuxiliaryBank(BaseModule):
         return sorted({name for name, perturbation in pairs if perturbation.guided})
 
     def decoder(self, k: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return decoder k: first layer [c, D], weights and biases of its sub-pixel layers."""
+        """Return the first layer, and the weights and biases of the sub-pixel layers, of decoder k.
+
+        Shape:
+            - output: [c, D]; [4 c_out, c_in] each; [4 c_out] each
+        """
         first, *weights = [weight[k] for weight in self.weights]
         return first, weights, [bias[k] for bias in self.biases]
 
     def decode(self, k: int, z: Tensor) -> Tensor:
-        """Return the logits of decoder k for its perturbed input.
+        """Return the logits of decoder k for a perturbed z.
 
         Shape:
             - z: [B, D, h, w]
@@ -100,11 +105,16 @@ class AuxiliaryBank(BaseModule):
         return subpixel_decode(conv1x1(z, first), weights, biases, self.last_relu)
 
 
+RENAMED = {('F-Noise', 'range'): 'bound'}
+"""Former names of perturbations' arguments in configs."""
+
+
 def build_perturbation(entry: dict) -> tuple[str, int, Perturbation]:
-    """Build one entry of ``perturbations``: its name, number of decoders and the object."""
+    """Build an entry of ``perturbations``: return its name, number of decoders and the object."""
     arguments = dict(entry)
     name = arguments.pop('type', None)
     count = arguments.pop('num', 1)
+    rename_arguments(name, arguments)
     cls = PERTURBATIONS.module_dict.get(name)
     if cls is None:
         raise ValueError(
@@ -115,9 +125,29 @@ def build_perturbation(entry: dict) -> tuple[str, int, Perturbation]:
     if not isinstance(count, int) or count < 1:
         raise ValueError(
             f'AuxiliaryBank: num is {count!r} for {name}, expected the number of its decoders, '
-            '>= 1; leave the entry out to do without it'
+            '>= 1; remove the entry to train without it'
         )
     try:
         return name, count, cls(**arguments)
     except TypeError as error:
         raise ValueError(f'AuxiliaryBank: wrong argument for {name} in {entry}: {error}') from error
+
+
+def rename_arguments(name: str, arguments: dict) -> None:
+    """Replace former names of a perturbation's arguments, in place and with a warning."""
+    for (perturbation, former), current in RENAMED.items():
+        if perturbation != name or former not in arguments:
+            continue
+        if current in arguments:
+            raise ValueError(
+                f'AuxiliaryBank: {name} has both {former}={arguments[former]} and '
+                f'{current}={arguments[current]}, which are one argument; remove {former}, its '
+                'former name'
+            )
+        warnings.warn(
+            f'the argument {former} of {name} is now called {current}; please rename it in your '
+            'config, it means the same',
+            FutureWarning,
+            stacklevel=2,
+        )
+        arguments[current] = arguments.pop(former)

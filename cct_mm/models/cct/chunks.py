@@ -1,7 +1,7 @@
 """Chunks: the images cut into rectangles of positions, which the fused path takes one at a time.
 
-A position of z makes a block of stride x stride pixels on its own, so a chunk needs nothing from
-outside its rectangle, and the memory for the maps of the decoders is that of one chunk.
+Each position of z yields its own block of stride x stride pixels, so a chunk needs nothing from
+outside its rectangle, and only the decoders' maps of one chunk are in memory.
 """
 
 from collections.abc import Iterator
@@ -16,36 +16,36 @@ from .unsupervised import Target
 
 @dataclass
 class Chunk:
-    """A rectangle of P positions of one image, with what the losses need of its pixels.
+    """A rectangle of P positions of one image, with what the losses need of its 4^n P pixels.
 
-    The pixels stand in tree order (``decoder_tree.py``), 4^n for each position.
+    The pixels are in tree order, see ``decoder_tree.py``.
 
     Args:
         image: Index of the image in the batch.
         rows: Rows of z.
         columns: Columns of z.
-        prob: y^u, the prediction that the decoders are held to.
-        weight: Weight of each pixel in the distance.
+        prob: y^u, the main head's prediction.
+        position_weight: Weight of each pixel in the distance.
         valid: False on padding.
         labels: Pseudo-labels, or None without L_w.
-        label_weight: Weight of each pixel in L_w, or None without it.
+        weak_position_weight: Weight of each pixel in L_w, or None without it.
 
     Shape:
         - prob: [C, 4^n P]
-        - weight, valid, labels, label_weight: [4^n P]
+        - all others: [4^n P]
     """
 
     image: int
     rows: slice
     columns: slice
     prob: Tensor
-    weight: Tensor
+    position_weight: Tensor
     valid: Tensor
     labels: Tensor | None = None
-    label_weight: Tensor | None = None
+    weak_position_weight: Tensor | None = None
 
-    def of(self, maps: Tensor) -> Tensor:
-        """Return the view of this chunk in maps of z's size.
+    def crop(self, maps: Tensor) -> Tensor:
+        """Return a view of this chunk's part of maps of z's size.
 
         Shape:
             - maps: [..., B, c, h, w]
@@ -56,8 +56,8 @@ class Chunk:
 
 def cut_into_chunks(
     target: Target,
-    weight: Tensor,
-    label_weight: Tensor | None,
+    position_weight: Tensor,
+    weak_position_weight: Tensor | None,
     doublings: int,
     max_positions: int,
 ) -> list[Chunk]:
@@ -65,22 +65,22 @@ def cut_into_chunks(
 
     Args:
         target: Prediction, padding and pseudo-labels.
-        weight: Weight of each pixel in the distance.
-        label_weight: Weight of each pixel in L_w, or None without pseudo-labels.
+        position_weight: Weight of each pixel in the distance.
+        weak_position_weight: Weight of each pixel in L_w, or None without pseudo-labels.
         doublings: n, the number of sub-pixel convolutions of a decoder.
         max_positions: The largest number of positions of a chunk, at least 1.
 
     Shape:
-        - weight, label_weight: [B, H, W]
+        - position_weight, weak_position_weight: [B, H, W]
     """
     stride = 2**doublings
     batch, _, height, width = target.prob.shape
-    maps = {'weight': weight, 'valid': target.valid.squeeze(1)}  # [B, H, W] each
-    if label_weight is not None:
-        maps |= {'labels': target.pseudo_labels, 'label_weight': label_weight}
+    maps = {'position_weight': position_weight, 'valid': target.valid.squeeze(1)}  # [B, H, W] each
+    if weak_position_weight is not None:
+        maps |= {'labels': target.pseudo_labels, 'weak_position_weight': weak_position_weight}
     chunks = []
-    areas = list(rectangles(height // stride, width // stride, max_positions))
-    for image, (rows, columns) in product(range(batch), areas):
+    tiles = list(tile(height // stride, width // stride, max_positions))
+    for image, (rows, columns) in product(range(batch), tiles):
         pixels = (
             ...,
             slice(rows.start * stride, rows.stop * stride),
@@ -95,13 +95,10 @@ def cut_into_chunks(
     return chunks
 
 
-def rectangles(height: int, width: int, max_positions: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows and columns of rectangles that tile a map: whole rows, or a part of one.
+def tile(height: int, width: int, max_positions: int) -> Iterator[tuple[slice, slice]]:
+    """Yield rows and columns of rectangles that tile a map of ``height x width`` positions.
 
-    Args:
-        height: Of the map, in positions.
-        width: Of the map, in positions.
-        max_positions: The largest number of positions of a rectangle, at least 1.
+    A rectangle is several whole rows or, where one has more than ``max_positions``, a part of it.
     """
     parts = -(-width // max_positions)  # of a row; 1 where a whole row fits
     rows, columns = max(1, max_positions // width), -(-width // parts)

@@ -1,18 +1,19 @@
-"""L_u of all K decoders as one computation: value and gradient together, chunk by chunk.
+"""L_u of all K auxiliary decoders computed together: values and gradients, chunk by chunk.
 
-It computes what ``consistency_reference.py`` computes, to rounding. It rests on three facts:
+The result is that of ``consistency_reference.py``, to rounding. Three facts make it cheaper:
 
-- A decoder is a tree over each position of z (``decoder_tree.py``), so a chunk of positions
-  (``chunks.py``) goes from the output of the first layer to the loss and back on its own, in memory
-  of the chunk's size.
+- A decoder computes each position of z on its own (``decoder_tree.py``). So the images are cut into
+  chunks of positions (``chunks.py``), and each chunk goes from the output of the decoders' first
+  layer to the loss and back before the next one begins. Only one chunk's maps are in memory.
 - The losses are sums over pixels, so the gradient of a chunk is known together with its value.
-- The first layer is linear, so every perturbation acts on its few output channels
-  (``Perturbation.project``), and z is never copied for a decoder.
+- The first layer is linear, so a perturbation can act on its few output channels
+  (``Perturbation.project``) instead of on a copy of z for each decoder.
 
-It knows no perturbation by name.
+The code knows no perturbation by name. It is best read in this order: :func:`consistency_fused`,
+``_Fused``, ``_Computation.run`` and ``_compute_group``, which has the five steps of the method.
 
 The shapes beside the tensors use these letters: B images, K decoders, G of them in a group, D
-channels and h x w positions of z, c channels behind the first layer, n sub-pixel layers, C classes,
+channels and h x w positions of z, c channels after the first layer, n sub-pixel layers, C classes,
 and P positions in a chunk, which have 4^n P pixels. ``each`` stands beside a list of tensors.
 """
 
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cct_mm.models.losses import weak_cross_entropy_with_gradient, weak_position_weight
+from cct_mm.models.losses import weak_cross_entropy_with_gradient
 
 from . import decoder_tree
 from .auxiliary_bank import AuxiliaryBank
@@ -33,7 +34,7 @@ from .perturbations import Context, Guidance
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
 GROUP_SIZE = 8
-"""Decoders computed side by side: enough for efficient products, and memory that K does not set."""
+"""Decoders computed side by side: enough for efficient matrix products, however many there are."""
 
 CHUNK_ELEMENTS = {'cpu': 2**18, 'cuda': 2**23}
 """Numbers in the logits of one chunk: they fit the cache of a CPU core; 32 MiB a map on a GPU."""
@@ -53,22 +54,25 @@ def consistency_fused(
     terms: UnsupervisedTerms,
     chunk_elements: int | None = None,
 ) -> UnsupervisedLoss:
-    """Compute L_u, with L_P-Wise and L_w where wanted.
+    """Compute L_u and, where the terms ask for them, L_P-Wise and L_w.
 
     Args:
         bank: The domain's auxiliary decoders.
         z: The encoder's output for the unlabeled images, float32.
         target: The main head's prediction for them.
         terms: The terms of the loss and their weights.
-        chunk_elements: Numbers in the logits of one chunk, which change the speed and never the
-            result; None takes :func:`default_chunk_elements`.
+        chunk_elements: Numbers in the logits of one chunk. They change the speed but not the
+            result. None means :func:`default_chunk_elements`.
 
     Shape:
         - z: [B, D, h, w]
     """
+    elements = chunk_elements or default_chunk_elements(z.device)
+    elements_per_position = bank.num_classes * bank.stride**2 * GROUP_SIZE
+    max_positions = max(1, elements // elements_per_position)
     with torch.no_grad():
-        elements = chunk_elements or default_chunk_elements(z.device)
-        chunks = _chunks(bank, target, terms, z.dtype, elements)
+        weights = terms.position_weights(target, z.dtype)  # [B, H, W] each
+        chunks = cut_into_chunks(target, *weights, len(bank.biases), max_positions)
         guidance = target.guidance(z.shape[2:])
     computation = _Computation(bank, target, terms, guidance, chunks)
     total, distances, pairwise, weak = _Fused.apply(z, computation, *bank.weights, *bank.biases)
@@ -80,29 +84,12 @@ def consistency_fused(
     )
 
 
-def _chunks(
-    bank: AuxiliaryBank,
-    target: Target,
-    terms: UnsupervisedTerms,
-    dtype: torch.dtype,
-    chunk_elements: int,
-) -> list[Chunk]:
-    """Give each pixel its weight in the losses, in z's dtype, and cut the images into chunks."""
-    weight = terms.consistency.position_weight(target.prob, target.valid).to(dtype)  # [B, H, W]
-    label_weight = None
-    if target.pseudo_labels is not None:
-        # [B, H, W]
-        label_weight = weak_position_weight(target.pseudo_labels, target.valid, dtype)
-    elements_per_position = bank.num_classes * bank.stride**2 * GROUP_SIZE
-    positions = max(1, chunk_elements // elements_per_position)
-    return cut_into_chunks(target, weight, label_weight, len(bank.biases), positions)
-
-
 class _Fused(torch.autograd.Function):
-    """The step from z and the decoders' weights to the loss, which computes its gradients with it.
+    """The step from z and the decoders' parameters to the loss.
 
-    The weights are arguments so that autograd asks for their gradients; the computation reads them
-    in its bank.
+    Its forward pass computes the gradients too, and its backward pass only scales them. The
+    parameters are arguments so that autograd asks for their gradients; the computation reads their
+    values in its bank.
     """
 
     @staticmethod
@@ -130,14 +117,14 @@ class _Fused(torch.autograd.Function):
 
 @dataclass
 class _Computation:
-    """One step's values and gradients: :meth:`run` takes group after group, each chunk by chunk.
+    """The values and gradients of one training step; :meth:`run` computes them.
 
     Args:
         bank: The auxiliary decoders.
-        target: What they are held to.
+        target: The predictions that the decoders learn from.
         terms: The terms of the loss and their weights.
-        guidance: The main head's view of the batch, for the perturbations.
-        chunks: The parts of the images.
+        guidance: What the guided perturbations know of the batch.
+        chunks: The parts of the images, computed one after another.
     """
 
     bank: AuxiliaryBank
@@ -148,23 +135,26 @@ class _Computation:
 
     @property
     def unit(self) -> float:
-        """The weight of one decoder in L_u, in units of which the gradients are kept.
+        """w_u / K, the weight of one decoder's distance in the total loss.
 
-        The gradient of a distance then needs no scaling, which saves a pass over the maps.
+        Gradients are summed up as multiples of it, and the backward pass multiplies by it at the
+        end. So the gradient of a distance needs no scaling, which saves a pass over its map. It is
+        1 where w_u is 0.
         """
         return self.terms.consistency_weight / len(self.bank) or 1.0
 
     def run(self, z: Tensor) -> '_Result':
-        """Compute the values of the losses and their gradients for z, [B, D, h, w]."""
+        """Compute the losses and their gradients for z, [B, D, h, w]."""
         result = _Result(self.bank, z)
-        for group, pairwise in self._groups():
-            self._compute(group, pairwise, z, result)
+        for group, compared in self._groups():
+            self._compute_group(group, compared, z, result)
         return result
 
     def _groups(self) -> Iterator[tuple[list[int], bool]]:
-        """Yield groups of decoders, and whether they are the ones that Eq. 10 compares.
+        """Yield groups of decoders, each with whether Eq. 10 compares its decoders.
 
-        The compared ones form a group of their own, since each needs the others' predictions.
+        The compared decoders are one group, because each one's gradient needs the predictions of
+        the others.
         """
         compared = self.terms.compared(self.bank, self.target)
         if compared:
@@ -173,19 +163,25 @@ class _Computation:
         for start in range(0, len(rest), GROUP_SIZE):
             yield rest[start : start + GROUP_SIZE], False
 
-    def _compute(self, group: list[int], pairwise: bool, z: Tensor, result: '_Result') -> None:
-        """Compute a group: project z, go through the chunks, pull the gradient back to z."""
+    def _compute_group(self, group: list[int], compared: bool, z: Tensor, result: '_Result'):
+        """Compute the decoders of a group and store their values and gradients in ``result``."""
         bank = self.bank
         perturbations = [bank.perturbations[k] for k in group]
+
+        # 1. Stack the group's parameters.
         # [G, c, D]; [G, 4 c_out, c_in] each; [G, 4 c_out] each
         first, *weights = [torch.stack([weight[k] for k in group]) for weight in bank.weights]
         biases = [torch.stack([bias[k] for k in group]) for bias in bank.biases]
         # [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
         layers = decoder_tree.with_bias(weights, biases)
+
+        # 2. Let the perturbations make their choices.
         states = [
             perturbation.draw(self._context(k, z, first[i], [layer[i : i + 1] for layer in layers]))
             for i, (k, perturbation) in enumerate(zip(group, perturbations, strict=True))
         ]
+
+        # 3. Perturb z and apply the first layer.
         y = torch.stack(
             [
                 perturbation.project(z, first[i], states[i])  # [B, c, h, w]
@@ -193,29 +189,22 @@ class _Computation:
             ]
         )  # [G, B, c, h, w]
 
-        grad_y = torch.empty_like(y)  # [G, B, c, h, w]
-        grad_layers = [torch.zeros_like(layer) for layer in layers]  # as layers
-        sums = _Sums(*z.new_zeros(2, len(group)), z.new_zeros(()))  # [G], [G], []
-        for chunk in self.chunks:
-            part = chunk.of(y)  # [G, c, rows, columns]
-            with_ones = decoder_tree.with_ones(part.flatten(2))  # [G, c + 1, P]
-            # [G, c_i + 1, 4^i P] each for i < n, the last [G, C, 4^n P]
-            maps = decoder_tree.forward(with_ones, layers, bank.last_relu)
-            grad = self._losses(maps[-1], chunk, pairwise, sums)  # [G, C, 4^n P]
-            # [G, c + 1, P]
-            grad = decoder_tree.backward(grad, maps, layers, bank.last_relu, grad_layers)
-            chunk.of(grad_y).copy_(grad[:, :-1].view(part.shape))
+        # 4. Go from there to the losses and back, chunk by chunk.
+        # [G, B, c, h, w]; as layers
+        sums, grad_y, grad_layers = self._compute_chunks(y, layers, compared)
 
+        # 5. Go back through the first layer and the perturbation.
         # [G, 4 c_out, c_in] each; [G, 4 c_out] each
         grad_weights, grad_biases = decoder_tree.without_bias(grad_layers)
         for i, (k, perturbation) in enumerate(zip(group, perturbations, strict=True)):
-            # [c, D]
             grad_first = perturbation.project_backward(
                 grad_y[i], z, first[i], states[i], result.grad_z
-            )
-            result.distances[k], result.weak[k] = sums.distances[i], sums.weak[i]
-            result.grad_weights[k] = [grad_first, *(grad[i] for grad in grad_weights)]
-            result.grad_biases[k] = [grad[i] for grad in grad_biases]
+            )  # [c, D]
+            result.distances[k], result.weak[k] = sums.distances[i], sums.weak[i]  # [], []
+            result.grad_parameters[k] = [
+                grad_first,
+                *(grad[i] for grad in [*grad_weights, *grad_biases]),
+            ]
         result.pairwise += sums.pairwise
 
     def _context(self, k: int, z: Tensor, first: Tensor, layers: list[Tensor]) -> Context:
@@ -235,31 +224,55 @@ class _Computation:
             samples=self.target.samples,
         )
 
-    def _losses(self, logits: Tensor, chunk: Chunk, pairwise: bool, sums: '_Sums') -> Tensor:
-        """Add a chunk's part to the sums and return the gradient of its logits.
+    def _compute_chunks(
+        self, y: Tensor, layers: list[Tensor], compared: bool
+    ) -> tuple['_Sums', Tensor, list[Tensor]]:
+        """Return the losses of a group and their gradients with respect to y and the layers.
 
-        Args:
-            logits: Of a group of decoders.
-            chunk: Where they are.
-            pairwise: Whether these are the decoders that Eq. 10 compares.
-            sums: The values of the chunks before.
+        Shape:
+            - y and its gradient: [G, B, c, h, w]
+            - layers and their gradients: [G, 4 c_out + 4, c_in + 1] each, the last
+              [G, 4 C, c_in + 1]
+        """
+        last_relu = self.bank.last_relu
+        grad_y = torch.empty_like(y)  # [G, B, c, h, w]
+        grad_layers = [torch.zeros_like(layer) for layer in layers]  # as layers
+        sums = _Sums(*y.new_zeros(2, len(y)), y.new_zeros(()))  # [G], [G], []
+        for chunk in self.chunks:
+            part = chunk.crop(y)  # [G, c, rows, columns]
+            with_ones = decoder_tree.with_ones(part.flatten(2))  # [G, c + 1, P]
+            # [G, c_i + 1, 4^i P] each for i < n, the last [G, C, 4^n P]
+            maps = decoder_tree.forward(with_ones, layers, last_relu)
+            grad = self._losses(maps[-1], chunk, compared, sums)  # [G, C, 4^n P]
+            # [G, c + 1, P]
+            grad = decoder_tree.backward(grad, maps, layers, last_relu, grad_layers)
+            chunk.crop(grad_y).copy_(grad[:, :-1].view(part.shape))
+        return sums, grad_y, grad_layers
+
+    def _losses(self, logits: Tensor, chunk: Chunk, compared: bool, sums: '_Sums') -> Tensor:
+        """Add a chunk's losses to the sums and return the gradient of its logits.
 
         Shape:
             - logits, output: [G, C, 4^n P]
         """
         terms = self.terms
         # [G], [G, C, 4^n P]
-        value, grad = terms.consistency.distance.with_gradient(chunk.prob, logits, chunk.weight)
+        value, grad = terms.consistency.distance.with_gradient(
+            chunk.prob, logits, chunk.position_weight
+        )
         sums.distances += value
         if not terms.consistency_weight:
             grad.zero_()
-        if pairwise:
-            value, more = terms.pairwise.with_gradient(logits, chunk.weight)  # [], [G, C, 4^n P]
+        if compared:
+            # [], [G, C, 4^n P]
+            value, more = terms.pairwise.with_gradient(logits, chunk.position_weight)
             sums.pairwise += value
             grad.add_(more, alpha=terms.pairwise.weight / self.unit)
         if chunk.labels is not None:
             # [G], [G, C, 4^n P]
-            value, more = weak_cross_entropy_with_gradient(logits, chunk.labels, chunk.label_weight)
+            value, more = weak_cross_entropy_with_gradient(
+                logits, chunk.labels, chunk.weak_position_weight
+            )
             sums.weak += value
             grad.add_(more, alpha=terms.weak_weight / len(self.bank) / self.unit)
         return grad
@@ -267,39 +280,32 @@ class _Computation:
 
 @dataclass
 class _Sums:
-    """The values of one group of decoders, to which every chunk adds its part.
+    """The losses of one group of decoders, to which every chunk adds its part."""
 
-    Args:
-        distances: d(y^u, y_a^k), [G].
-        weak: Cross-entropies with the pseudo-labels, [G].
-        pairwise: L_P-Wise, [].
-    """
-
-    distances: Tensor
-    weak: Tensor
-    pairwise: Tensor
+    distances: Tensor  # d(y^u, y_a^k), [G]
+    weak: Tensor  # cross-entropies with the pseudo-labels, [G]
+    pairwise: Tensor  # L_P-Wise, []
 
 
 class _Result:
-    """The values of all decoders, and the gradients in units of ``_Computation.unit``.
+    """The losses of all decoders, and the gradients as multiples of ``_Computation.unit``.
 
-    Whatever belongs to a decoder is kept in a list by decoder until all are done: indexing a tensor
-    by a list of decoders would make a GPU wait.
+    What belongs to a decoder is kept in a list by decoder and stacked at the end, because writing
+    to a tensor by a list of indices would make a GPU wait for the CPU.
     """
 
     def __init__(self, bank: AuxiliaryBank, z: Tensor) -> None:
-        count = len(bank)
-        self.distances, self.weak = [None] * count, [None] * count  # [] each
+        self.distances: list[Tensor] = [None] * len(bank)  # [] each
+        self.weak: list[Tensor] = [None] * len(bank)  # [] each
         self.pairwise = z.new_zeros(())  # []
         self.grad_z = torch.zeros_like(z, memory_format=torch.contiguous_format)  # [B, D, h, w]
-        # For each decoder a list by layer, in the shapes of AuxiliaryBank.decoder.
-        self.grad_weights, self.grad_biases = [None] * count, [None] * count
+        # For each decoder its first layer, then weights and biases of its sub-pixel layers.
+        self.grad_parameters: list[list[Tensor]] = [None] * len(bank)
 
     def values(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the distances [K], L_P-Wise [] and L_w []."""
         return torch.stack(self.distances), self.pairwise, torch.stack(self.weak).mean()
 
     def gradients(self) -> list[Tensor]:
-        """Return those of z and of the bank's weights and biases, each of its tensor's shape."""
-        by_layer = [*zip(*self.grad_weights, strict=True), *zip(*self.grad_biases, strict=True)]
-        return [self.grad_z, *map(torch.stack, by_layer)]
+        """Return the gradients of z, the bank's weights and its biases, each of its shape."""
+        return [self.grad_z, *map(torch.stack, zip(*self.grad_parameters, strict=True))]

@@ -1,12 +1,12 @@
 """L_u as the paper tells it (Algorithm 1, step 4): one auxiliary decoder after another.
 
-The readable form, kept as the measure of ``consistency_fused.py``, which computes the same.
+This is the readable form. ``consistency_fused.py`` computes the same, and the tests compare them.
 """
 
 import torch
 from torch import Tensor
 
-from cct_mm.models.losses import weak_cross_entropy, weak_position_weight
+from cct_mm.models.losses import weak_cross_entropy
 from cct_mm.models.subpixel_head import subpixel_decode
 
 from .auxiliary_bank import AuxiliaryBank
@@ -18,34 +18,32 @@ from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 def consistency_reference(
     bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms
 ) -> UnsupervisedLoss:
-    """Compute L_u, with L_P-Wise and L_w where wanted; arguments as ``consistency_fused``."""
+    """Compute L_u, L_P-Wise and L_w; the arguments are those of ``consistency_fused``."""
     guidance = target.guidance(z.shape[2:])
-    weight = terms.consistency.position_weight(target.prob, target.valid).to(z.dtype)
+    # [B, H, W] each
+    position_weight, weak_position_weight = terms.position_weights(target, z.dtype)
     compared = terms.compared(bank, target)
-    labels = target.pseudo_labels
-    if labels is not None:
-        weak_weight = weak_position_weight(labels, target.valid, z.dtype)
-    distances, kept, weak = [], [], []
+    distances, weak, compared_logits = [], [], []
     for k, perturbation in enumerate(bank.perturbations):
         with torch.no_grad():
             state = perturbation.draw(draw_context(bank, k, z, target, guidance))
-        logits = bank.decode(k, perturbation.perturb(z, state))
-        distances.append(terms.consistency(target.prob, logits, weight))
-        if labels is not None:
-            weak.append(weak_cross_entropy(logits, labels, weak_weight))
+        logits = bank.decode(k, perturbation.perturb(z, state))  # [B, C, H, W]
+        distances.append(terms.consistency(target.prob, logits, position_weight))
+        if target.pseudo_labels is not None:
+            weak.append(weak_cross_entropy(logits, target.pseudo_labels, weak_position_weight))
         if k in compared:
-            kept.append(logits)
-    distances = torch.stack(distances)
-    total = terms.consistency_weight * distances.mean()
-    loss = UnsupervisedLoss(total, distances.detach())
+            compared_logits.append(logits)
+
+    distances = torch.stack(distances)  # [K]
+    loss = UnsupervisedLoss(terms.consistency_weight * distances.mean(), distances.detach())
     if weak:
-        loss.weak = torch.stack(weak).mean()
-        loss.total = loss.total + terms.weak_weight * loss.weak
-        loss.weak = loss.weak.detach()
+        mean = torch.stack(weak).mean()  # []
+        loss.total = loss.total + terms.weak_weight * mean
+        loss.weak = mean.detach()
     if compared:
-        loss.pairwise = terms.pairwise(torch.stack(kept), weight)
-        loss.total = loss.total + terms.pairwise.weight * loss.pairwise
-        loss.pairwise = loss.pairwise.detach()
+        pairwise = terms.pairwise(torch.stack(compared_logits), position_weight)  # []
+        loss.total = loss.total + terms.pairwise.weight * pairwise
+        loss.pairwise = pairwise.detach()
     return loss
 
 
@@ -55,9 +53,10 @@ def draw_context(
     """Return what the perturbation of decoder k may look at."""
     first, weights, biases = bank.decoder(k)
     weights, biases = [w.detach() for w in weights], [b.detach() for b in biases]
-    y = conv1x1(z, first).detach()
+    y = conv1x1(z, first).detach()  # [B, c, h, w]
 
     def log_prob(y: Tensor) -> Tensor:
+        # [B, C, H, W]
         return subpixel_decode(y, weights, biases, bank.last_relu).log_softmax(dim=1)
 
     def divergence(u: Tensor) -> Tensor:

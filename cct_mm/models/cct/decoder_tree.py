@@ -1,22 +1,22 @@
-"""The sub-pixel decoders as per-position trees: forward and backward without a single shuffle.
+"""The sub-pixel decoders as trees over positions: forward and backward without a single shuffle.
 
-A decoder consists of 1x1 convolutions and 2x2 shuffles, so a position of z makes its own stride x
-stride block of pixels and sees no other position. With the maps kept as ``[G, channels,
-positions]``, for G decoders side by side, a sub-pixel convolution is one batched matrix product to
-``[G, 4 channels, positions]``, and its shuffle is a view of that as ``[G, channels, 4 positions]``:
-row c * 4 + s of the product holds channel c of child s of every position.
+A decoder consists of 1x1 convolutions and 2x2 shuffles. So each position of z yields its own
+stride x stride block of pixels and sees no other position: every sub-pixel layer splits a position
+into four children. The maps of G decoders are kept as ``[G, channels, positions]``. A sub-pixel
+convolution is then one batched matrix product to ``[G, 4 channels, positions]``, in which row
+4 c + s holds channel c of child s of every position. Its shuffle is a view of the product as
+``[G, channels, 4 positions]``, which moves no data.
 
-After n such layers the pixels stand in *tree order*: the child s_n of the last layer changes
+After n such layers the pixels are in *tree order*: the child s_n of the last layer changes
 slowest, then s_{n-1} and so on to s_1, and the position changes fastest. A sum over pixels does not
-depend on their order, so the losses are computed in this one, and only the target has to be brought
+depend on their order, so the losses are computed in tree order. Only the target has to be brought
 into it (:func:`to_tree`), once for all decoders.
 
-Every map but the logits has one more channel, of ones, behind its own. A bias is then one more
-column of its layer's weights (:func:`with_bias`), and the matrix products add it and sum its
-gradient.
+Every map except the logits has an additional last channel of ones. A bias is then one more column
+of its layer's weights (:func:`with_bias`), so the matrix products add it, and sum its gradient.
 
-In the shapes, c channels and P positions enter the first sub-pixel layer, c_i channels leave the
-i-th (c_0 = c), and the last leaves C classes.
+In the shapes, c channels and P positions enter the first sub-pixel layer, the i-th layer has c_i
+output channels (c_0 = c), and the last has C, one for each class.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def to_tree(x: Tensor, doublings: int) -> Tensor:
 
 
 def with_ones(y: Tensor) -> Tensor:
-    """Put the channel of ones behind the channels of y.
+    """Append the channel of ones to y.
 
     Shape:
         - y: [G, c, P]
@@ -59,9 +59,9 @@ def with_ones(y: Tensor) -> Tensor:
 
 
 def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:
-    """Put each sub-pixel layer's bias behind its weights, as the weight of the channel of ones.
+    """Append each sub-pixel layer's bias to its weights, as the weight of the channel of ones.
 
-    All layers but the last get four more rows, which make the ones of the four children.
+    All layers except the last get four more rows, which yield the ones of the four children.
 
     Shape:
         - weights: [G, 4 c_out, c_in] each
@@ -81,7 +81,7 @@ def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tenso
 
 
 def without_bias(layers: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the weights and the biases in layers, or in gradients of layers, of :func:`with_bias`.
+    """Undo :func:`with_bias`: return the weights and biases of layers, or of their gradients.
 
     Shape:
         - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 c_out, c_in + 1]
@@ -121,18 +121,18 @@ def backward(
     last_relu: bool,
     grad_layers: Sequence[Tensor] | None = None,
 ) -> Tensor:
-    """Pull a gradient of the logits back to y, adding to the layers' gradients on the way.
+    """Propagate a gradient of the logits back to y, and add up the layers' gradients.
 
     Args:
         grad: Gradient of the logits.
         maps: From :func:`forward`.
         layers: As in :func:`forward`.
         last_relu: As in :func:`forward`.
-        grad_layers: Where the layers' gradients are added, or None where they are not wanted.
+        grad_layers: The layers' gradients are added to these tensors; None leaves them out.
 
     Shape:
         - grad: [G, C, 4^n P]
-        - output: [G, c + 1, P], of which the last channel, that of the ones, has no meaning
+        - output: [G, c + 1, P], whose last channel, of the ones, has no meaning
     """
     for i in reversed(range(len(layers))):
         if last_relu or i < len(layers) - 1:

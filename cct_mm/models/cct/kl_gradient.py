@@ -1,4 +1,4 @@
-"""How a decoder's prediction moves with the output of its first layer: what I-VAT asks for."""
+"""How a decoder's prediction changes with the output of its first layer, which I-VAT needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ class KLGradient:
     """The gradient of KL(p(y) || p(y + u)) with respect to u, for one decoder.
 
     Here y = W z is the output of the decoder's first layer, p is the softmax of its logits, and
-    the divergence is summed over an image. See ``kl_gradient`` in ``perturbations.Context``.
+    the divergence is summed over an image. The fused path passes it to the perturbations as
+    ``Context.kl_gradient``.
 
     Args:
         z: The encoder's output.
         first: W, the decoder's first layer.
         layers: Its sub-pixel layers, from ``decoder_tree.with_bias`` with G = 1.
         last_relu: See ``decoder_tree.forward``.
-        chunks: Parts of the images that are computed one after another.
+        chunks: Parts of the images, computed one after another.
 
     Shape:
         - z: [B, D, h, w]
@@ -39,7 +40,7 @@ class KLGradient:
     chunks: Sequence[Chunk]
 
     def __call__(self, u: Tensor, at_zero: bool) -> Tensor:
-        """Return the gradient at u or, ``at_zero``, its derivative along u at 0: the Hessian's u.
+        """Return the gradient at u or, with ``at_zero``, the divergence's Hessian at 0 times u.
 
         Shape:
             - u, output: [B, c, h, w]
@@ -47,14 +48,14 @@ class KLGradient:
         y = conv1x1(self.z, self.first)  # [B, c, h, w]
         gradient = torch.empty_like(u)  # [B, c, h, w]
         for chunk in self.chunks:
-            part = chunk.of(u)  # [c, rows, columns]
-            grad = self._of_positions(
-                chunk.of(y).flatten(1)[None], part.flatten(1)[None], at_zero, chunk.valid
+            part = chunk.crop(u)  # [c, rows, columns]
+            grad = self._in_chunk(
+                chunk.crop(y).flatten(1)[None], part.flatten(1)[None], at_zero, chunk.valid
             )  # [1, c, P]
-            chunk.of(gradient).copy_(grad.view(part.shape))
+            chunk.crop(gradient).copy_(grad.view(part.shape))
         return gradient
 
-    def _of_positions(self, y: Tensor, u: Tensor, at_zero: bool, valid: Tensor) -> Tensor:
+    def _in_chunk(self, y: Tensor, u: Tensor, at_zero: bool, valid: Tensor) -> Tensor:
         """Return the gradient for the positions of one chunk.
 
         Shape:

@@ -1,15 +1,13 @@
-"""What the auxiliary decoders learn from, and the loss that comes of it.
-
-The fused path and the reference path have this interface in common.
-"""
+"""The interface of the fused and the reference path: their inputs and the loss that they return."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cct_mm import keyed
-from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
+from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss, weak_position_weight
 
 from .auxiliary_bank import AuxiliaryBank
 from .perturbations import Guidance
@@ -17,14 +15,14 @@ from .perturbations import Guidance
 
 @dataclass
 class Target:
-    """What the auxiliary decoders are held to, for one batch of unlabeled images.
+    """What the auxiliary decoders learn from in one batch of unlabeled images.
 
     Args:
         prob: y^u = softmax of the main head's logits, without gradient.
         valid: True on the image, False on padding.
         foreground: Which classes are foreground (things).
-        key: What makes the step's draws its own: seed, domain, iteration.
-        samples: For each image the number that identifies it in the whole run.
+        key: Seed, domain and iteration, on which all random numbers of the step depend.
+        samples: For each image, the key that identifies it in the whole run.
         pseudo_labels: y_p of weakly labeled images, 255 where there is none; None without L_w.
 
     Shape:
@@ -66,8 +64,19 @@ class UnsupervisedTerms:
     weak_weight: float = 0.0
 
     def compared(self, bank: AuxiliaryBank, target: Target) -> list[int]:
-        """Return the decoders that Eq. 10 compares in this step; none without it."""
+        """Return the decoders that Eq. 10 compares in this step; an empty list without Eq. 10."""
         return self.pairwise.subset(len(bank), *target.key) if self.pairwise else []
+
+    def position_weights(self, target: Target, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return the weight of each pixel in L_u and L_P-Wise, and in L_w.
+
+        Shape:
+            - output: [B, H, W] each; the second is None without pseudo-labels
+        """
+        weight = self.consistency.position_weight(target.prob, target.valid).to(dtype)
+        if target.pseudo_labels is None:
+            return weight, None
+        return weight, weak_position_weight(target.pseudo_labels, target.valid, dtype)
 
 
 @dataclass
@@ -77,8 +86,8 @@ class UnsupervisedLoss:
     Args:
         total: w_u L_u + w_p L_P-Wise + w_w L_w, with gradient.
         distances: d(y^u, y_a^k) of each decoder, without gradient.
-        pairwise: L_P-Wise before it is weighted, without gradient; None where it is not computed.
-        weak: L_w before it is weighted, without gradient; None where it is not computed.
+        pairwise: L_P-Wise before weighting, without gradient; None where it is not computed.
+        weak: L_w before weighting, without gradient; None where it is not computed.
 
     Shape:
         - total, pairwise, weak: scalar

@@ -1,4 +1,4 @@
-"""Losses: L_s (ab-CE), L_u (consistency), L_P-Wise and L_w (weak), one file each."""
+"""Losses, one file for each: L_s (ab-CE), L_u (consistency), L_P-Wise (pairwise) and L_w (weak)."""
 
 from .annealed_ce import AnnealedCrossEntropy, annealed_cross_entropy
 from .consistency import DISTANCES, ConsistencyLoss, js, kl, mse

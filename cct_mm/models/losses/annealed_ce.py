@@ -21,19 +21,20 @@ def annealed_cross_entropy(
     class_weight: Tensor | None = None,
     average_over: str = 'valid',
 ) -> Tensor:
-    r"""Cross-entropy over the pixels that the network does not yet get right with confidence.
+    r"""Return the cross-entropy over pixels that the network does not classify with confidence yet.
 
     .. math:: L_s = \frac{1}{N} \sum_i [p_i(y_i) < \eta] \, w_{y_i} (-\log p_i(y_i))
 
     Args:
         logits: Main head's output.
         labels: Class of each pixel.
-        threshold: eta in [0, 1]: pixels whose true class has at least this probability are left
+        threshold: eta in [0, 1]; pixels whose true class has at least this probability are left
             out.
-        ignore_index: Label of pixels that count nowhere.
+        ignore_index: Label of pixels that are left out altogether.
         class_weight: Weight of each class, [C].
-        average_over: What N counts: ``'valid'``, all pixels with a label (Eq. 4, whose 1/|D_l| does
-            not depend on eta), or ``'kept'``, those below the threshold (the released code).
+        average_over: The pixels that N counts: ``'valid'`` means all with a label (Eq. 4, whose
+            1/|D_l| does not depend on eta), ``'kept'`` means those below the threshold (the
+            released code).
 
     Shape:
         - logits: [B, C, H, W]
@@ -41,10 +42,11 @@ def annealed_cross_entropy(
         - output: scalar
 
     Raises:
-        ValueError: For another ``average_over``.
+        ValueError: If ``average_over`` is neither ``'valid'`` nor ``'kept'``.
     """
     check_average_over(average_over)
-    valid = labels != ignore_index
+    valid = labels != ignore_index  # [B, H, W]
+    # [B, H, W]
     loss = F.cross_entropy(logits, labels, reduction='none', ignore_index=ignore_index)
     # The unweighted cross-entropy of a pixel is -log p(y), so the probability needs no second pass.
     kept = valid & (torch.exp(-loss.detach()) < threshold)
@@ -55,11 +57,7 @@ def annealed_cross_entropy(
 
 
 def check_average_over(average_over: str) -> None:
-    """Check the argument of :func:`annealed_cross_entropy`.
-
-    Raises:
-        ValueError: If it is neither ``valid`` nor ``kept``.
-    """
+    """Raise a ``ValueError`` if :func:`annealed_cross_entropy` does not know the argument."""
     if average_over not in ('valid', 'kept'):
         raise ValueError(
             f"ab-CE: average_over is {average_over!r}, expected 'valid' (Eq. 4) or 'kept' "
@@ -69,18 +67,18 @@ def check_average_over(average_over: str) -> None:
 
 @MODELS.register_module()
 class AnnealedCrossEntropy(NeedsProgress, nn.Module):
-    """:func:`annealed_cross_entropy` as an mmseg ``loss_decode``, with the ramp of its threshold.
+    """Use :func:`annealed_cross_entropy` as ``loss_decode`` of an mmseg head.
 
-    eta rises from 1/C to ``threshold`` along the log schedule of Eq. 17.
+    The threshold eta rises from 1/C to ``threshold`` along the log schedule of Eq. 17.
 
     Args:
         threshold: Final eta, alpha in Eq. 17, in (0, 1].
-        ramp_up: Its length as a share of training: 0.4 in Supplement K, 0.5 in Table 12.
+        ramp_up: Length of the rise as a share of training: 0.4 in Supplement K, 0.5 in Table 12.
         shape: Shape of the ramp, see :mod:`cct_mm.schedules`.
-        class_weight: Weight of each class; None weighs all alike.
+        class_weight: Weight of each class; None gives all the same.
         average_over: See :func:`annealed_cross_entropy`.
         loss_weight: Factor on the value.
-        loss_name: Key in the log; must begin with ``loss_`` to be trained on.
+        loss_name: Key in the log; it must begin with ``loss_`` to be trained on.
     """
 
     def __init__(
@@ -115,15 +113,16 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         ignore_index: int = 255,
         **kwargs,
     ) -> Tensor:
-        """Return the loss; ``weight``, of mmseg's pixel samplers, has no place beside ab-CE.
+        """Return the loss.
 
         Raises:
-            ValueError: If a pixel sampler gave weights, or there is not one class weight a class.
+            ValueError: If the head's pixel sampler gave a ``weight``, since ab-CE itself chooses
+                the pixels, or if the number of class weights is not the number of classes.
         """
         if weight is not None:
             raise ValueError(
-                'AnnealedCrossEntropy: the head has a pixel sampler, expected none: ab-CE itself '
-                "chooses the pixels; remove `sampler` from the head's config"
+                'AnnealedCrossEntropy: the head has a pixel sampler, expected none, because ab-CE '
+                "itself chooses the pixels; remove `sampler` from the head's config"
             )
         classes = cls_score.shape[1]
         if self.class_weight is not None and len(self.class_weight) != classes:

@@ -1,4 +1,4 @@
-"""Means over pixels that stay means where a batch is spread over several GPUs."""
+"""Means over pixels that remain means when several GPUs share a batch."""
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def mean_over_ranks(count: Tensor) -> Tensor:
-    """Return the mean of a number over all ranks, without gradient; itself on a single one.
+    """Return the mean of a number over all ranks, without gradient.
 
-    DDP averages the ranks' gradients. A loss that divides its sum by this mean, not by its own
-    rank's count, has the gradient of the mean over all ranks' pixels.
+    DDP averages the ranks' gradients. A loss that divides its sum by this mean, and not by the
+    count of its own rank, has the gradient of the mean over the pixels of all ranks.
     """
     if get_world_size() == 1:
         return count
@@ -19,14 +19,14 @@ def mean_over_ranks(count: Tensor) -> Tensor:
 
 
 def mean_weight(counts: Tensor) -> Tensor:
-    """Return the weights that make a sum over positions a mean over those that count.
+    """Return the weights that make a sum over positions a mean over the positions that count.
 
     Args:
-        counts: 1 where a position counts, else 0; any shape, floating point.
+        counts: 1 where a position counts and 0 elsewhere; any shape, floating point.
 
     Returns:
-        Tensor: 1 / N where a position counts, N their number (over all ranks, see
-        :func:`mean_over_ranks`); 0 everywhere if none does.
+        Tensor: 1 / N where a position counts and 0 elsewhere. N is the number of positions that
+        count (see :func:`mean_over_ranks`).
     """
     total = mean_over_ranks(counts.sum())
     return counts / total.where(total > 0, 1)

@@ -1,8 +1,8 @@
 """The unsupervised loss L_u: distances between main and auxiliary predictions (Eqs. 2, 7-9).
 
-Each distance is a pair of pure functions that stand side by side: its value at each position,
-summed over classes, and value and gradient at once in closed form, for the fast path.
-:class:`ConsistencyLoss` averages over positions.
+Each distance is a pair of functions. The first returns its value at each position, summed over
+classes. The second, which the fused path uses, returns the sum over positions and its gradient in
+closed form. :class:`ConsistencyLoss` averages over positions.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from .average import mean_weight
 
 
 def mse(target: Tensor, log_prob: Tensor) -> Tensor:
-    """Eq. 7: squared difference of the probabilities, summed over classes.
+    """Return Eq. 7 at each position: the squared difference, summed over classes.
 
     Args:
         target: y^u, the main head's probabilities.
@@ -30,23 +30,23 @@ def mse(target: Tensor, log_prob: Tensor) -> Tensor:
 
 
 def mse_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Value of :func:`mse` and its gradient with respect to the logits.
+    """Return the weighted sum of :func:`mse` over positions, and its gradient.
 
-    With e = y_a - y^u the gradient is ``2 w y_a (e - <y_a, e>)``.
+    With e = y_a - y^u the gradient with respect to the logits is ``2 w y_a (e - <y_a, e>)``.
 
     Args:
         target: y^u.
-        logits: The decoders' outputs; may be overwritten.
-        weight: w, of each position.
+        logits: The decoders' outputs.
+        weight: w, the weight of each position.
 
     Shape:
         - target: [C, P]
         - logits: [G, C, P]
         - weight: [P]
-        - output: [G], the weighted sum over positions; and [G, C, P]
+        - output: [G] and [G, C, P]
     """
-    prob = logits.softmax(dim=1)
-    error = prob - target
+    prob = logits.softmax(dim=1)  # [G, C, P]
+    error = prob - target  # [G, C, P]
     weighted = error * (2 * weight)
     value = 0.5 * error.mul_(weighted).sum(dim=(1, 2))
     product = weighted.mul_(prob)
@@ -54,22 +54,26 @@ def mse_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[T
 
 
 def kl(target: Tensor, log_prob: Tensor) -> Tensor:
-    """Eq. 8: KL(y^u || y_a) per position; arguments as :func:`mse`."""
+    """Return Eq. 8 at each position: KL(y^u || y_a). The arguments are those of :func:`mse`."""
     return (torch.xlogy(target, target) - target * log_prob).sum(dim=1)
 
 
 def kl_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Value of :func:`kl` and its gradient ``w (y_a - y^u)``; see :func:`mse_with_gradient`."""
-    log_prob = logits.log_softmax(dim=1)
-    entropy = torch.xlogy(target, target).sum(dim=0)
+    """Return the sum of :func:`kl` and its gradient, as :func:`mse_with_gradient`.
+
+    The gradient is ``w (y_a - y^u)``.
+    """
+    log_prob = logits.log_softmax(dim=1)  # [G, C, P]
+    entropy = torch.xlogy(target, target).sum(dim=0)  # [P]
     value = ((entropy - (target * log_prob).sum(dim=1)) * weight).sum(dim=1)
     return value, log_prob.exp_().sub_(target).mul_(weight)
 
 
 def js(target: Tensor, log_prob: Tensor) -> Tensor:
-    """Eq. 9: mean of KL(y^u || m) and KL(y_a || m), m their mean; arguments as :func:`mse`.
+    """Return Eq. 9 at each position: the mean of KL(y^u || m) and KL(y_a || m).
 
-    The released code has both divergences reversed.
+    Here m is the mean of y^u and y_a. The released code has both divergences reversed. The
+    arguments are those of :func:`mse`.
     """
     prob = log_prob.exp()
     log_mean = _log_mean(target, prob)
@@ -79,28 +83,28 @@ def js(target: Tensor, log_prob: Tensor) -> Tensor:
 
 
 def js_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Value of :func:`js` and its gradient; see :func:`mse_with_gradient`.
+    """Return the sum of :func:`js` and its gradient, as :func:`mse_with_gradient`.
 
     With a = log(y_a / m) / 2 the gradient is ``w y_a (a - <y_a, a>)``.
     """
-    log_prob = logits.log_softmax(dim=1)
-    prob = log_prob.exp()
-    log_mean = _log_mean(target, prob)
-    entropy = torch.xlogy(target, target).sum(dim=0)
-    to_target = entropy - (target * log_mean).sum(dim=1)
-    half_log_ratio = log_prob.sub_(log_mean).mul_(0.5)
-    to_prob = (prob * half_log_ratio).sum(dim=1, keepdim=True)
+    log_prob = logits.log_softmax(dim=1)  # [G, C, P]
+    prob = log_prob.exp()  # [G, C, P]
+    log_mean = _log_mean(target, prob)  # [G, C, P]
+    entropy = torch.xlogy(target, target).sum(dim=0)  # [P]
+    to_target = entropy - (target * log_mean).sum(dim=1)  # [G, P]
+    half_log_ratio = log_prob.sub_(log_mean).mul_(0.5)  # a, [G, C, P]
+    to_prob = (prob * half_log_ratio).sum(dim=1, keepdim=True)  # [G, 1, P]
     value = ((0.5 * to_target + to_prob.squeeze(1)) * weight).sum(dim=1)
     return value, half_log_ratio.sub_(to_prob).mul_(prob).mul_(weight)
 
 
 def _log_mean(target: Tensor, prob: Tensor) -> Tensor:
-    """Log of the mean of two distributions; where both are 0, any finite number."""
+    # Where both distributions are 0, the logarithm may be any finite number.
     return (0.5 * (target + prob)).clamp(min=torch.finfo(prob.dtype).tiny).log()
 
 
 class Distance(NamedTuple):
-    """A distance measure d of Eq. 2."""
+    """The two functions of a distance measure d of Eq. 2."""
 
     value: Callable[[Tensor, Tensor], Tensor]
     with_gradient: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -116,21 +120,21 @@ DISTANCES = {
 def position_weight(
     target: Tensor, valid: Tensor, confidence: float | None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Weight of each position in L_u: 1/N on the positions that count, 0 elsewhere.
+    """Return the weight of each position in L_u: 1 / N at each of the N that count.
 
     Args:
-        target: y^u, [B, C, H, W].
-        valid: [B, 1, H, W] bool, False on padding.
-        confidence: beta of Conf-Mask (Supplement B.2): only positions whose largest probability is
-            greater count; None counts all.
-        dtype: Of the output.
+        target: y^u.
+        valid: False on padding, which does not count.
+        confidence: beta of Conf-Mask (Supplement B.2): positions whose largest probability is not
+            greater do not count. None counts all.
+        dtype: Type of the output.
 
     Shape:
-        - output: [B, H, W], summing to 1 unless nothing counts
-
-    N is the number of positions that count, so the weights make a mean over them.
+        - target: [B, C, H, W]
+        - valid: [B, 1, H, W], bool
+        - output: [B, H, W], whose sum is 1, or 0 if no position counts
     """
-    counts = valid.squeeze(1)
+    counts = valid.squeeze(1)  # [B, H, W]
     if confidence is not None:
         counts = counts & (target.amax(dim=1) > confidence)
     return mean_weight(counts.to(dtype))
@@ -142,12 +146,13 @@ class ConsistencyLoss(nn.Module):
 
     Args:
         distance: ``'mse'`` (Eq. 7, the paper's choice), ``'kl'`` (Eq. 8) or ``'js'`` (Eq. 9).
-        over_classes: ``'mean'`` divides by the number of classes, as the released code does, with
-            which lambda_u = 30 was used; ``'sum'`` is Eqs. 7-9 to the letter, C times larger.
+        over_classes: ``'mean'`` divides by the number of classes, as the released code does, for
+            which lambda_u = 30 is meant; ``'sum'`` is Eqs. 7-9 to the letter, C times larger.
         confidence: beta of Conf-Mask in (0, 1), e.g. 0.5; None switches it off.
 
     Raises:
-        ValueError: For an unknown distance or ``over_classes``, or a confidence outside (0, 1).
+        ValueError: If ``distance`` or ``over_classes`` is unknown, or ``confidence`` is outside
+            (0, 1).
     """
 
     def __init__(
@@ -173,7 +178,7 @@ class ConsistencyLoss(nn.Module):
         self.confidence = confidence
 
     def position_weight(self, target: Tensor, valid: Tensor) -> Tensor:
-        """Return :func:`position_weight`, the factor 1/C of ``over_classes`` included."""
+        """Return :func:`position_weight` times the factor 1/C of ``over_classes='mean'``."""
         weight = position_weight(target, valid, self.confidence)
         return weight / target.shape[1] if self.over_classes == 'mean' else weight
 
@@ -190,5 +195,5 @@ class ConsistencyLoss(nn.Module):
             - weight: [B, H, W]
             - output: scalar
         """
-        distance = self.distance.value(target, logits.log_softmax(dim=1))
+        distance = self.distance.value(target, logits.log_softmax(dim=1))  # [B, H, W]
         return (distance * weight).sum()

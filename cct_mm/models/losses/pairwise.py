@@ -11,15 +11,15 @@ from cct_mm import keyed
 class PairwiseLoss(nn.Module):
     r"""Eq. 10: :math:`\frac{1}{K} \sum_k (y_a^k - \bar y_a)^2` over a random subset of decoders.
 
-    Averaged over positions like L_u, and over classes where L_u is. Its gradient reaches the
-    encoder and the auxiliary decoders (the released code computed it but never propagated it).
+    It is averaged over positions as L_u is, and over classes if L_u is. Its gradient reaches the
+    encoder and the auxiliary decoders (the released code computes it but does not propagate it).
 
     Args:
         weight: Factor on the term in the total loss.
-        num_decoders: Size of the subset drawn anew each iteration (paper: 8 of 30), at least 2.
+        num_decoders: Size of the subset, drawn in each iteration (paper: 8 of 30), at least 2.
 
     Raises:
-        ValueError: For fewer than 2 decoders.
+        ValueError: If ``num_decoders`` is below 2.
     """
 
     def __init__(self, weight: float = 1.0, num_decoders: int = 8) -> None:
@@ -33,20 +33,20 @@ class PairwiseLoss(nn.Module):
         self.num_decoders = num_decoders
 
     def subset(self, total: int, *key: keyed.Part) -> list[int]:
-        """Return the sorted indices of the decoders compared, drawn by ``key``."""
+        """Draw the decoders that are compared, by ``key``; return their sorted indices."""
         order = torch.randperm(total, generator=keyed.generator(*key, 'P-Wise'))
         return sorted(order[: self.num_decoders].tolist())
 
     def forward(self, logits: Tensor, weight: Tensor) -> Tensor:
-        """Return the weighted sum over positions of the predictions' variance.
+        """Return the variance of the predictions, summed over positions with weights.
 
         Shape:
-            - logits: [K, B, C, H, W] of the chosen decoders
+            - logits: [K, B, C, H, W] of the compared decoders
             - weight: [B, H, W], see ``ConsistencyLoss.position_weight``
             - output: scalar
         """
-        prob = logits.softmax(dim=2)
-        variance = (prob - prob.mean(dim=0)).square().mean(dim=0).sum(dim=1)
+        prob = logits.softmax(dim=2)  # [K, B, C, H, W]
+        variance = (prob - prob.mean(dim=0)).square().mean(dim=0).sum(dim=1)  # [B, H, W]
         return (variance * weight).sum()
 
     @staticmethod
@@ -54,15 +54,15 @@ class PairwiseLoss(nn.Module):
         """Return the value of :meth:`forward` and its gradient with respect to the logits.
 
         With e_k = y_a^k - mean the gradient is ``2 / K w y_a^k (e_k - <y_a^k, e_k>)``: the mean's
-        own derivative cancels, because the e_k add to zero.
+        own derivative cancels, because the e_k add up to zero.
 
         Shape:
             - logits: [K, C, P]
             - weight: [P]
             - output: scalar and [K, C, P]
         """
-        prob = logits.softmax(dim=1)
-        error = prob - prob.mean(dim=0)
+        prob = logits.softmax(dim=1)  # [K, C, P]
+        error = prob - prob.mean(dim=0)  # [K, C, P]
         value = (error.square().mean(dim=0).sum(dim=0) * weight).sum()
         error -= (prob * error).sum(dim=1, keepdim=True)
         return value, error.mul_(prob).mul_(2 / len(logits) * weight)

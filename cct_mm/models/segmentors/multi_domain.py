@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cct_mm.labels import SUPERVISIONS
 from cct_mm.models.active_domain import ActiveDomain
-from cct_mm.models.cpu_convolutions import use_cpu_convolutions
+from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
 

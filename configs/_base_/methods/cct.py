@@ -5,7 +5,7 @@ paper_auxiliary = dict(
     in_channels=512,
     stride=8,
     perturbations=[
-        dict(type='F-Noise', num=6, range=0.3),
+        dict(type='F-Noise', num=6),  # N ~ U(-0.3, 0.3)
         dict(type='F-Drop', num=6, threshold=(0.6, 0.9)),
         dict(type='DropOut', num=6, p=0.5),
         dict(type='G-Cutout', num=6, area=0.4),

@@ -5,15 +5,14 @@ import torch
 
 from cct_mm import testing
 from cct_mm.models.cct import decoder_tree
-from cct_mm.models.cct.chunks import cut_into_chunks, rectangles
-from cct_mm.models.losses import weak_position_weight
+from cct_mm.models.cct.chunks import cut_into_chunks, tile
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 7), (7, 1), (5, 6), (13, 3)])
 @pytest.mark.parametrize('most', [1, 2, 3, 5, 6, 7, 12, 13, 1000])
-def test_rectangles_tile_the_map_and_are_no_larger_than_asked(size, most):
+def test_tiles_cover_the_map_once_and_are_no_larger_than_asked(size, most):
     counts = torch.zeros(size)
-    for rows, columns in rectangles(*size, most):
+    for rows, columns in tile(*size, most):
         assert 0 < counts[rows, columns].numel() <= most
         counts[rows, columns] += 1
     assert (counts == 1).all()
@@ -25,29 +24,27 @@ def step():
 
 
 def cut(step, most=4):
-    weight = step.terms.consistency.position_weight(step.target.prob, step.target.valid)
-    labels, valid = step.target.pseudo_labels, step.target.valid
-    label_weight = None if labels is None else weak_position_weight(labels, valid, torch.float32)
-    return cut_into_chunks(step.target, weight, label_weight, 2, most), weight, label_weight
+    weights = step.terms.position_weights(step.target, torch.float32)
+    return cut_into_chunks(step.target, *weights, 2, most), *weights
 
 
 def test_each_position_of_each_image_is_in_one_chunk(step):
     counts = torch.zeros_like(step.z)
     chunks, *_ = cut(step)
     for chunk in chunks:
-        chunk.of(counts).add_(1)
+        chunk.crop(counts).add_(1)
     assert (counts == 1).all()
     assert len({chunk.image for chunk in chunks}) == len(step.z)
 
 
 def test_pixels_are_those_of_the_positions_in_tree_order(step):
-    chunks, weight, label_weight = cut(step)
+    chunks, position_weight, weak_position_weight = cut(step)
     maps = {
         'prob': step.target.prob,
         'valid': step.target.valid,
-        'weight': weight.unsqueeze(1),
+        'position_weight': position_weight.unsqueeze(1),
         'labels': step.target.pseudo_labels.unsqueeze(1),
-        'label_weight': label_weight.unsqueeze(1),
+        'weak_position_weight': weak_position_weight.unsqueeze(1),
     }
     for name, values in maps.items():
         # Bring all of an image into tree order first, and take the chunk's positions from there.
@@ -62,13 +59,13 @@ def test_pixels_are_those_of_the_positions_in_tree_order(step):
 def test_without_pseudo_labels_there_are_none(step):
     step.target.pseudo_labels = None
     chunks, *_ = cut(step)
-    assert all(chunk.labels is None and chunk.label_weight is None for chunk in chunks)
+    assert all(chunk.labels is None and chunk.weak_position_weight is None for chunk in chunks)
 
 
 def test_a_chunk_of_maps_with_more_axes_is_a_view_of_its_part(step):
     maps = torch.randn(2, *step.z.shape)
     for chunk in cut(step)[0]:
-        part = chunk.of(maps)
+        part = chunk.crop(maps)
         assert torch.equal(part, maps[:, chunk.image, :, chunk.rows, chunk.columns])
         part.zero_()
     assert maps.count_nonzero() == 0

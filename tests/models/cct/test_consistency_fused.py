@@ -460,7 +460,7 @@ class TestGradientFlow:
 
 
 class TestUserDefinedPerturbation:
-    """One of your own, in a dozen lines, is fast at once and has its equality test for free."""
+    """One of your own, in a dozen lines, is fused and has its equality test for free."""
 
     @pytest.fixture
     def stripes(self, registry):
@@ -507,7 +507,7 @@ class TestUserDefinedPerturbation:
 
     def test_a_known_form_makes_no_copy_of_z(self, stripes, monkeypatch):
         def refuse(*_):
-            raise AssertionError('the fast path perturbed z itself')
+            raise AssertionError('the fused path perturbed z itself')
 
         monkeypatch.setattr(stripes, 'perturb', refuse)
         step = testing.example_step(dict(type='Stripes', num=2))

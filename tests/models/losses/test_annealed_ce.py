@@ -92,11 +92,8 @@ class TestFunction:
         assert loss.item() == pytest.approx(expected, rel=1e-12)
 
     def test_unknown_average(self, logits):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match="average_over is 'all'.*'valid'.*'kept'"):
             annealed_cross_entropy(logits, LABELS, 0.9, average_over='all')
-        assert str(error.value) == (
-            "ab-CE: average_over is 'all', expected 'valid' (Eq. 4) or 'kept' (released code)"
-        )
 
 
 class TestModule:
@@ -143,12 +140,8 @@ class TestModule:
     def test_refuses_the_weights_of_a_pixel_sampler(self, logits):
         loss = AnnealedCrossEntropy()
         set_progress(loss, Progress(0, 10, 0))
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match='AnnealedCrossEntropy: .*pixel sampler.*`sampler`'):
             loss(logits, LABELS, weight=torch.ones(1, 1, 4))
-        assert str(error.value) == (
-            'AnnealedCrossEntropy: the head has a pixel sampler, expected none: ab-CE itself '
-            "chooses the pixels; remove `sampler` from the head's config"
-        )
 
     def test_a_wrong_ramp_is_refused_before_training(self):
         with pytest.raises(ValueError, match='RampUp: unknown shape'):
@@ -157,13 +150,9 @@ class TestModule:
             AnnealedCrossEntropy(ramp_up=40000)
 
     def test_says_what_to_do_where_nobody_sets_the_iteration(self, logits):
-        with pytest.raises(RuntimeError) as error:
+        fixes = r"dict\(type='TrainingProgressHook'\) to custom_hooks.*set_progress\(model"
+        with pytest.raises(RuntimeError, match=f'AnnealedCrossEntropy .*iteration.*{fixes}'):
             AnnealedCrossEntropy()(logits, LABELS)
-        assert str(error.value) == (
-            'AnnealedCrossEntropy does not know the iteration, which its ramp-up and random draws '
-            "need: add dict(type='TrainingProgressHook') to custom_hooks, or call "
-            'cct_mm.models.progress.set_progress(model, Progress(...)) in your own loop'
-        )
 
     def test_progress_reaches_it_inside_a_model(self):
         loss = AnnealedCrossEntropy()
@@ -172,9 +161,9 @@ class TestModule:
 
 
 def test_arguments_out_of_range_are_refused():
-    with pytest.raises(ValueError, match='threshold is 1.5, expected a probability'):
+    with pytest.raises(ValueError, match='threshold is 1.5'):
         AnnealedCrossEntropy(threshold=1.5)
     loss = AnnealedCrossEntropy(class_weight=[1.0, 2.0])
     set_progress(loss, Progress(0, 10, 0))
-    with pytest.raises(ValueError, match='has 2 numbers, expected one for each of the 3 classes'):
+    with pytest.raises(ValueError, match='class_weight has 2 .*3 classes'):
         loss(torch.zeros(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long))

@@ -238,24 +238,14 @@ class TestConsistencyLoss:
 
 class TestErrors:
     def test_unknown_distance(self):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=r"ConsistencyLoss: .*distance 'l1'.*mse, kl, js"):
             ConsistencyLoss('l1')
-        assert str(error.value) == (
-            "ConsistencyLoss: unknown distance 'l1', expected one of mse, kl, js"
-        )
 
     def test_unknown_average(self):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=r"over_classes is 'max'.*mean.*sum"):
             ConsistencyLoss(over_classes='max')
-        assert str(error.value) == (
-            'ConsistencyLoss: over_classes is \'max\', expected "mean" or "sum"'
-        )
 
     @pytest.mark.parametrize('confidence', [0, 1, 50, -0.5])
     def test_confidence_that_is_no_probability(self, confidence):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=rf'confidence is {confidence}, .*\(0, 1\).*None'):
             ConsistencyLoss(confidence=confidence)
-        assert str(error.value) == (
-            f'ConsistencyLoss: confidence is {confidence}, expected a probability in (0, 1), '
-            'e.g. 0.5, or None for no confidence mask'
-        )

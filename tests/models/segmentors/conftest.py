@@ -44,7 +44,7 @@ def make_model():
                 test_cfg=dict(size_divisor=16),
             ),
             # Its strided 1x1 convolutions of 8 channels are what oneDNN gets wrong: the segmentor
-            # converts them, see cct_mm/models/strided_pointwise.py.
+            # converts them, see cct_mm/models/cpu/strided_pointwise.py.
             backbone=dict(
                 type='ResNetV1c',
                 depth=18,

@@ -10,42 +10,33 @@ from .base import PERTURBATIONS, Context, MultiplicativeNoise, SpatialMask
 
 @PERTURBATIONS.register_module(name='F-Noise')
 class FNoise(MultiplicativeNoise):
-    """``z~ = (z * N) + z`` with N ~ U(-range, range), the same for the whole batch (Suppl. L).
+    """``z~ = (z * N) + z`` with N ~ U(-bound, bound), the same for the whole batch (Suppl. L).
 
     Args:
-        range: Amplitude of the noise relative to each activation (paper: 0.3), > 0.
+        bound: Bound of the noise relative to each activation (paper: 0.3), > 0.
     """
 
-    def __init__(self, range: float = 0.3) -> None:
-        if range <= 0:
-            raise ValueError(f'F-Noise: range is {range}, expected an amplitude > 0 (paper: 0.3)')
-        self.range = range
+    def __init__(self, bound: float = 0.3) -> None:
+        if bound <= 0:
+            raise ValueError(f'F-Noise: bound is {bound}, expected a number > 0 (paper: 0.3)')
+        self.bound = bound
 
     def draw(self, context: Context) -> Callable[[], Tensor]:
         """Return a function that draws N, [1, D, h, w]."""
-        return partial(
-            context.shared_uniform,
-            'noise',
-            1,
-            *context.z.shape[1:],
-            low=-self.range,
-            high=self.range,
-        )
+        shape = 1, *context.z.shape[1:]
+        return partial(context.shared_uniform, 'noise', *shape, low=-self.bound, high=self.bound)
 
 
 @PERTURBATIONS.register_module(name='F-Drop')
 class FDrop(SpatialMask):
     """Drop the most active positions: ``M = {z' < gamma}``, gamma ~ U(*threshold) for each image.
 
-    z' is the channel sum of z over its maximum in the image. (The released code takes the channel
-    mean, which is the same after the division, and gamma from U(0.7, 0.9).)
+    z' is the sum of z over its channels, divided by the largest such sum in the image. (The
+    released code takes the mean over channels, which is the same after the division, and gamma
+    from U(0.7, 0.9).) z is expected to be >= 0, as it is after the neck's ReLU.
 
     Args:
-        threshold: Range of gamma, within (0, 1].
-
-    Note:
-        z is taken to be >= 0, as it is behind the neck's ReLU: with negative channel sums only,
-        nothing is dropped.
+        threshold: Lowest and highest gamma, within (0, 1].
     """
 
     def __init__(self, threshold: tuple[float, float] = (0.6, 0.9)) -> None:
@@ -59,7 +50,8 @@ class FDrop(SpatialMask):
     def draw(self, context: Context) -> Tensor:
         """Return M, [B, 1, h, w]."""
         low, high = self.threshold
-        gamma = context.uniform('gamma', 1, 1, 1, low=low, high=high)
-        attention = context.z.sum(dim=1, keepdim=True)
+        gamma = context.uniform('gamma', 1, 1, 1, low=low, high=high)  # [B, 1, 1, 1]
+        attention = context.z.sum(dim=1, keepdim=True)  # [B, 1, h, w]
+        # The padding has no part in the maximum.
         seen = attention.masked_fill(~context.guidance.valid, -float('inf'))
         return (attention < gamma * seen.amax(dim=(2, 3), keepdim=True)).to(context.z.dtype)

@@ -1,6 +1,6 @@
 """Prediction based perturbations: Obj-Msk, Con-Msk and G-Cutout (paper, Section 3.2.3).
 
-They read the main head's label map at z's size, so each position of z is masked as a whole.
+They read the main head's label map at z's size and mask whole positions of z.
 """
 
 import math
@@ -14,7 +14,7 @@ from .base import PERTURBATIONS, Context, SpatialMask
 
 @PERTURBATIONS.register_module(name='Obj-Msk')
 class ObjMsk(SpatialMask):
-    """Mask the detected foreground objects, so that only the context is left."""
+    """Mask the detected foreground objects, which leaves the context."""
 
     guided = True
 
@@ -25,7 +25,7 @@ class ObjMsk(SpatialMask):
 
 @PERTURBATIONS.register_module(name='Con-Msk')
 class ConMsk(SpatialMask):
-    """Mask the context, so that only the detected foreground objects are left."""
+    """Mask the context, which leaves the detected foreground objects."""
 
     guided = True
 
@@ -38,16 +38,16 @@ class ConMsk(SpatialMask):
 class GCutout(SpatialMask):
     """Zero a random window within the bounding box of each detected object.
 
-    An object is a connected component of one foreground class in the label map. All boxes are found
-    on the device, once per step for all decoders; each decoder draws its own windows.
+    An object is a connected component of one foreground class in the label map. The boxes are
+    computed once per step for all decoders, and each decoder draws its own windows.
 
     Args:
         area: Share of the box that is cut out, in (0, 1].
         sides: ``False`` (paper): the window has ``area`` of the box's area. ``True`` (released
             code): it has ``area`` of the box's width by ``area`` of its height.
-        merge_classes: Take components of the merged foreground, whatever its classes (released
-            code).
-        min_area: Smallest box, in positions of z, that is cut; smaller ones would vanish whole.
+        merge_classes: Take the components of the foreground as a whole, as the released code does,
+            instead of each class by itself.
+        min_area: Smallest box that is cut, in positions of z; of smaller ones nothing would remain.
     """
 
     guided = True
@@ -66,34 +66,35 @@ class GCutout(SpatialMask):
         self.min_area = min_area
 
     def draw(self, context: Context) -> Tensor:
-        """Return M, 0 within the windows, [B, 1, h, w]."""
+        """Return M, which is 0 within the windows, [B, 1, h, w]."""
         guidance = context.guidance
         batch, _, height, width = guidance.foreground.shape
         boxes = guidance.once(
             f'boxes, merge_classes={self.merge_classes}', lambda: self._boxes(guidance)
-        )
-        size = boxes[:, 2:] - boxes[:, :2] + 1
-        window = (self.side * size).round().clamp(min=1)
-        offset = context.uniform('window', 2, height * width)
-        start = boxes[:, :2] + (offset * (size - window + 1)).floor()
+        )  # [B, 4, h w]
+        size = boxes[:, 2:] - boxes[:, :2] + 1  # [B, 2, h w]
+        window = (self.side * size).round().clamp(min=1)  # [B, 2, h w]
+        offset = context.uniform('window', 2, height * width)  # [B, 2, h w]
+        start = boxes[:, :2] + (offset * (size - window + 1)).floor()  # [B, 2, h w]
+        # [B, h w]
         big_enough = (size.clamp(min=0).prod(dim=1) >= self.min_area).to(start.dtype)
-        cut = rectangles(start, start + window, big_enough, height, width)
+        cut = union_of_rectangles(start, start + window, big_enough, height, width)
         return (~cut).to(context.z.dtype).view(batch, 1, height, width)
 
     def _boxes(self, guidance) -> Tensor:
-        foreground = guidance.foreground.squeeze(1)
+        foreground = guidance.foreground.squeeze(1)  # [B, h, w]
         labels = torch.zeros_like(guidance.labels) if self.merge_classes else guidance.labels
         return bounding_boxes(connected_components(labels, foreground))
 
 
 def connected_components(labels: Tensor, mask: Tensor) -> Tensor:
-    """Label the 8-connected components of equal labels within a mask, without leaving the device.
+    """Find the 8-connected components of equal labels within a mask, without leaving the device.
 
-    Every position points to another of its component; in each round, roots are hooked onto the
-    smallest root seen beside any of their positions, and pointers are shortened (the FastSV
-    scheme), so that a component of n positions has one root after about log2(n) rounds. The number
-    of rounds is fixed by the map's size: no convergence test, hence no synchronisation with the
-    host.
+    Every position points to a position of its component, its parent. In each round, roots are
+    attached to the smallest root that is a neighbor of any of their positions, and the paths to the
+    roots are shortened (the FastSV scheme), so that a component of n positions has a single root
+    after about log2(n) rounds. The map's size determines the number of rounds: a test whether all
+    is done would make a GPU wait.
 
     Args:
         labels: Class of each position.
@@ -105,37 +106,39 @@ def connected_components(labels: Tensor, mask: Tensor) -> Tensor:
     """
     batch, height, width = labels.shape
     size = height * width
+    # [B, h w]
     parent = torch.arange(size, device=labels.device).expand(batch, size).contiguous()
-    # Out-of-mask positions get a label of their own, so they connect to nothing in the mask.
-    classes = labels.where(mask, -1)
+    # Positions outside the mask get a label of their own, so they connect to none inside.
+    classes = labels.where(mask, -1)  # [B, h, w]
     padded = F.pad(classes, (1, 1, 1, 1), value=-2)
     shifts = [(dy, dx) for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1)]
     connected = torch.stack(
         [padded[:, dy : dy + height, dx : dx + width] == classes for dy, dx in shifts]
-    ).flatten(2)
+    ).flatten(2)  # [8, B, h w]
     for _ in range(2 * math.ceil(math.log2(max(size, 2)))):
-        grandparent = parent.gather(1, parent)
+        grandparent = parent.gather(1, parent)  # [B, h w]
         around = F.pad(grandparent.view(batch, height, width), (1, 1, 1, 1), value=size)
         around = torch.stack(
             [around[:, dy : dy + height, dx : dx + width] for dy, dx in shifts]
-        ).flatten(2)
+        ).flatten(2)  # [8, B, h w]
         smallest = around.where(connected, size).amin(dim=0).minimum(grandparent)
         parent = parent.scatter_reduce(1, parent, smallest, 'amin').minimum(smallest)
     return parent.view(batch, height, width).where(mask, -1)
 
 
 def bounding_boxes(components: Tensor) -> Tensor:
-    """Return the bounding box of each component, stored at the component's root.
+    """Return the bounding box of each component, stored at the index of the component's root.
 
     Args:
         components: From :func:`connected_components`.
 
     Shape:
         - components: [B, h, w]
-        - output: [B, 4, h w] float32: y0, x0, y1, x1, ends included; y1 < y0 where there is no root
+        - output: [B, 4, h w] float32: y0, x0, y1, x1 of the first and last row and column; y1 < y0
+          where there is no root
     """
     batch, height, width = components.shape
-    root = components.flatten(1)
+    root = components.flatten(1)  # [B, h w]
     inside = root >= 0
     root = root.where(inside, 0)
     y, x = torch.meshgrid(
@@ -155,15 +158,18 @@ def bounding_boxes(components: Tensor) -> Tensor:
     return torch.stack(corners, dim=1)
 
 
-def rectangles(start: Tensor, end: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
+def union_of_rectangles(
+    start: Tensor, end: Tensor, weight: Tensor, height: int, width: int
+) -> Tensor:
     """Return the union of many rectangles by a two-dimensional difference array.
 
     Args:
-        start: y, x of the first position.
-        end: y, x after the last.
-        weight: 1 for rectangles that count, 0 for others, whose corners may be anything.
-        height: Of the map, in positions.
-        width: Likewise.
+        start: y, x of the first position of each rectangle.
+        end: y, x after its last position.
+        weight: 1 for a rectangle that counts, 0 for one that does not, whose corners may be
+            anything.
+        height: Height of the map in positions.
+        width: Width of the map in positions.
 
     Shape:
         - start, end: [B, 2, n]

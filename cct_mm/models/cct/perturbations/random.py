@@ -7,7 +7,7 @@ from .base import PERTURBATIONS, ChannelMask, Context
 
 @PERTURBATIONS.register_module(name='DropOut')
 class DropOut(ChannelMask):
-    """Spatial dropout: whole channels of each image are zeroed, the others scaled by 1 / (1 - p).
+    """Spatial dropout: zero whole channels of each image and scale the others by 1 / (1 - p).
 
     Args:
         p: Probability that a channel is dropped, in [0, 1).

@@ -15,7 +15,7 @@ PAPER = ['Con-Msk', 'DropOut', 'F-Drop', 'F-Noise', 'G-Cutout', 'I-VAT', 'Obj-Ms
 WITHOUT_DRAW = ['Con-Msk', 'Obj-Msk']
 BY_IMAGE = sorted(set(NAMES) - {*WITHOUT_DRAW, 'F-Noise'})
 ARGUMENTS = [
-    dict(type='F-Noise', range=0.9),
+    dict(type='F-Noise', bound=0.9),
     dict(type='F-Drop', threshold=(0.2, 0.5)),
     dict(type='DropOut', p=0.0),
     dict(type='DropOut', p=0.9),
@@ -137,7 +137,7 @@ def test_conv1x1_and_outer_are_sums_over_channels_and_positions():
 @pytest.mark.parametrize(
     'entry',
     [
-        dict(type='F-Noise', range=-0.3),
+        dict(type='F-Noise', bound=-0.3),
         dict(type='F-Drop', threshold=(6, 9)),
         dict(type='F-Drop', threshold=(0.9,)),
         dict(type='DropOut', p=1.0),

@@ -41,4 +41,4 @@ def test_zeros_stay_zero(z, make_context):
 
 
 def test_amplitude_of_the_paper_is_the_default():
-    assert FNoise().range == 0.3
+    assert FNoise().bound == 0.3

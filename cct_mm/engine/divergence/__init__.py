@@ -1,0 +1,1 @@
+"""Detection of losses, gradients and weights that are not finite."""

@@ -1,0 +1,51 @@
+"""Tell the model where training stands."""
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from cct_mm import keyed
+from cct_mm.datasets import AlternatingDomainSampler
+from cct_mm.models.progress import set_progress
+from cct_mm.models.segmentors import MultiDomainSegmentor
+from cct_mm.schedules import Progress
+
+
+@HOOKS.register_module()
+class TrainingProgressHook(Hook):
+    """Before each step, set iteration, length and seed of the run on the modules that need them.
+
+    The hook also seeds PyTorch's global generators by (seed, iteration, rank), so that third-party
+    layers such as dropout draw the same numbers after a resume.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        """Give the sampler the run's seed, which a resumed checkpoint may have brought."""
+        sampler = runner.train_dataloader.sampler
+        if isinstance(sampler, AlternatingDomainSampler):
+            sampler.seed = run_seed(runner)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Seed the generators and set the progress."""
+        seed = run_seed(runner)
+        torch.manual_seed(keyed.key(seed, 'iteration', runner.iter, runner.rank))
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        set_progress(model, Progress(runner.iter, runner.max_iters, seed))
+
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Let a method do what it does after each step, such as move a teacher."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if isinstance(model, MultiDomainSegmentor):
+            model.after_step()
+
+
+def run_seed(runner: Runner) -> int:
+    """Return the seed that all ranks share, without the rank that mmengine may have added."""
+    different = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+    return runner.seed - runner.rank if different else runner.seed
