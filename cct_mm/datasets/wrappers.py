@@ -11,7 +11,7 @@ def leaf_datasets(dataset: Dataset) -> Iterator[Dataset]:
     """Yield the data sets that know images, out of any nesting of wrappers.
 
     Args:
-        dataset: A data set, or a wrapper of mmengine or mmseg such as ``ConcatDataset`` around some.
+        dataset: A data set, or a wrapper such as ``ConcatDataset`` around some.
     """
     inner = _inner(dataset)
     if not inner:
