@@ -220,3 +220,11 @@ def test_own_perturbation_of_the_readme_works_as_it_says(tmp_path, monkeypatch):
     from cct_mm.testing import assert_fused_equals_reference
 
     assert_fused_equals_reference(dict(type='Row-Drop', p=0.5))
+
+
+def test_architecture_names_what_is_there():
+    text = (ROOT / 'README.md').read_text().partition('## Architecture')[2]
+    paths = re.findall(r'(?:cct_mm|configs|docs|tools)/[\w/.]*', text)
+    assert len(paths) > 25
+    assert [path for path in paths if not (ROOT / path.rstrip('.')).exists()] == []
+    assert 'models/segmentors/cct.py' in text
