@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cct_mm import keyed
 from cct_mm.datasets.file_lists import format_file_list, read_file_list
-from cct_mm.datasets.splits import nested_splits
+from cct_mm.lab.splits import nested_splits
 from cct_mm.schedules import SHAPES, Progress, RampUp
 
 pytestmark = pytest.mark.counted('property-based tests')

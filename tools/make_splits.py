@@ -2,7 +2,7 @@ r"""Split the list of a dataset into labeled and unlabeled images.
 
 Writes, for each size, ``n20.txt`` (labeled) and ``n20_unlabeled.txt`` (all the rest, images only),
 and ``manifest.json`` with the seed, counts, class frequencies and fingerprints. The splits are
-nested and depend only on the seed and the images' paths, see ``cct_mm/datasets/splits.py``.
+nested and depend only on the seed and the images' paths, see ``cct_mm/lab/splits.py``.
 
 Example:
     python tools/make_splits.py --data-root data/CamVid --list train.txt --sizes 20 50 100 \
@@ -23,8 +23,8 @@ from rich.progress import track
 from cct_mm.datasets.file_finder import FileFinder
 from cct_mm.datasets.file_lists import Entry, read_file_list
 from cct_mm.datasets.reading import read_mask
-from cct_mm.datasets.splits import check_sizes, nested_splits, split_files
 from cct_mm.files import write_atomically
+from cct_mm.lab.splits import check_sizes, nested_splits, split_files
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

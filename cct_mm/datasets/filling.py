@@ -60,9 +60,6 @@ class FollowedPipeline(Compose):
     """A data set's pipeline that sends the map of the filling along.
 
     If any pixel is filled, the packed sample gets ``filled`` (``PixelData``, [1, H, W], bool).
-
-    Args:
-        transforms: As for :class:`mmengine.dataset.Compose`.
     """
 
     def __call__(self, data: dict) -> dict | None:
@@ -75,11 +72,7 @@ class FollowedPipeline(Compose):
 
 
 class Followed:
-    """A transform of a wrapper that sends the map of the filling along; else it is the transform.
-
-    Args:
-        transform: The transform, which also answers for all attributes.
-    """
+    """A transform of a wrapper, with its attributes, that sends the map of the filling along."""
 
     def __init__(self, transform: Callable) -> None:
         self.transform = transform
@@ -101,13 +94,6 @@ class Followed:
 
 def follow(transform: Callable, data: dict) -> dict | None:
     """Run a transform on a sample, and do to the map what it does to the image's geometry.
-
-    Args:
-        transform: Any transform of a pipeline.
-        data: The sample.
-
-    Returns:
-        What the transform returns; a packed sample has ``filled``.
 
     Raises:
         FillingError: If the transform asks for labels that the sample lacks, or changes the size of
@@ -212,7 +198,7 @@ def _run_twice(transform: Callable, data: dict) -> dict | None:
 
 
 class _Watched(dict):
-    """A sample that notes which of the two maps a transform asks for."""
+    """A sample that notes which keys a transform asks for."""
 
     def __init__(self, data: dict) -> None:
         super().__init__(data)

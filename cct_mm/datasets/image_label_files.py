@@ -49,14 +49,9 @@ class ImageLabels(Mapping[str, tuple[int, ...]]):
     """
 
     def __init__(
-        self,
-        labels: Mapping[str, tuple[int, ...]],
-        source: str,
-        incomplete: Iterable[str] = (),
+        self, labels: dict[str, tuple[int, ...]], source: str, incomplete: set[str]
     ) -> None:
-        self.labels = dict(labels)
-        self.source = source
-        self.incomplete = set(incomplete)
+        self.labels, self.source, self.incomplete = labels, source, incomplete
 
     def __getitem__(self, image: str | os.PathLike) -> tuple[int, ...]:
         """Return the labels of an image.
@@ -132,7 +127,7 @@ def read_image_labels(
         for image, names in found.items()
     }
     known = {*classes, BACKGROUND}
-    return ImageLabels(labels, path, (image for image, names in found.items() if names - known))
+    return ImageLabels(labels, path, {image for image, names in found.items() if names - known})
 
 
 def _check_file(path: str, suffix: str, classes: list[str], file_classes: list[str]) -> None:
@@ -236,29 +231,21 @@ def _load_npy(path: str) -> Any:
     """Read an object that ``numpy.save`` wrote, without running code that the file names."""
     with open(path, 'rb') as file:
         try:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
+            major, _ = np.lib.format.read_magic(file)
+            read_header = getattr(np.lib.format, f'read_array_header_{min(major, 2)}_0')
             _, _, dtype = read_header(file)
             if not dtype.hasobject:
                 return np.load(path, allow_pickle=False)
             return _Unpickler(file).load()[()]
         except _Refused:
             raise
-        # All that a damaged pickle may raise.
-        except (
-            pickle.UnpicklingError,
-            EOFError,
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except _DAMAGED as error:
             raise ValueError(f'{path} cannot be unpickled ({error}); copy it again') from None
+
+
+# All that reading a damaged pickle may raise.
+_DAMAGED = (pickle.UnpicklingError, EOFError, ArithmeticError, AttributeError, LookupError)
+_DAMAGED += (TypeError, ValueError)
 
 
 class _Refused(ValueError):

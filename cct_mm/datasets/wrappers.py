@@ -11,8 +11,7 @@ def leaf_datasets(dataset: Dataset) -> Iterator[Dataset]:
     """Yield the data sets that know images, out of any nesting of wrappers.
 
     Args:
-        dataset: A data set, or ``ConcatDataset``, ``RepeatDataset``, ``ClassBalancedDataset``,
-            ``MultiImageMixDataset`` and the like around some.
+        dataset: A data set, or a wrapper such as ``ConcatDataset`` around some.
     """
     inner = _inner(dataset)
     if not inner:
@@ -56,10 +55,8 @@ def pipelines(dataset: Dataset) -> Iterator[list[Callable]]:
 def follow_filling(dataset: Dataset) -> None:
     """Let the pipelines of a data set and of its wrappers mark what is filling.
 
-    See :mod:`cct_mm.datasets.filling`. Where no transform can fill, nothing is changed.
-
-    Args:
-        dataset: A source; its pipelines are changed in place, their transforms stay the same.
+    The pipelines are changed in place, see :mod:`cct_mm.datasets.filling`; their transforms stay
+    the same. Where no transform can fill, nothing is changed.
     """
     if not any(may_fill(t) for transforms in pipelines(dataset) for t in transforms):
         return

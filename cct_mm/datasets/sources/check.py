@@ -24,7 +24,7 @@ def check_source(name: str, supervision: str, dataset: Dataset) -> None:
 
     Args:
         name: What errors call the source.
-        supervision: ``'labeled'``, ``'unlabeled'`` or ``'weak'``.
+        supervision: One of :data:`~cct_mm.labels.SUPERVISIONS`.
         dataset: Its data set, wrappers included.
 
     Raises:
@@ -48,12 +48,6 @@ def check_source(name: str, supervision: str, dataset: Dataset) -> None:
 
 def check_same_classes(name: str, dataset: Dataset, first: str, first_dataset: Dataset) -> None:
     """Check that a source has the classes of the first source of its domain.
-
-    Args:
-        name: What errors call the source.
-        dataset: Its data set.
-        first: Kind of supervision of the first source.
-        first_dataset: The data set of that.
 
     Raises:
         ValueError: If the classes differ.

@@ -76,11 +76,7 @@ class LoadImageLabels(BaseTransform):
         return results
 
     def check_classes(self, classes: Sequence[str], where: str) -> None:
-        """Check that indices mean the same to the dataset.
-
-        Args:
-            classes: The dataset's.
-            where: What an error calls it.
+        """Check that indices mean the same to the dataset, which errors call ``where``.
 
         Raises:
             ValueError: If its classes are others, or in another order.

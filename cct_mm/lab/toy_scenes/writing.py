@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from cct_mm.datasets.file_lists import format_file_list
-from cct_mm.datasets.splits import nested_splits, split_files
 from cct_mm.datasets.toy_scenes import DOMAINS
+from cct_mm.lab.splits import nested_splits, split_files
 
 from .render import render_scene
 

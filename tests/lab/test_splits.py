@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cct_mm.datasets.file_lists import read_file_list
-from cct_mm.datasets.splits import (
+from cct_mm.lab.splits import (
     check_sizes,
     class_frequencies,
     class_presence,

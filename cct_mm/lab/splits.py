@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .file_lists import Entry, format_file_list
+from cct_mm.datasets.file_lists import Entry, format_file_list
 
 MIN_PIXEL_SHARE = 5e-4
 """Share of an image's pixels from which on a class counts as present in it.
