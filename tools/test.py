@@ -27,8 +27,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
     )
-    parser.add_argument('--domain', help='evaluate this domain alone (default: all domains)')
-    parser.add_argument('--show-dir', help='folder for pictures of predictions beside labels')
+    parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
+    parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
     )

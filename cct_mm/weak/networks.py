@@ -145,8 +145,8 @@ def validation_resizes(cfg: Config, domain: str) -> list[dict]:
     sources = cfg.val_dataloader.dataset.domains.get(domain)
     if not sources:
         raise ValueError(
-            f'val_dataloader has no domain {domain}, expected it: its pipeline says at which size '
-            'the network looks at an image; add the domain there'
+            f'val_dataloader has no domain {domain}, expected it, because its pipeline says '
+            'at which size the network looks at an image'
         )
     pipeline = next(iter(sources.values())).pipeline
     # The latter two are no subclasses of Resize.

@@ -69,8 +69,8 @@ class LabelFiles:
         path = Path(os.path.relpath(image, self.folder or '.')).as_posix()
         if path.startswith('../'):
             raise ValueError(
-                f'{image} is not below {self.folder}, expected it there: its label file goes to '
-                'the same place below the folder of labels; set data_prefix["img_path"]'
+                f'{image} is not below {self.folder}, expected it there, because its label file '
+                'goes to the same place below the folder of labels; set data_prefix["img_path"]'
             )
         if isinstance(self.image_suffixes, str) and path.endswith(self.image_suffixes):
             stem = path.removesuffix(self.image_suffixes)

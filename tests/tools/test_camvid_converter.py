@@ -135,8 +135,7 @@ class TestErrors:
         write_mask(original / 'labels/0001TP_b_L.png', mask)
         with pytest.raises(
             ValueError,
-            match=r'1 unknown colors: color \(1, 2, 3\) in 0001TP_b_L\.png \(3 pixels\); .*'
-            r'--unknown-as-void',
+            match=r'\(1, 2, 3\) .*0001TP_b_L\.png .*3 pixels.*expected .*32 .*--unknown-as-void',
         ):
             run()
         out = original / 'out'
@@ -153,17 +152,15 @@ class TestErrors:
 
     def test_missing_files_are_named_with_their_number(self, run, original):
         (original / 'labels/0001TP_b_L.png').unlink()
-        with pytest.raises(
-            FileNotFoundError, match=r'0001TP_b_L\.png not found in .* \(1 of 2 of train missing\)'
-        ):
+        with pytest.raises(FileNotFoundError, match=r'0001TP_b_L\.png .*1 of 2 .*train'):
             run()
         (original / 'lists/train.txt').unlink()
-        with pytest.raises(FileNotFoundError, match=r'train\.txt does not exist; give the folder'):
+        with pytest.raises(FileNotFoundError, match=r'train\.txt .*--splits-from'):
             run()
 
     def test_broken_and_mismatched_files_are_named(self, run, original):
         write_mask(original / 'labels/0001TP_a_L.png', np.zeros((4, 4, 3)))
-        with pytest.raises(ValueError, match=r'0001TP_a_L\.png has 4x4 pixels, expected 16x8'):
+        with pytest.raises(ValueError, match=r'0001TP_a_L\.png .*4x4 .*expected 16x8'):
             run()
         (original / 'raw/0001TP_a.png').write_bytes(b'rubbish')
         with pytest.raises(ValueError, match=r'0001TP_a\.png cannot be decoded'):

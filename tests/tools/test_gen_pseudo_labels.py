@@ -284,12 +284,16 @@ class TestRefuses:
         ('kind', 'options', 'sentence'),
         [
             ('segmentor', (), 'is of a SupervisedSegmentor, expected that of an ImageClassifier'),
-            ('classifier', ('--from-segmentor',), 'of a ImageClassifier, expected that of a segm'),
-            ('classifier', ('--domain', 'rocks'), '--domain rocks: .* has no such domain'),
-            ('segmentor', ('--from-segmentor', '--scales', '1'), '--scales: only for classifiers'),
-            ('classifier', ('--confidence', '0.5'), '--confidence: only with --from-segmentor'),
+            (
+                'classifier',
+                ('--from-segmentor',),
+                'ImageClassifier, expected .*segmentor .*--from-segmentor',
+            ),
+            ('classifier', ('--domain', 'rocks'), '--domain rocks: .*expected one of .*plants'),
+            ('segmentor', ('--from-segmentor', '--scales', '1'), '--scales.*--from-segmentor'),
+            ('classifier', ('--confidence', '0.5'), '--confidence.*--from-segmentor.*--theta-fg'),
             ('classifier', ('--theta-bg', '0.5'), 'expected 0 <= theta_bg <= theta_fg <= 1'),
-            ('classifier', ('--scales', '0'), r'scales are \[0.0\], expected numbers > 0'),
+            ('classifier', ('--scales', '0'), r'scales .*\[0\.0\], expected .*> 0'),
         ],
         ids=['segmentor', 'classifier', 'domain', 'ignored', 'idle', 'thresholds', 'scales'],
     )
@@ -302,7 +306,7 @@ class TestRefuses:
         [
             ((), False, 'expected either a checkpoint or --labels'),
             (('--labels', 'x'), True, 'expected either a checkpoint or --labels'),
-            (('--labels', 'x', '--theta-fg', '0.5'), False, '--theta-fg: label files are compared'),
+            (('--labels', 'x', '--theta-fg', '0.5'), False, '--theta-fg: label files'),
         ],
         ids=['neither', 'both', 'ignored'],
     )

@@ -155,9 +155,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('lost', 'message'),
         [
-            ('voc/ImageSets/Segmentation/val.txt', r'val\.txt does not exist; --voc is'),
-            ('voc/SegmentationClass/2007_000001.png', r'mask .*000001\.png .*1 of 5 masks missing'),
-            ('voc/JPEGImages/2008_000003.jpg', r'image .*000003\.jpg .*1 of 5 images missing'),
+            ('voc/ImageSets/Segmentation/val.txt', r'val\.txt .*--voc'),
+            ('voc/SegmentationClass/2007_000001.png', r'mask .*000001\.png .*1 of 5 masks'),
+            ('voc/JPEGImages/2008_000003.jpg', r'image .*000003\.jpg .*1 of 5 images'),
         ],
     )
     def test_missing_file_is_named_before_anything_is_written(self, run, data, lost, message):
@@ -167,18 +167,18 @@ class TestErrors:
         assert not (data / 'out').exists()
 
     def test_other_folder_of_sbd_is_refused(self, run, data):
-        with pytest.raises(FileNotFoundError, match=r'cls does not exist; --sbd is benchmark_REL'):
+        with pytest.raises(FileNotFoundError, match=r'cls .*--sbd .*benchmark_RELEASE'):
             run('--sbd', str(data))
         (data / 'cls').mkdir()
-        with pytest.raises(ValueError, match=r'cls holds no \.mat file'):
+        with pytest.raises(ValueError, match=r'cls .*\.mat .*expected'):
             run('--sbd', str(data))
 
     @pytest.mark.parametrize(
         ('labels', 'name', 'message'),
         [
-            (np.zeros((3, 6), np.uint8), 'GTcls', r'000007\.mat has 6x3 pixels, expected 7x3 like'),
+            (np.zeros((3, 6), np.uint8), 'GTcls', r'000007\.mat .*6x3 .*expected 7x3 .*\.jpg'),
             (np.full((3, 7), 21, np.uint8), 'GTcls', r'label 21 in .*000007\.mat, expected 0-20'),
-            (np.zeros((3, 7), np.uint8), 'GTinst', r'000007\.mat has no GTcls\.Segmentation'),
+            (np.zeros((3, 7), np.uint8), 'GTinst', r'000007\.mat .*GTcls\.Segmentation'),
         ],
     )
     def test_bad_labels_are_named_and_the_rest_stays(self, run, data, labels, name, message):
@@ -206,5 +206,5 @@ class TestErrors:
 
     def test_colored_mask_is_refused(self, run, data):
         Image.new('RGB', (7, 3)).save(data / 'voc/SegmentationClass/2007_000001.png')
-        with pytest.raises(ValueError, match=r'000001\.png has 3 channels, expected .*unpack VOC'):
+        with pytest.raises(ValueError, match=r'000001\.png .*3 channels, expected .*unpack VOC'):
             run()

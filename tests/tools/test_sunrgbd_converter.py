@@ -164,9 +164,7 @@ class TestListsOnly:
 
     def test_labels_are_checked(self, run, source):
         write(source / 'nyuv2/label13/train/NYU0004.png', np.full((2, 19), 14, np.uint8))
-        with pytest.raises(
-            ValueError, match=r'NYU0004\.png: label 14, expected 0-13; check --kind nyuv2'
-        ):
+        with pytest.raises(ValueError, match=r'NYU0004\.png.* 14, expected 0-13.*--kind nyuv2'):
             run('nyuv2', '--lists-only')
         assert not (source / 'out/train.txt').exists()
 
@@ -214,11 +212,11 @@ class TestNumbers:
         [
             (
                 'image/train/depth_9.jpg',
-                r'depth_9\.jpg and .*rgb_9\.jpg both end with the number 9',
+                r'depth_9\.jpg .*rgb_9\.jpg .*number 9, expected',
             ),
-            ('label13/train/new_9.png', r'new_9\.png and .*_0009\.png both end with the number 9'),
-            ('image/train/cover.jpg', r'cover\.jpg has no number at the end of its name'),
-            ('image/train/nyu_rgb_7.jpg', r'nyu_rgb_7\.png of .* not found \(1 of 3 of train'),
+            ('label13/train/new_9.png', r'new_9\.png .*_0009\.png .*number 9, expected'),
+            ('image/train/cover.jpg', r'cover\.jpg .*number at the end .*expected'),
+            ('image/train/nyu_rgb_7.jpg', r'nyu_rgb_7\.png .*1 of 3 .*train'),
         ],
     )
     def test_that_leave_a_doubt_are_refused(self, run, source, name, message):
@@ -229,7 +227,7 @@ class TestNumbers:
     def test_are_not_looked_at_where_names_are_the_same(self, run, source):
         write(source / 'nyuv2/image/train/a_9.jpg', np.zeros((2, 19, 3), np.uint8))
         write(source / 'nyuv2/label13/train/a_9.png', np.zeros((2, 19), np.uint8))
-        with pytest.raises(FileNotFoundError, match=r'rgb_10\.png of .*\(2 of 3 of train missing'):
+        with pytest.raises(FileNotFoundError, match=r'rgb_10\.png .*2 of 3 .*train'):
             run('nyuv2')
 
 
@@ -238,28 +236,28 @@ class TestErrors:
         (source / 'sunrgbd/sunrgbd_train_test_labels/img-005052.png').unlink()
         with pytest.raises(
             FileNotFoundError,
-            match=r'img-005052\.png of .*img-000002\.jpg not found \(1 of 2 of train missing\)',
+            match=r'img-005052\.png .*img-000002\.jpg .*1 of 2 .*train',
         ):
             run('sunrgbd')
         assert not (source / 'out').exists()
 
     def test_missing_folder_is_named(self, source):
         with pytest.raises(
-            FileNotFoundError, match=r'SUNRGBD-train_images does not exist; check --source'
+            FileNotFoundError, match=r'SUNRGBD-train_images .*--source .*--kind sunrgbd'
         ):
             tool.main(['--kind', 'sunrgbd', '--source', str(source / 'nyuv2')])
 
     def test_image_without_a_number_is_named(self, run, source):
         write(source / 'sunrgbd/SUNRGBD-train_images/cover.jpg', np.zeros((2, 19, 3), np.uint8))
-        with pytest.raises(ValueError, match=r'cover\.jpg among the images of train has no number'):
+        with pytest.raises(ValueError, match=r'cover\.jpg .*train .*number, expected'):
             run('sunrgbd')
 
     @pytest.mark.parametrize(
         ('array', 'message'),
         [
-            (np.zeros((4, 4), np.uint8), r'has 4x4 pixels, expected 19x2 like .*img-000002\.jpg'),
-            (np.zeros((2, 19, 3), np.uint8), r'has 3 channels, expected one'),
-            (np.full((2, 19), 38, np.uint8), r'label 38, expected 0-37; check --kind sunrgbd'),
+            (np.zeros((4, 4), np.uint8), r'.*4x4 .*expected 19x2 .*img-000002\.jpg'),
+            (np.zeros((2, 19, 3), np.uint8), r'.*3 channels, expected one'),
+            (np.full((2, 19), 38, np.uint8), r'.*38, expected 0-37.*--kind sunrgbd'),
         ],
     )
     def test_bad_mask_is_named_and_the_rest_stays(self, run, source, array, message):

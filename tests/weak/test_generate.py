@@ -249,7 +249,7 @@ class TestBadImages:
         shutil.copy(root / 'images/03.jpg', root / 'images/03.png')
         names = sorted(path.name for path in (root / 'images').iterdir())
         (root / 'list.txt').write_text('\n'.join(names))
-        with pytest.raises(ValueError, match=r'03\.jpg and .*03\.png would have one label file'):
+        with pytest.raises(ValueError, match=r'03\.jpg .*03\.png .*03\.png, expected'):
             run(root, 'out')
         assert not contents(root / 'out')
 
@@ -273,7 +273,7 @@ class TestBadImages:
         dataset = make_dataset(root)
         other = LoadImageLabels(CLASSES[1:], path=str(root / 'labels.csv'))
         dataset.pipeline.transforms[1] = other
-        with pytest.raises(ValueError, match=r"has the classes \['leaf', 'stem'\], expected those"):
+        with pytest.raises(ValueError, match=r"\['leaf', 'stem'\], expected"):
             Images(dataset, range(COUNT), LabelFiles(dataset))
 
     def test_without_classes_are_background(self, root):
@@ -313,7 +313,7 @@ def test_no_place_for_files_ends_the_run_and_says_how_to_go_on(root):
             (out / '.unfinished-0').rename(root / 'elsewhere')
         return brightness(image)
 
-    with pytest.raises(OSError, match='could not be written .* run the same command again'):
+    with pytest.raises(OSError, match=r'\.png .*same command again'):
         run(root, 'out', network)
     assert len(contents(out)) < COUNT
     run(root, 'out')

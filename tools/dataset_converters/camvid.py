@@ -81,7 +81,7 @@ UNKNOWN = 254
 
 
 def _code(rgb: np.ndarray) -> np.ndarray:
-    """Return a color, RGB on the last axis, as one number."""
+    """Return each color (last axis RGB) as one number."""
     rgb = np.asarray(rgb, dtype=np.int32)
     return (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
 

@@ -72,9 +72,7 @@ def read_ids(path: Path) -> list[str]:
         )
     ids = path.read_text(encoding='utf-8').split()
     if not ids:
-        raise ValueError(
-            f'list {path} is empty, expected one image id on each line; unpack VOC again'
-        )
+        raise ValueError(f'list {path} is empty, expected one image id per line; unpack VOC again')
     return ids
 
 
