@@ -2,12 +2,17 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import textwrap
 from collections import defaultdict
 
+import numpy as np
 import pytest
+import torch
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
 
 JOIN = """
 import os, sys
@@ -18,6 +23,22 @@ torch.set_num_threads(1)
 rank, meet = int(sys.argv[1]), sys.argv[2]
 distributed.init_process_group('gloo', init_method=f'file://{meet}', rank=rank, world_size=2)
 """
+
+
+@pytest.fixture(autouse=True)
+def same_start_in_any_order():
+    """Begin each test with the same random numbers, and undo what it sets in mmengine.
+
+    A runner that was built and a default scope that was set stay current in mmengine until others
+    replace them, so a test could pass or fail because of the tests before it.
+    """
+    before = {kind: kind._instance_dict.copy() for kind in (DefaultScope, MMLogger, MessageHub)}
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    yield
+    for kind, instances in before.items():
+        kind._instance_dict = instances
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def refused(capsys, *arguments):
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_step(run):
     arguments = ('--size', '30x40', '--classes', '3', '--repeats', '2')
     report, text = run('step', '--only', 'time', *arguments)
@@ -102,6 +103,7 @@ def test_data(run):
     assert [ratio['over'] for ratio in report['ratios']] == ['step, fused'] * 2
 
 
+@pytest.mark.slow
 def test_scale(run):
     report, _ = run(
         *(

@@ -58,7 +58,7 @@ def test_the_mix_of_perturbations_keeps_its_proportions():
     mix = [dict(type='F-Noise', num=6, bound=0.3), dict(type='I-VAT', num=2), dict(type='Obj-Msk')]
     counts = [[entry['num'] for entry in with_decoders(mix, count)] for count in (9, 18, 4, 1)]
     assert counts == [[6, 2, 1], [12, 4, 2], [3, 1], [1]]
-    assert with_decoders(mix, 9)[0]['range'] == 0.3
+    assert with_decoders(mix, 9)[0]['bound'] == 0.3
     assert with_decoders(mix, 0) == []
 
 
