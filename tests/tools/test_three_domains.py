@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_network import ROOT, tiny_backbone
 
-BASE = ROOT / 'configs/multi_domain/cct-adv_efficientnet-lite0_cityscapes-camvid-sunrgbd-n50.py'
+BASE = ROOT / 'configs/multi_domain/cct_efficientnet-lite0_cityscapes-camvid-sunrgbd-n50.py'
 DATA = Path(os.environ.get('CCT_MM_DATA', 'data'))
 
 # A network of no size; SUN RGB-D stands for a domain without unlabeled images.
@@ -22,6 +22,7 @@ model = dict(
     auxiliary=dict(in_channels=32),
     discriminator=dict(in_channels=32, channels=(4, 8)),
 )
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(discriminator=dict(lr_mult=0.1))))
 train_cfg = dict(max_iters=3)
 val_cfg = val_dataloader = val_evaluator = None
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, end=3, by_epoch=False)]
