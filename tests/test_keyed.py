@@ -61,7 +61,7 @@ class TestGenerator:
         torch.rand(3, generator=keyed.generator(1))
         assert torch.equal(torch.get_rng_state(), before)
 
-    def test_numbers_of_neighbouring_keys_are_uncorrelated(self):
+    def test_numbers_of_neighboring_keys_are_uncorrelated(self):
         numbers = torch.stack([torch.rand(2000, generator=keyed.generator(0, i)) for i in range(8)])
         correlation = torch.corrcoef(numbers) - torch.eye(8)
         assert correlation.abs().max() < 0.1

@@ -61,7 +61,7 @@ def source(root, domain, kind, **kwargs):
         'labeled': kind == 'labeled',
         'metainfo': dict(classes=CLASSES[domain], palette=PALETTES[domain]),
         'pipeline': LOAD + masks + AUGMENT + PACK,
-        # Serialising collects garbage, which takes longer than all the rest of a test.
+        # Serializing collects garbage, which takes longer than all the rest of a test.
         'serialize_data': False,
         **kwargs,
     }

@@ -170,7 +170,7 @@ def test_epochs_without_an_end_are_refused(runner):
         check(runner, 'train', loader(GOOD))
 
 
-def test_synchronised_norms_of_timm_without_their_activation_are_refused(runner):
+def test_synchronized_norms_of_timm_without_their_activation_are_refused(runner):
     layers = pytest.importorskip('timm.layers')
     runner.model.backbone = convert_sync_batchnorm(nn.Sequential(nn.BatchNorm2d(8)))
     check(runner, 'train', loader(GOOD))

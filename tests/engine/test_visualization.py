@@ -1,4 +1,4 @@
-"""Predictions are drawn in the colours of their own domain."""
+"""Predictions are drawn in the colors of their own domain."""
 
 from types import SimpleNamespace
 

@@ -151,7 +151,7 @@ class TestPredictTarget:
         assert target.dtype == torch.float32
         assert (target.sum(dim=1) - 1).abs().max() < 1e-6
 
-    def test_drops_nothing_but_normalises_by_the_batch(self):
+    def test_drops_nothing_but_normalizes_by_the_batch(self):
         domain = domain_of(CONVOLUTIONAL).train()
         target = domain.predict_target(features(), (12, 16))
         torch.manual_seed(2)

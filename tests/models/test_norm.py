@@ -144,7 +144,7 @@ def test_norm_under_two_names_stays_one(images):
     assert isinstance(network[0], DomainSpecificNorm)
 
 
-def test_conversion_to_synchronised_norms_keeps_statistics_by_domain(by_domain, images):
+def test_conversion_to_synchronized_norms_keeps_statistics_by_domain(by_domain, images):
     for name, x in images.items():
         with active(by_domain, name):
             by_domain(x)

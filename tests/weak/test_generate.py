@@ -64,7 +64,7 @@ def make_dataset(root, **labels):
 
 
 def brightness(image):
-    """Stand for a network: the colour planes are the maps."""
+    """Stand for a network: the color planes are the maps."""
     maps = image.pixels[..., : len(image.present)].transpose(2, 0, 1).astype(np.float32)
     return maps / 255
 

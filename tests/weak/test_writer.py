@@ -69,14 +69,14 @@ class TestLabelFiles:
         )
         assert (LoadCheckedAnnotations().transform(results)['gt_seg_map'] == labels).all()
 
-    def test_hold_the_values_and_colours_of_the_datasets_own(self, tmp_path):
+    def test_hold_the_values_and_colors_of_the_datasets_own(self, tmp_path):
         kind, kwargs = DATASETS['some of the classes']
         files = LabelFiles(dataset_of(kind, **_lists(kind, tmp_path), **kwargs))
         with PIL.Image.open(io.BytesIO(files.encode(np.array([[0, 1, 2, 255]], np.uint8)))) as png:
             assert png.mode == 'P'
             assert np.asarray(png).tolist() == [[0, 8, 12, 255]]
-            colours = np.asarray(png.convert('RGB'))[0, :3].tolist()
-        assert colours == [[0, 0, 0], [64, 0, 0], [64, 0, 128]]
+            colors = np.asarray(png.convert('RGB'))[0, :3].tolist()
+        assert colors == [[0, 0, 0], [64, 0, 0], [64, 0, 128]]
 
     def test_lie_where_the_dataset_looks_for_them(self, tmp_path):
         cityscapes = dataset_of(CityscapesDataset, img_suffix='_leftImg8bit.jpg')

@@ -136,7 +136,7 @@ class TestLoadCheckedAnnotations:
         mask.save(tmp_path / 'm.png')
         assert self.load(tmp_path / 'm.png')['gt_seg_map'].tolist() == [[0, 1, 2]]
 
-    def test_colour_mask_is_refused(self, tmp_path):
+    def test_color_mask_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match='has 3 channels, expected one .*; run it'):
             self.load(tmp_path / 'm.png', np.zeros((4, 6, 3), np.uint8), label_hint='run it')
 

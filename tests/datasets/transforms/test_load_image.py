@@ -18,7 +18,7 @@ from cct_mm.datasets.transforms import (
 
 @pytest.fixture
 def picture():
-    """A smooth colour image with some texture, 40 x 60."""
+    """A smooth color image with some texture, 40 x 60."""
     y, x = np.mgrid[:40, :60]
     noise = np.random.default_rng(0).integers(0, 40, (40, 60, 3))
     return (np.stack([4 * y, 3 * x, y + x], axis=-1) + noise).clip(0, 255).astype(np.uint8)

@@ -466,7 +466,7 @@ class TestJointEncoding:
         )
         assert found == pytest.approx(expected, rel=1e-5)
 
-    def test_normalises_all_images_together(self, make_model, make_data, losses_of):
+    def test_normalizes_all_images_together(self, make_model, make_data, losses_of):
         model = make_model(joint_encoding=True, norm='shared')
         losses_of(model, make_data('day'))
         assert model.backbone.stem[1].num_batches_tracked == 1
