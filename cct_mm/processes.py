@@ -56,15 +56,19 @@ def core_count() -> int:
 
 @contextmanager
 def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Start processes; where there is a network, before it, whose memory they share not.
+    """Start worker processes by forking this one; they end with it, however it ends.
 
-    They end with this process, however it ends.
+    Start them before a network is built: a forked process keeps a copy of all memory that this one
+    has at that moment.
 
     Args:
-        workers: How many, >= 1.
+        workers: Number of processes, >= 1.
+
+    Yields:
+        The pool to submit work to.
     """
-    # OpenCV's threads are not there in a forked process, which waits for ever where it needs them,
-    # if only to stop them. So they are stopped here, for as long as there are such processes.
+    # A forked process has no OpenCV threads, but believes that it has, and would wait for them for
+    # ever. So this process stops them for as long as there are workers.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     pool = ProcessPoolExecutor(
