@@ -81,4 +81,8 @@ class ActiveDomain:
             ValueError: If it does not.
         """
         if name not in self.names:
-            raise ValueError(f'domain {name!r} is not in this model, expected one of {self.names}')
+            hint = '; say it in the metainfo of the image, or set model.default_domain once'
+            raise ValueError(
+                f'domain {name!r} is not in this model, expected one of {self.names}'
+                f'{hint if name is None else ""}'
+            )
