@@ -180,9 +180,11 @@ class Domain(BaseModule):
             count = (labels != self.decode_head.ignore_index).sum()
             share = count / mean_over_ranks(count).clamp(min=1e-6)
             terms = self.decode_head.loss_decode
-            for term in terms if isinstance(terms, nn.ModuleList) else [terms]:
-                if isinstance(term, CrossEntropyLoss) and term.avg_non_ignore:
-                    losses[term.loss_name] = losses[term.loss_name] * share
+            terms = terms if isinstance(terms, nn.ModuleList) else [terms]
+            means = [t for t in terms if isinstance(t, CrossEntropyLoss) and t.avg_non_ignore]
+            # mmseg adds up terms of one name.
+            for name in {term.loss_name for term in means}:
+                losses[name] = losses[name] * share
         return losses
 
     @torch.no_grad()
