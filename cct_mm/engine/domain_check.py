@@ -153,7 +153,8 @@ def check_needs(model: MultiDomainSegmentor, loader) -> None:
         loader: Of training.
 
     Raises:
-        ValueError: If labels, sample keys or views are missing.
+        ValueError: If labels, sample keys or views are missing, or if there are unlabeled images
+            from which the method does not learn.
     """
     method, needs, sampler = type(model).__name__, model.needs, loader.sampler
     if not isinstance(sampler, AlternatingDomainSampler):
