@@ -214,6 +214,12 @@ class TestUntouched:
 
 
 class TestMaps:
+    def test_of_a_batch_that_is_not_encoded(self):
+        domain = domain_of()
+        for use in domain.z, lambda maps: domain.logits(maps, (12, 16)):
+            with pytest.raises(ValueError, match=r'^domain camvid: .* no maps .*encode\(batch\)'):
+                use(())
+
     def test_z_that_the_encoder_does_not_give(self):
         domain = domain_of(z_index=2)
         maps = (torch.randn(2, 5, 3, 4), torch.randn(2, 7, 3, 4))
