@@ -65,6 +65,12 @@ class DomainCheckHook(Hook):
                 'of the checkpoint, while the encoder changes'
             )
         check_batch_size(loader)
+        if model.needs.unlabeled and not loads_unlabeled(model, loader):
+            runner.logger.warning(
+                f'train_dataloader loads no unlabeled images, from which {type(model).__name__} '
+                'learns: it trains as the supervised baseline does; set unlabeled_per_batch in the '
+                'sampler, and batch_size to the sum'
+            )
         if runner.val_loop is not None:
             self.before_val(runner)
 
@@ -153,7 +159,8 @@ def check_needs(model: MultiDomainSegmentor, loader) -> None:
         loader: Of training.
 
     Raises:
-        ValueError: If labels, sample keys or views are missing.
+        ValueError: If labels, sample keys or views are missing, or if there are unlabeled images
+            from which the method does not learn.
     """
     method, needs, sampler = type(model).__name__, model.needs, loader.sampler
     if not isinstance(sampler, AlternatingDomainSampler):
@@ -185,18 +192,22 @@ def check_needs(model: MultiDomainSegmentor, loader) -> None:
             kind = source.supervision
             if source.domain != name or kind not in counts or kind in needs.labels_of:
                 continue
-            views = {
-                t.name
-                for steps in pipelines(source.dataset)
-                for t in steps
-                if isinstance(t, AddView)
-            }
-            if missing := set(needs.views) - views:
-                raise ValueError(
-                    f'{source.name}: its pipeline makes the views {sorted(views)}, but {method} '
-                    f"needs {missing.pop()!r} too; add dict(type='AddView', name=..., "
-                    'transforms=[...]) to the end of the pipeline'
-                )
+            for steps in pipelines(source.dataset):
+                views = {t.name for t in steps if isinstance(t, AddView)}
+                if missing := set(needs.views) - views:
+                    raise ValueError(
+                        f'{source.name}: its pipeline makes the views {sorted(views)}, but '
+                        f"{method} needs {missing.pop()!r} too; add dict(type='AddView', "
+                        'name=..., transforms=[...]) to the end of the pipeline'
+                    )
+
+
+def loads_unlabeled(model: MultiDomainSegmentor, loader) -> bool:
+    """Tell whether some iteration has images other than those whose labels the method uses."""
+    if not isinstance(loader.sampler, AlternatingDomainSampler):
+        return True
+    counts = (loader.sampler.per_batch[name] for name in loader.sampler.order)
+    return any(set(own) - set(model.needs.labels_of) for own in counts)
 
 
 def check_trained(model: MultiDomainSegmentor, loader, from_checkpoint: set[str]) -> list[str]:

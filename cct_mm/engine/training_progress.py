@@ -39,7 +39,10 @@ class TrainingProgressHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Let a method do what it does after each step, such as move a teacher."""
+        """Let a method do what it does after each optimizer step, such as move a teacher."""
+        # Where gradients are accumulated, not every iteration ends in one.
+        if not runner.optim_wrapper.should_update():
+            return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if isinstance(model, MultiDomainSegmentor):
             model.after_step()

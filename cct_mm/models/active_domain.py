@@ -23,9 +23,17 @@ class ActiveDomain:
         self._scopes: list[str] = []
         self._latest: str | None = None
 
+    def __getstate__(self) -> dict:
+        """Return what is copied and pickled: no scope, because in the copy nothing would end it."""
+        return {**self.__dict__, '_scopes': [], '_latest': None}
+
     @property
     def default(self) -> str | None:
-        """Name of the domain that is active outside of every scope, or None."""
+        """Name of the domain that is active outside of every scope, or None.
+
+        Raises:
+            ValueError: If it is set to a domain that does not exist.
+        """
         return self._default
 
     @default.setter

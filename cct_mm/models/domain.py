@@ -106,8 +106,9 @@ class Domain(BaseModule):
             features: The encoder's maps, [B, D, h, w] each.
 
         Raises:
-            ValueError: If ``z_index`` names none of them.
+            ValueError: If ``z_index`` names none of them, or there are none.
         """
+        self._check_encoded(features)
         if not -len(features) <= self.z_index < len(features):
             raise ValueError(
                 f'domain {self.name}: z_index is {self.z_index}, but the encoder gives '
@@ -124,14 +125,22 @@ class Domain(BaseModule):
             - output: [B, C, H, W]
 
         Raises:
-            ValueError: If the head reads a map that the encoder does not give, or one with another
-                number of channels.
+            ValueError: If there are no maps, or the head reads one that the encoder does not give
+                or that has another number of channels.
         """
+        self._check_encoded(features)
         self._check_maps(features)
         logits = self.decode_head(features)
         if logits.shape[2:] == torch.Size(size):
             return logits
         return resize(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners)
+
+    def _check_encoded(self, features: Sequence[Tensor]) -> None:
+        if not len(features):
+            raise ValueError(
+                f'domain {self.name}: there are no maps of the encoder, expected some: a batch has '
+                'them after self.encode(batch), and never if it has no images, len(batch) == 0'
+            )
 
     def _check_maps(self, features: Sequence[Tensor]) -> None:
         # Other than mmseg's heads need not have these.
@@ -180,9 +189,11 @@ class Domain(BaseModule):
             count = (labels != self.decode_head.ignore_index).sum()
             share = count / mean_over_ranks(count).clamp(min=1e-6)
             terms = self.decode_head.loss_decode
-            for term in terms if isinstance(terms, nn.ModuleList) else [terms]:
-                if isinstance(term, CrossEntropyLoss) and term.avg_non_ignore:
-                    losses[term.loss_name] = losses[term.loss_name] * share
+            terms = terms if isinstance(terms, nn.ModuleList) else [terms]
+            means = [t for t in terms if isinstance(t, CrossEntropyLoss) and t.avg_non_ignore]
+            # mmseg adds up terms of one name.
+            for name in {term.loss_name for term in means}:
+                losses[name] = losses[name] * share
         return losses
 
     @torch.no_grad()

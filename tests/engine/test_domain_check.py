@@ -158,6 +158,26 @@ class TestNeeds:
         source.dataset.pipeline.append(AddView('strong', []))
         check(runner, 'train', data)
 
+    def test_are_views_in_each_part_of_a_joined_source(self, runner, make_model):
+        runner.model = make_model('MeanTeacher')
+        data = loader(GOOD)
+        parts = [SimpleNamespace(pipeline=[AddView('strong', [])]), SimpleNamespace(pipeline=[])]
+        data.dataset.sources = [Source('night', 'unlabeled', SimpleNamespace(datasets=parts))]
+        with pytest.raises(ValueError, match=r"^night, unlabeled source: .*needs 'strong'"):
+            check(runner, 'train', data)
+
+    @pytest.mark.parametrize(
+        ('unlabeled', 'silent'), [(0, False), (4, True), (dict(day=4, night=0), True)]
+    )
+    def test_of_unlabeled_images_that_nobody_meets_are_named_in_the_log(
+        self, runner, unlabeled, silent
+    ):
+        check(runner, 'train', loader(GOOD, 4 if unlabeled == 0 else 8, unlabeled=unlabeled))
+        said = [call.args[0] for call in runner.logger.warning.call_args_list]
+        assert [s.partition(':')[0] for s in said] == [
+            'train_dataloader loads no unlabeled images, from which CCT learns'
+        ] * (not silent)
+
     def test_of_a_supervised_method_are_no_unlabeled_images(self, runner, make_model):
         runner.model = make_model('SupervisedSegmentor')
         with pytest.raises(ValueError, match='day have 4 unlabeled .*SupervisedSegmentor does'):

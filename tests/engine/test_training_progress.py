@@ -6,6 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch.nn import DataParallel
 
@@ -71,3 +72,17 @@ def test_draws_of_third_party_layers_belong_to_the_iteration(runner):
     assert drawn(5) == drawn(5, draws_before=7)
     assert drawn(5) != drawn(6)
     assert drawn(5) != drawn(5, rank=1)
+
+
+@pytest.mark.parametrize(('every', 'expected'), [(1, [1, 2, 3, 4]), (2, [0, 1, 1, 2])])
+def test_a_method_acts_after_each_optimizer_step(runner, data, every, expected):
+    optimizer = torch.optim.SGD(runner.model.parameters(), lr=0.01)
+    runner.optim_wrapper = OptimWrapper(optimizer, accumulative_counts=every)
+    runner.optim_wrapper.initialize_count_status(runner.model, 0, 4)
+    hook, found = TrainingProgressHook(), []
+    with mock.patch.object(runner.model, 'after_step') as after_step:
+        for t in range(4):
+            runner.model.train_step(data, runner.optim_wrapper)
+            hook.after_train_iter(runner, t)
+            found.append(after_step.call_count)
+    assert found == expected

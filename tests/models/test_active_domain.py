@@ -1,6 +1,7 @@
 """A scope says which domain a network works for; nothing else does, unless it is told to."""
 
 import copy
+import pickle
 import re
 
 import pytest
@@ -30,6 +31,15 @@ class TestScope:
         duplicate = copy.deepcopy(active)
         with active.scope('day'), duplicate.scope('night'):
             assert (active.name, duplicate.name) == ('day', 'night')
+
+    @pytest.mark.parametrize('copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+    def test_does_not_go_into_a_copy_where_nothing_would_end_it(self, copied):
+        active = ActiveDomain(['day', 'night'])
+        with active.scope('day'):
+            duplicate = copied(active)
+            assert active.name == 'day'
+        with pytest.raises(RuntimeError, match='no domain is active'):
+            duplicate.name  # noqa: B018
 
     def test_of_an_unknown_domain_names_the_known_ones(self):
         with pytest.raises(ValueError, match=r"'dusk'.*\['day', 'night'\]"):

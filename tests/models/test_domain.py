@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
@@ -213,6 +214,12 @@ class TestUntouched:
 
 
 class TestMaps:
+    def test_of_a_batch_that_is_not_encoded(self):
+        domain = domain_of()
+        for use in domain.z, lambda maps: domain.logits(maps, (12, 16)):
+            with pytest.raises(ValueError, match=r'^domain camvid: .* no maps .*encode\(batch\)'):
+                use(())
+
     def test_z_that_the_encoder_does_not_give(self):
         domain = domain_of(z_index=2)
         maps = (torch.randn(2, 5, 3, 4), torch.randn(2, 7, 3, 4))
@@ -246,3 +253,18 @@ def test_sample_without_labels_is_named():
     sample = SegDataSample(metainfo=dict(img_path='a.png'))
     with pytest.raises(ValueError, match=r'camvid, labeled source: a\.png comes without labels'):
         domain_of().loss(features(1), [sample], (12, 16))
+
+
+@pytest.mark.parametrize('terms', [1, 2])
+def test_loss_is_brought_to_the_mean_over_ranks_once_whatever_the_number_of_terms(
+    monkeypatch, terms
+):
+    loss = [dict(type='CrossEntropyLoss', avg_non_ignore=True)] * terms
+    domain = domain_of({**CONVOLUTIONAL, 'dropout_ratio': 0, 'loss_decode': loss})
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 3, 4, dtype=torch.int64)))
+    arguments = features(2), [sample, sample], (3, 4)
+    alone = domain.loss(*arguments)['loss_ce']
+    monkeypatch.setattr('cct_mm.models.domain.get_world_size', lambda: 2)
+    # The other rank has three times as many pixels.
+    monkeypatch.setattr('cct_mm.models.domain.mean_over_ranks', lambda count: 2 * count)
+    torch.testing.assert_close(domain.loss(*arguments)['loss_ce'], alone / 2)

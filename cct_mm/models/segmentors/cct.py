@@ -46,7 +46,8 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             :class:`~cct_mm.models.segmentors.MultiDomainSegmentor`.
 
     Raises:
-        ValueError: Where a guided perturbation meets a domain without foreground classes.
+        ValueError: Where a guided perturbation meets a domain without foreground classes, or for an
+            unknown path.
     """
 
     needs = Needs(unlabeled=True, sample_keys=True)
@@ -110,6 +111,10 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         Weakly labeled images are unlabeled ones with pseudo-labels y_p, from which the auxiliary
         decoders learn too: + w_w L_w (Eqs. 5, 6). The main head never sees y_p. Without unlabeled
         images in this iteration there is no such loss.
+
+        Raises:
+            ValueError: If the auxiliary decoders do not fit z, or an image with pseudo-labels comes
+                without them.
         """
         if not len(unlabeled):
             return {}

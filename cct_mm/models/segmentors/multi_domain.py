@@ -66,6 +66,8 @@ class MultiDomainSegmentor(EncoderDecoder):
             prefer; results stay the same.
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
         data_preprocessor: As in mmseg.
+        train_cfg: As in mmseg, where it has no effect either; ``init_model`` of mmseg sets it.
+        pretrained: As in mmseg: the backbone's ``pretrained``; better say it in the backbone.
         init_cfg: As in mmengine.
 
     Raises:
@@ -85,6 +87,8 @@ class MultiDomainSegmentor(EncoderDecoder):
         channels_last: bool = True,
         test_cfg: dict = {'mode': 'whole'},  # noqa: B006
         data_preprocessor: dict | None = None,
+        train_cfg: dict | None = None,
+        pretrained: str | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         # EncoderDecoder's own constructor would build a single head.
@@ -94,6 +98,8 @@ class MultiDomainSegmentor(EncoderDecoder):
                 f'{type(self).__name__}: `domains` is empty, expected at least one entry '
                 'name=dict(classes=(...)), see configs/_base_/domains'
             )
+        if pretrained is not None:
+            backbone = {**backbone, 'pretrained': pretrained}
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
         self.domains = ModuleDict()
@@ -112,7 +118,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         for part in NORMS[self.norm]:
             if getattr(self, part) is not None:
                 use_domain_specific_norms(getattr(self, part), self._active)
-        self.train_cfg = None
+        self.train_cfg = train_cfg
         self.test_cfg = ConfigDict(test_cfg)
         # Here and not in a hook: DDP lays its buckets out like the weights that it finds, and mixes
         # gradients up where their format changes later.
@@ -242,6 +248,10 @@ class MultiDomainSegmentor(EncoderDecoder):
         Args:
             inputs: Images of one domain, labeled and unlabeled, [B, 3, H, W].
             data_samples: Tagged with ``domain`` and ``supervision``.
+
+        Raises:
+            ValueError: If they belong to several domains or an unknown one, have several sizes, or
+                have no known kind of supervision.
         """
         domain = self.domain_of(data_samples)
         if getattr(self.data_preprocessor, 'size', None) is None:
@@ -286,7 +296,7 @@ class MultiDomainSegmentor(EncoderDecoder):
     def encode(self, *batches: Batch) -> None:
         """Give each batch its features: z_l = h(x_l), z_u = h(x_u); empty batches stay empty."""
         batches = [batch for batch in batches if len(batch)]
-        if not self.joint_encoding:
+        if not self.joint_encoding or not batches:
             for batch in batches:
                 batch.features = self.extract_feat(batch.images)
             return
@@ -299,7 +309,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         """Return the same images in another view, normalized and padded as the first one.
 
         The views of an image are geometrically aligned: labels and :meth:`Batch.valid` are those of
-        the image itself.
+        the image itself. An empty batch is its own view.
 
         Args:
             batch: Images whose samples carry the view.
@@ -308,6 +318,8 @@ class MultiDomainSegmentor(EncoderDecoder):
         Raises:
             ValueError: If a sample does not carry such a view.
         """
+        if not len(batch):
+            return Batch(batch.images, batch.samples)
         for sample in batch.samples:
             if name not in sample.get('views', ()):
                 raise ValueError(

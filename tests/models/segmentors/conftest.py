@@ -30,7 +30,7 @@ def scope():
 def make_model():
     """Build a segmentor whose z has 32 channels at stride 8; the weights follow from the seed."""
 
-    def make(method='CCT', domains=DOMAINS, seed=0, **changes):
+    def configure(method='CCT', domains=DOMAINS, **changes):
         if not isinstance(domains, dict):
             domains = {name: DOMAINS[name] for name in domains}
         config = dict(
@@ -62,12 +62,16 @@ def make_model():
             config['auxiliary'] = dict(
                 in_channels=32, perturbations=[dict(type=name) for name in PERTURBATIONS]
             )
+        return {**config, **changes}
+
+    def make(*args, seed=0, **kwargs):
         torch.manual_seed(seed)
-        model = MODELS.build({**config, **changes})
+        model = MODELS.build(configure(*args, **kwargs))
         model.init_weights()
         set_progress(model, Progress(iteration=5, max_iters=100, seed=0))
         return model
 
+    make.config = configure
     return make
 
 

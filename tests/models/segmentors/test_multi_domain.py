@@ -2,15 +2,19 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from messages import naming
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
+from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
 from cct_mm.models.segmentors import SupervisedSegmentor
+from cct_mm.models.segmentors.batch import Batch
 
 TYPES = pytest.mark.parametrize('method', ['SupervisedSegmentor', 'CCT'])
 
@@ -473,6 +477,43 @@ class TestJointEncoding:
         model = make_model(norm='shared')
         losses_of(model, make_data('day'))
         assert model.backbone.stem[1].num_batches_tracked == 2
+
+    def test_of_empty_batches_leaves_them_empty(self, make_model):
+        model = make_model('SupervisedSegmentor', joint_encoding=True)
+        batch = Batch(torch.zeros(0, 3, 32, 48), [])
+        model.encode(batch, batch)
+        assert batch.features == ()
+
+
+def test_view_of_no_images_is_empty(supervised):
+    batch = Batch(torch.zeros(0, 3, 32, 48), [])
+    view = supervised.view(batch, 'strong')
+    assert (len(view), view.size) == (0, (32, 48))
+
+
+class TestInferenceOfMmseg:
+    IMAGE = np.zeros((32, 48, 3), np.uint8)
+
+    @pytest.fixture
+    def model(self, tmp_path, make_model):
+        weights = make_model('SupervisedSegmentor').state_dict()
+        meta = dict(dataset_meta=dict(classes=('sky', 'ground', 'car'), palette=[[0] * 3] * 3))
+        torch.save(dict(state_dict=weights, meta=meta), tmp_path / 'x.pth')
+        pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+        config = Config(
+            dict(model=make_model.config('SupervisedSegmentor'), test_pipeline=pipeline)
+        )
+        return init_model(config, str(tmp_path / 'x.pth'), device='cpu')
+
+    @pytest.mark.parametrize('domain', ['day', 'night'])
+    def test_is_by_the_default_domain(self, model, domain):
+        model.default_domain = domain
+        result = inference_model(model, self.IMAGE)
+        assert len(result.seg_logits.data) == model.domains[domain].num_classes
+
+    def test_asks_for_a_domain_where_there_are_several(self, model):
+        with pytest.raises(ValueError, match='domain None is not in this model'):
+            inference_model(model, self.IMAGE)
 
 
 class TestDiscriminator:
