@@ -61,7 +61,7 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         in_channels: Channels D of z.
         channels: Of the 3x3 convolutions (Table 8).
         weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
-        queue_images: Number of images of each batch, >= 1, whose features a process keeps for the
+        queue_images: Number of images of each batch, >= 0, whose features a process keeps for the
             other domains' iterations. They are spread evenly over the batch, labeled and unlabeled
             (two images: the first and the last). Checkpoints hold the queue of the first process,
             from which all processes go on.

@@ -32,6 +32,8 @@ def test_of_the_readme_adds_the_entropy_of_unlabeled_predictions(
     expected = 2 * -(prob * prob.log()).sum(dim=1).mean()
     torch.testing.assert_close(losses['day.loss_entropy'], expected)
     assert 'day.loss_ce' in losses
+    data = model.data_preprocessor(make_data('day', unlabeled=0), training=True)
+    assert 'day.loss_entropy' not in model.loss(**data)
 
 
 def test_without_a_loss_says_what_to_define(make_model, make_data, losses_of):
