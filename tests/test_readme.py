@@ -3,10 +3,14 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -220,6 +224,45 @@ def test_own_perturbation_of_the_readme_works_as_it_says(tmp_path, monkeypatch):
     from cct_mm.testing import assert_fused_equals_reference
 
     assert_fused_equals_reference(dict(type='Row-Drop', p=0.5))
+
+
+def test_own_data_of_the_readme_is_a_config(tmp_path):
+    python = [textwrap.dedent(text) for kind, text in BLOCKS if kind == 'python']
+    (domain,) = [text for text in python if 'mine = dict(classes=classes' in text]
+    (rest,) = [text for text in python if '{{_base_.mine_train}}' in text]
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    configs = tmp_path / 'configs'
+    (configs / '_base_/domains/mine.py').write_text(domain)
+    lines = (configs / 'baselines/supervised_toy.py').read_text().partition('model = ')[0]
+    (configs / 'baselines/supervised_mine.py').write_text(lines.replace('toy_day', 'mine') + rest)
+    cct = (configs / 'cct/cct_toy.py').read_text().replace('supervised_toy', 'supervised_mine')
+    (configs / 'cct/cct_mine.py').write_text(cct)
+
+    config = Config.fromfile(configs / 'cct/cct_mine.py')
+    assert list(config.model.domains) == ['mine'] and 'classes' not in config
+
+    # Data of that layout, built and loaded.
+    root = tmp_path / 'data/mine'
+    for folder in ('images', 'masks', 'video_frames'):
+        (root / folder).mkdir(parents=True)
+    for name in 'abc':
+        pixels = np.random.default_rng(ord(name)).integers(0, 255, (60, 80, 3), np.uint8)
+        cv2.imwrite(str(root / f'images/{name}.png'), pixels)
+        cv2.imwrite(str(root / f'video_frames/{name}{name}.png'), 255 - pixels)
+        cv2.imwrite(str(root / f'masks/{name}.png'), pixels[..., 0] % 3)
+    (root / 'train.txt').write_text('images/a.png masks/a.png\nimages/b.png masks/b.png\n')
+    (root / 'val.txt').write_text('images/c.png masks/c.png\n')
+    arguments = ['--workers', '1']
+    run(
+        [
+            sys.executable,
+            f'{ROOT}/tools/check_data.py',
+            str(configs / 'cct/cct_mine.py'),
+            *arguments,
+        ],
+        tmp_path,
+        CCT_MM_CACHE=str(tmp_path / 'cache'),
+    )
 
 
 def test_architecture_names_what_is_there():

@@ -79,7 +79,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('--config', default=DEFAULT_CONFIG, help='config of CCT [%(default)s]')
     common.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
     )
     common.add_argument(
         '--device',

@@ -49,7 +49,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='number of processes (default: one for each core)',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
     )
     args = parser.parse_args(argv)
     if args.workers < 1:

@@ -81,7 +81,10 @@ def parse_args() -> argparse.Namespace:
     )
     add_trust_argument(parser)
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
     )
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.labels is None):

@@ -30,7 +30,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
     parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
     )
     add_trust_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')

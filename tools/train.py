@@ -64,7 +64,10 @@ def parse_args() -> argparse.Namespace:
         help='mixed precision; auto is float16 on a GPU, bfloat16 on a CPU',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override config entries: key=value ...'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

@@ -140,8 +140,9 @@ REFERENCE = '_base_.'
 def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
     """Override entries of a config, as ``--cfg-options`` asks for.
 
-    A value ``_base_.NAME`` stands for the config's own entry of that name and takes the place of
-    what was there: ``train_dataloader.dataset.domains.camvid=_base_.camvid_n50``.
+    A value ``_base_.NAME``, also ``_base_.NAME.KEY`` or an item of a list, stands for the config's
+    own entry of that name and takes the place of what was there:
+    ``train_dataloader.dataset.domains.camvid=_base_.camvid_n50``.
 
     Args:
         config: The config.
@@ -150,7 +151,7 @@ def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
     Raises:
         ValueError: If an option's first key is none of the config's, nor one that mmengine knows: a
             typing error would otherwise change nothing, without a word. Also if a reference names
-            no entry.
+            no entry, or a dict that would be one item of a list.
     """
     if not options:
         return
@@ -159,29 +160,56 @@ def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
         first = option.partition('.')[0]
         if first not in known:
             near = get_close_matches(first, known, n=1)
-            meant = f', did you mean {near[0]}?' if near else ''
+            meant = f', did you mean {near[0]}?' if near else '.'
             raise ValueError(
                 f'--cfg-options {option}: the config has no {first!r}{meant} Expected one of '
                 f'{", ".join(sorted(config.keys()))}'
             )
     config.merge_from_dict(
-        {option: _resolved(config, option, value) for option, value in options.items()}
+        {option: _replacement(config, option, value) for option, value in options.items()}
     )
 
 
+def _replacement(config: Config, option: str, value: Any) -> Any:
+    """Return what an option sets, so that mmengine puts it in the place of what was there."""
+    found = _resolved(config, option, value)
+    if not isinstance(found, dict) or found is value:
+        return found
+    *parents, last = option.split('.')
+    place = config
+    for key in parents:
+        if isinstance(place, list):
+            place = place[int(key)] if key.isdigit() and int(key) < len(place) else None
+        else:
+            place = place.get(key) if isinstance(place, (Config, dict)) else None
+    if isinstance(place, list):
+        raise ValueError(
+            f'--cfg-options {option}={value}: the value is a dict and {last} an item of a list, '
+            f'with which mmengine would merge it; set the whole list: {".".join(parents)}=[...]'
+        )
+    # mmengine takes the mark out only where the key is there.
+    is_there = isinstance(place, (Config, dict)) and last in place
+    return {'_delete_': True, **found} if is_there else found
+
+
 def _resolved(config: Config, option: str, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolved(config, option, item) for item in value)
     if not isinstance(value, str) or not value.startswith(REFERENCE):
         return value
-    name = value.removeprefix(REFERENCE)
-    if name not in config:
-        near = get_close_matches(name, config, n=1)
-        meant = f'; did you mean {REFERENCE}{near[0]}?' if near else ''
-        raise ValueError(
-            f'--cfg-options {option}={value}: the config has no entry {name!r}, expected one of '
-            f'{", ".join(sorted(config.keys()))}{meant}'
-        )
-    found = config.to_dict()[name]
-    return {'_delete_': True, **found} if isinstance(found, dict) else found
+    found, before = config.to_dict(), REFERENCE
+    for key in value.removeprefix(REFERENCE).split('.'):
+        if not isinstance(found, dict) or key not in found:
+            names = sorted(map(str, found)) if isinstance(found, dict) else []
+            near = get_close_matches(key, names, n=1)
+            meant = f'; did you mean {before}{near[0]}?' if near else ''
+            where = 'the config' if before == REFERENCE else before.removesuffix('.')
+            expected = f', expected one of {", ".join(names)}' if names else ''
+            raise ValueError(
+                f'--cfg-options {option}={value}: {where} has no entry {key!r}{expected}{meant}'
+            )
+        found, before = found[key], f'{before}{key}.'
+    return found
 
 
 def check_training(config: Config) -> None:

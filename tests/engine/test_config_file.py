@@ -149,6 +149,33 @@ class TestOptions:
         config.data.a.labeled = 4
         assert config.full.labeled == 3
 
+    def test_take_an_entry_to_where_nothing_was(self):
+        config = Config(dict(data=dict(a=1), full=dict(labeled=3)))
+        merge_options(config, {'data.b': '_base_.full', 'data.c.d': '_base_.full'})
+        assert config.data.to_dict() == dict(a=1, b=dict(labeled=3), c=dict(d=dict(labeled=3)))
+
+    def test_take_a_part_of_an_entry_and_entries_in_lists(self):
+        config = Config(dict(data=dict(a=dict(x=1)), full=dict(labeled=dict(y=3))))
+        merge_options(
+            config,
+            {'data.a': '_base_.full.labeled', 'data.b': ['_base_.full', '_base_.full.labeled.y']},
+        )
+        assert config.data.to_dict() == dict(a=dict(y=3), b=[dict(labeled=dict(y=3)), 3])
+
+    def test_of_a_part_that_is_not_there_are_refused_with_the_one_that_was_meant(self):
+        config = Config(dict(data=dict(a=1), full=dict(labeled=dict(y=3))))
+        with pytest.raises(ValueError, match=r"\.full has no entry 'labelled'.*full\.labeled"):
+            merge_options(config, {'data.a': '_base_.full.labelled'})
+        with pytest.raises(ValueError, match=r"_base_\.full\.labeled\.y has no entry 'z'"):
+            merge_options(config, {'data.a': ['_base_.full.labeled.y.z']})
+
+    def test_that_would_merge_a_dict_with_an_item_of_a_list_are_refused(self):
+        config = Config(dict(data=[dict(type='x', n=1)], other=dict(type='y'), number=3))
+        with pytest.raises(ValueError, match=r'set the whole list: data=\[\.\.\.\]'):
+            merge_options(config, {'data.0': '_base_.other'})
+        merge_options(config, {'data.0.n': '_base_.number', 'data.0.m': '_base_.other'})
+        assert config.data == [dict(type='x', n=3, m=dict(type='y'))]
+
     def test_of_an_entry_that_is_not_there_are_refused_with_the_one_that_was_meant(self):
         config = Config(dict(data=dict(a=1), camvid_n50=dict(labeled=1)))
         with pytest.raises(ValueError, match=r'data\.a=_base_\.camvid_n5:.*_base_\.camvid_n50'):

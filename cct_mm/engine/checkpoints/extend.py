@@ -56,11 +56,14 @@ class ExtendHook(Hook):
         if runner.param_schedulers is not None:
             states = {name: [s.state_dict() for s in own] for name, own in by_optimizer.items()}
             checkpoint['param_schedulers'] = states if isinstance(schedulers, dict) else states['']
+        # A paramwise_cfg makes hundreds of groups of a few learning rates.
+        changes: dict[str, list[int]] = {}
+        pairs = zip(before, _groups(checkpoint['optimizer']), strict=True)
+        for i, (old, new) in enumerate(pairs):
+            changes.setdefault(f'{old["lr"]:.6g} -> {new["lr"]:.6g}', []).append(i)
         lines = [
-            f'lr of group {i}: {old["lr"]:.6g} -> {new["lr"]:.6g}'
-            for i, (old, new) in enumerate(
-                zip(before, _groups(checkpoint['optimizer']), strict=True)
-            )
+            f'lr of group{"s" if len(groups) > 1 else ""} {_ranges(groups)}: {change}'
+            for change, groups in changes.items()
         ]
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for name, ramp in ramps(model):
@@ -73,6 +76,13 @@ class ExtendHook(Hook):
             f'Extended from {self.old_length} to {runner.max_iters} iterations; at iteration '
             f'{iteration}:\n  ' + '\n  '.join(lines)
         )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers as ``'0-2, 5'``."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ', '.join(f'{a}-{b}' if a < b else str(a) for a, b in zip(starts, ends, strict=True))
 
 
 def _replay(schedulers: Sequence, iterations: int) -> None:

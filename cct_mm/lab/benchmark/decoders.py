@@ -98,7 +98,7 @@ def decoders_work(
     )
     pairwise = cfg.model.get('loss_pairwise')
     terms = UnsupervisedTerms(
-        MODELS.build(cfg.model.get('loss_consistency', dict(type='ConsistencyLoss'))),
+        MODELS.build({'type': 'ConsistencyLoss', **cfg.model.get('loss_consistency', {})}),
         CONSISTENCY_WEIGHT,
         MODELS.build(pairwise) if pairwise else None,
     )

@@ -33,7 +33,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         auxiliary: Config of each domain's :class:`AuxiliaryBank`: ``perturbations``,
             ``in_channels``, ``stride``, ``channels``, ``last_relu``. A domain's own ``auxiliary``
             entries override the common ones.
-        loss_consistency: Config of the distance d of Eq. 2.
+        loss_consistency: Config of the distance d of Eq. 2, a ``ConsistencyLoss`` without ``type``.
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
         weak_weight: :class:`RampUp` of w_w in Eq. 5, for images with pseudo-labels (sources
@@ -69,7 +69,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             for name, domain in domains.items()
         }
         super().__init__(domains=domains, **kwargs)
-        self.loss_consistency = MODELS.build(loss_consistency)
+        self.loss_consistency = MODELS.build({'type': 'ConsistencyLoss', **loss_consistency})
         self.loss_pairwise = MODELS.build(loss_pairwise) if loss_pairwise else None
         self.unsupervised_weight = RampUp(**unsupervised_weight)
         self.weak_weight = RampUp(**weak_weight)

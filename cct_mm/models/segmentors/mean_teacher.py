@@ -22,7 +22,8 @@ class MeanTeacher(NeedsProgress, MultiDomainSegmentor):
     Args:
         decay: Weight a of the old average in each step, in (0, 1).
         unsupervised_weight: :class:`RampUp` of the consistency loss.
-        loss_consistency: Config of the distance d between the two predictions.
+        loss_consistency: Config of the distance d between the two predictions, a
+            ``ConsistencyLoss`` without ``type``.
         view: Name of the view that the student gets; the transform ``AddView`` in the pipeline of
             the unlabeled images makes it.
         **kwargs: As for :class:`MultiDomainSegmentor`.
@@ -47,7 +48,7 @@ class MeanTeacher(NeedsProgress, MultiDomainSegmentor):
         self.view_name = view
         self.needs = Needs(unlabeled=True, views=(view,))
         self.unsupervised_weight = RampUp(**unsupervised_weight)
-        self.loss_consistency = MODELS.build(loss_consistency)
+        self.loss_consistency = MODELS.build({'type': 'ConsistencyLoss', **loss_consistency})
         # Forked, so that whatever is drawn later starts as in the supervised baseline.
         with torch.random.fork_rng(devices=[]):
             self.teacher = MultiDomainSegmentor(**kwargs).requires_grad_(False)

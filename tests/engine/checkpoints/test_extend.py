@@ -128,6 +128,15 @@ class TestExtendHook:
         assert f'lr of group 0: 0 -> {0.1 * (9 / 19) ** 0.9:.6g}' in text
         assert 'weight_of_u: 30 -> 30' in text
 
+    def test_says_the_same_change_of_several_groups_once(self):
+        started = Run('poly', 10, [0.1, 0.1, 0.2])
+        extended = Run('poly', 20, [0.1, 0.1, 0.2])
+        ExtendHook(10).after_load_checkpoint(extended, started.checkpoint(0))
+        (text,) = extended.logger.info.call_args.args
+        assert text.count('lr of group') == 2
+        assert 'lr of groups 0-1, 3: 0.1 -> 0.1' in text
+        assert 'lr of group 2: 0.2 -> 0.2' in text
+
     def test_refuses_a_schedule_that_follows_the_metrics(self):
         run = Run('poly', 10)
         checkpoint = run.checkpoint(3)

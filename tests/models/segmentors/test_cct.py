@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
+from cct_mm.models.losses import DISTANCES, ConsistencyLoss
 from cct_mm.models.progress import set_progress
 from cct_mm.models.segmentors import CCT
 from cct_mm.models.segmentors.multi_domain import Batch
@@ -88,6 +89,13 @@ class TestLosses:
     ):
         losses = losses_of(make_model(), make_data(unlabeled=0))
         assert set(losses) == {'day.loss_ce', 'day.acc_seg'}
+
+    @pytest.mark.parametrize('method', ['CCT', 'MeanTeacher'])
+    def test_need_no_type_where_options_change_the_distance(self, make_model, method):
+        # As model.loss_consistency.distance=kl does in a config that leaves it at its default.
+        loss = make_model(method, loss_consistency=dict(distance='kl')).loss_consistency
+        assert isinstance(loss, ConsistencyLoss)
+        assert loss.distance is DISTANCES['kl']
 
     def test_with_pairwise_loss_report_it_too(self, make_model, make_data, losses_of):
         plain = losses_of(make_model(), make_data())
