@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import runpy
 import subprocess
@@ -14,14 +15,10 @@ from packaging.version import Version
 
 from cct_mm import environment
 from cct_mm.environment import (
+    TRIALS,
+    Installation,
     answers,
     duplicate_problems,
-    installed_versions,
-    numpy_problem,
-    opencv_problem,
-    operator_problem,
-    package_owners,
-    parse_requirement,
     problems,
     release,
     satisfies,
@@ -71,12 +68,30 @@ def passes():
     pass
 
 
+def trials(*runs):
+    """Return the trials of nms, numpy and OpenCV with these functions in place of theirs."""
+    return [dataclasses.replace(old, run=run) for old, run in zip(TRIALS, runs, strict=True)]
+
+
+def operator_problem(installed, run):
+    return trials(run, passes, passes)[0].problem(installed)
+
+
+def numpy_problem(installed, run):
+    return trials(passes, run, passes)[1].problem(installed)
+
+
+def opencv_problem(run, installed=None):
+    return trials(passes, passes, run)[2].problem(installed or {})
+
+
 class FakeDistribution:
     """What the checks read of ``importlib.metadata.Distribution``."""
 
-    def __init__(self, name, version='1.0', **files):
+    def __init__(self, name, version='1.0', requires=None, **files):
         self.metadata = {'Name': name}
         self.version = version
+        self.requires = requires
         self.files_by_name = {key.replace('_txt', '.txt'): text for key, text in files.items()}
 
     def read_text(self, filename):
@@ -127,7 +142,7 @@ def test_an_unreadable_version_lies_in_no_range_with_a_lower_bound():
 @pytest.mark.parametrize('clause', ['2.1', '=>2.1', '>=', '>=2.*', '~=2.*', '>=latest'])
 def test_a_clause_that_is_none_is_refused_by_name(clause):
     with pytest.raises(ValueError, match='expected .*version clauses such as') as error:
-        parse_requirement(f'torch {clause}')
+        list(answers([f'torch {clause}'], {}))
     assert repr(f'torch {clause}') in str(error.value)
 
 
@@ -166,7 +181,7 @@ def test_requirements_mean_what_packaging_says(line, name, wanted, required, opt
 
 def test_of_two_lines_by_python_version_the_one_that_holds_here_counts():
     lines = ['numpy<1; python_version < "3.10"', 'numpy>=2; python_version >= "3.10"']
-    assert version_problems(lines, {'numpy': '2.4.6'}) == []
+    assert not list(version_problems(lines, {'numpy': '2.4.6'}))
     (sentence,) = version_problems(lines, {'numpy': '0.9'})
     assert sentence.startswith('numpy is 0.9, expected >=2;')
     (sentence,) = version_problems(lines, {})
@@ -175,11 +190,11 @@ def test_of_two_lines_by_python_version_the_one_that_holds_here_counts():
 
 def test_a_requirement_without_a_name_is_refused():
     with pytest.raises(ValueError, match='expected a distribution name'):
-        parse_requirement('>=2.1')
+        list(answers(['>=2.1'], {}))
 
 
 def test_the_tested_set_has_no_problem():
-    assert version_problems(REQUIREMENTS, INSTALLED) == []
+    assert not list(version_problems(REQUIREMENTS, INSTALLED))
 
 
 @pytest.mark.parametrize('name', INSTALLED)
@@ -199,7 +214,7 @@ def test_each_version_outside_its_range_is_named_with_value_and_range(name):
 
 
 def test_an_extra_is_judged_only_where_it_is_installed():
-    assert version_problems(REQUIREMENTS, {**INSTALLED, 'timm': '1.0.31'}) == []
+    assert not list(version_problems(REQUIREMENTS, {**INSTALLED, 'timm': '1.0.31'}))
     (sentence,) = version_problems(REQUIREMENTS, {**INSTALLED, 'timm': '0.6.13'})
     assert sentence.startswith('timm is 0.6.13')
 
@@ -215,7 +230,7 @@ def test_an_extra_is_judged_only_where_it_is_installed():
 )
 def test_a_stand_in_is_taken_in_its_own_range(asked, stand_in, good, bad):
     rest = {key: version for key, version in INSTALLED.items() if key != asked}
-    assert version_problems(REQUIREMENTS, {**rest, stand_in: good}) == []
+    assert not list(version_problems(REQUIREMENTS, {**rest, stand_in: good}))
     (sentence,) = version_problems(REQUIREMENTS, {**rest, stand_in: bad})
     assert sentence.startswith(f'{stand_in} is {bad}, expected ')
 
@@ -229,7 +244,7 @@ def test_two_owners_of_a_package_are_both_named_and_both_uninstalled():
 
 
 def test_one_owner_listed_twice_is_one_owner():
-    assert duplicate_problems({'mmcv': ['onedl-mmcv', 'onedl-mmcv'], 'mmseg': []}) == []
+    assert not list(duplicate_problems({'mmcv': ['onedl-mmcv', 'onedl-mmcv'], 'mmseg': []}))
 
 
 def test_owners_are_found_by_top_level_and_by_files():
@@ -239,9 +254,10 @@ def test_owners_are_found_by_top_level_and_by_files():
         FakeDistribution('other', RECORD='other/mmseg/__init__.py,sha256=x,1\n'),
         FakeDistribution(None, top_level_txt='mmseg'),
     ]
-    assert package_owners(['mmseg', 'mmcv'], distributions) == {
-        'mmseg': ['mmsegmentation', 'onedl-mmsegmentation'],
-        'mmcv': [],
+    assert Installation.read(distributions).owners == {
+        'mmseg': {'mmsegmentation', 'onedl-mmsegmentation'},
+        'mmcv': set(),
+        'mmengine': set(),
     }
 
 
@@ -251,13 +267,13 @@ def test_the_first_of_two_versions_on_the_path_counts():
         FakeDistribution('typing-extensions', '4.1.0'),
         FakeDistribution(None),
     ]
-    assert installed_versions(distributions) == {'typing-extensions': '4.16.0'}
+    assert Installation.read(distributions).versions == {'typing-extensions': '4.16.0'}
 
 
 @pytest.mark.parametrize('requirement', ['torch==2.14.0', 'torch (==2.14.0)', 'torch (>=2.15.0)'])
 def test_a_torch_that_torchvision_does_not_expect_is_named(requirement):
     sentence = torch_mismatch(INSTALLED, ['numpy', requirement])
-    wanted = parse_requirement(requirement).specifier
+    wanted = Requirement(requirement).specifier
     assert sentence.startswith(f'torch is 2.14.1, but torchvision 0.29.1 expects torch{wanted};')
 
 
@@ -322,34 +338,48 @@ def test_an_opencv_whose_files_are_gone_is_named_with_every_build_that_is_instal
     assert '--force-reinstall opencv-python opencv-python-headless' in sentence
 
 
+def test_the_requirements_are_those_of_this_package_and_of_torchvision():
+    distributions = [
+        FakeDistribution('cct_mm', requires=['torch>=2.1']),
+        FakeDistribution('cct-mm', requires=['torch>=9']),
+        FakeDistribution('torchvision', requires=['torch==2.14.1']),
+        FakeDistribution('other', requires=['torch<1']),
+    ]
+    installation = Installation.read(distributions)
+    assert installation.requirements == ['torch>=2.1']
+    assert installation.torchvision_requirements == ['torch==2.14.1']
+    assert Installation.read(distributions[3:]).requirements == environment.REQUIRED
+
+
 @pytest.fixture
 def healthy():
-    return {
-        'installed': INSTALLED,
-        'requirements': REQUIREMENTS,
-        'torchvision_requires': ['torch (>=2.14.0)'],
-        'owners': {'mmseg': ['onedl-mmsegmentation']},
-        'run_operator': passes,
-        'run_numpy': passes,
-        'load_opencv': passes,
-    }
+    return Installation(
+        versions=INSTALLED,
+        requirements=REQUIREMENTS,
+        torchvision_requirements=['torch (>=2.14.0)'],
+        owners={'mmseg': {'onedl-mmsegmentation'}},
+    )
+
+
+HEALTHY_TRIALS = trials(passes, passes, passes)
 
 
 def test_a_healthy_environment_has_no_problem(healthy):
-    assert problems(**healthy) == []
+    assert problems(healthy, HEALTHY_TRIALS) == []
 
 
 def test_every_kind_of_problem_is_reported_once_and_as_a_sentence(healthy):
-    found = problems(
-        **{
-            **healthy,
-            'installed': {**INSTALLED, 'numpy': '1.21.0'},
-            'owners': {'mmseg': ['mmsegmentation', 'onedl-mmsegmentation']},
-            'run_operator': fails_with(RuntimeError('operator torchvision::nms does not exist')),
-            'run_numpy': fails_with(RuntimeError('Numpy is not available')),
-            'load_opencv': fails_with(ImportError('libGL.so.1: cannot open')),
-        }
+    broken = dataclasses.replace(
+        healthy,
+        versions={**INSTALLED, 'numpy': '1.21.0'},
+        owners={'mmseg': {'mmsegmentation', 'onedl-mmsegmentation'}},
     )
+    failing = trials(
+        fails_with(RuntimeError('operator torchvision::nms does not exist')),
+        fails_with(RuntimeError('Numpy is not available')),
+        fails_with(ImportError('libGL.so.1: cannot open')),
+    )
+    found = problems(broken, failing)
     things = ['numpy', 'mmseg/', 'torchvision', 'torch.Tensor.numpy', 'import cv2']
     for sentence, thing in zip(found, things, strict=True):
         assert sentence.startswith(thing)
@@ -359,22 +389,21 @@ def test_every_kind_of_problem_is_reported_once_and_as_a_sentence(healthy):
 
 
 def test_a_mismatch_and_the_operator_it_breaks_are_one_problem(healthy):
-    broken = {
-        'torchvision_requires': ['torch==2.10.0'],
-        'run_operator': fails_with(RuntimeError('operator torchvision::nms does not exist')),
-    }
-    (sentence,) = problems(**{**healthy, **broken})
+    broken = dataclasses.replace(healthy, torchvision_requirements=['torch==2.10.0'])
+    run = fails_with(RuntimeError('operator torchvision::nms does not exist'))
+    (sentence,) = problems(broken, trials(run, passes, passes))
     assert sentence.startswith('torch is 2.14.1, but torchvision')
 
 
 def test_lines_of_torchvision_that_nobody_can_read_do_not_matter(healthy):
     lines = ['pillow (>=5.3.*)', 'torch (>=2.14.0)', 'torch-extra (>=9.*)']
-    assert problems(**{**healthy, 'torchvision_requires': lines}) == []
+    installation = dataclasses.replace(healthy, torchvision_requirements=lines)
+    assert problems(installation, HEALTHY_TRIALS) == []
 
 
 def test_an_empty_environment_names_every_package(healthy):
-    empty = {'installed': {}, 'requirements': environment.REQUIRED, 'owners': {}}
-    found = problems(**{**healthy, **empty})
+    empty = dataclasses.replace(healthy, versions={}, requirements=environment.REQUIRED, owners={})
+    found = problems(empty, HEALTHY_TRIALS)
     assert [sentence.split()[0] for sentence in found] == list(environment.REQUIRED)
 
 
