@@ -1,6 +1,8 @@
 """Check that model, data, sampler and checkpoint speak of the same domains."""
 
-from mmengine.hooks import Hook
+from collections.abc import Iterable
+
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
@@ -55,6 +57,7 @@ class DomainCheckHook(Hook):
         """Check the training data, what the sampler yields, and what validation will use."""
         model, loader = model_of(runner), runner.train_dataloader
         check_synchronized_norms(runner.model)
+        check_average(model, getattr(runner, 'hooks', ()))
         check_domains(model, loader.dataset, 'train_dataloader')
         check_loop(runner.train_loop, loader.sampler)
         idle = check_trained(model, loader, self._match.matched)
@@ -265,6 +268,23 @@ def check_single_images(loader, name: str) -> None:
         raise ValueError(
             f'{name}: batch_size is {loader.batch_size} with the domains {list(domains)}, '
             'expected 1: their images have different sizes'
+        )
+
+
+def check_average(model: MultiDomainSegmentor, hooks: Iterable[Hook]) -> None:
+    """Check that no hook averages a network whose buffers change their size.
+
+    Args:
+        model: The model.
+        hooks: All hooks of the runner.
+
+    Raises:
+        ValueError: If an ``EMAHook`` meets a discriminator, whose queues grow in the first steps.
+    """
+    if getattr(model, 'discriminator', None) and any(isinstance(h, EMAHook) for h in hooks):
+        raise ValueError(
+            'custom_hooks: an EMAHook cannot average the queues of model.discriminator, which '
+            'change their size, expected one of the two; remove the hook or the discriminator'
         )
 
 

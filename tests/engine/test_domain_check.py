@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 import torch
 from messages import naming
+from mmengine.hooks import EMAHook
 from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
@@ -182,6 +183,16 @@ class TestNeeds:
         runner.model = make_model('SupervisedSegmentor')
         with pytest.raises(ValueError, match='day have 4 unlabeled .*SupervisedSegmentor does'):
             check(runner, 'train', loader(GOOD))
+
+
+def test_an_average_of_a_discriminator_is_refused(runner):
+    runner.hooks = [EMAHook()]
+    check(runner, 'train', loader(GOOD))
+    runner.model.discriminator = DomainDiscriminator(list(GOOD), in_channels=32, channels=(4,))
+    with naming('EMAHook', 'model.discriminator', 'remove'):
+        check(runner, 'train', loader(GOOD))
+    runner.hooks = []
+    check(runner, 'train', loader(GOOD))
 
 
 def test_epochs_without_an_end_are_refused(runner):
