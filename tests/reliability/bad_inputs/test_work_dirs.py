@@ -200,7 +200,7 @@ CASES = [
     Case('camvid-damaged', 'damaged mask of a converter', camvid({'colours/a0_L.png': b'nothing'}),
          convert_camvid, says=['a0']),
     Case('camvid-colours', 'unknown colours', camvid(), convert_camvid,
-         says=['colour'], value=works),
+         says=['color'], value=works),
     Case('sunrgbd-missing', 'missing folder of a converter', lambda lab: None,
          lambda lab: lab.convert('sunrgbd', '--kind', 'sunrgbd', '--source', lab.root / 'nowhere',
                                  '--out', lab.root / 'out'), says=['nowhere']),
