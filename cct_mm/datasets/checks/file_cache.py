@@ -1,12 +1,14 @@
 """Keep what was found out about files on disk, until a file changes."""
 
+import fcntl
 import hashlib
 import json
 import os
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -72,17 +74,31 @@ class FileCache:
         if self.folder is None:
             return 'there is no home directory'
         try:
-            for folder, added in self._added.items():
-                if added:
-                    # Read it again, because another process may have written since.
-                    self._known[folder] = self._read(folder) | added
-                    content = json.dumps([folder, self._known[folder]]).encode()
-                    check = b'%08x\n' % zlib.crc32(content)
-                    write_atomically(self._path(folder), check + content)
-                    self._added[folder] = {}
+            with self._locked():
+                for folder, added in self._added.items():
+                    if added:
+                        # Read it again, because another process may have written since.
+                        self._known[folder] = self._read(folder) | added
+                        content = json.dumps([folder, self._known[folder]]).encode()
+                        check = b'%08x\n' % zlib.crc32(content)
+                        write_atomically(self._path(folder), check + content)
+                        self._added[folder] = {}
         except OSError as error:
             return str(error)
         return None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process at a time read, add and write, so that none loses what another adds."""
+        os.makedirs(self.folder, exist_ok=True)
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            # A file system without locks is no reason to keep nothing.
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def _read(self, folder: str) -> dict[str, list]:
         if self.folder is None:
