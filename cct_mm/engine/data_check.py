@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -18,6 +17,7 @@ from cct_mm.datasets.checks.sources import FileSource, file_sources
 from cct_mm.evaluation.evaluator_check import check_evaluator
 
 from .processes.first_rank import on_first_rank
+from .training_progress import model_of
 
 
 @HOOKS.register_module()
@@ -116,8 +116,8 @@ def _check_batch(runner: Runner, split: str, sources: list[FileSource] | None = 
     loader = getattr(runner, f'{split}_dataloader')
     if sources is None:
         sources, _ = file_sources(loader.dataset, split)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return check_batch(split, loader.batch_size, sources, type(model.data_preprocessor))
+    preprocessor = type(model_of(runner).data_preprocessor)
+    return check_batch(split, loader.batch_size, sources, preprocessor)
 
 
 def _refuse(found: Findings) -> None:

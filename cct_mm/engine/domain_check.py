@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
@@ -13,6 +12,7 @@ from cct_mm.datasets.wrappers import pipelines
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
 from .checkpoints.match import CheckpointMatch, match_checkpoint
+from .training_progress import model_of
 
 
 @HOOKS.register_module()
@@ -101,11 +101,6 @@ class DomainCheckHook(Hook):
                     'noise; test a checkpoint that was trained with this model, or choose another '
                     'domain with --domain'
                 )
-
-
-def model_of(runner) -> MultiDomainSegmentor:
-    """Return the runner's model without its wrapper for several processes."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def check_domains(model: MultiDomainSegmentor, dataset, name: str) -> None:

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 from cct_mm import keyed
 from cct_mm.datasets import AlternatingDomainSampler
@@ -33,8 +34,7 @@ class TrainingProgressHook(Hook):
         """Seed the generators and set the progress."""
         seed = run_seed(runner)
         torch.manual_seed(keyed.key(seed, 'iteration', runner.iter, runner.rank))
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        set_progress(model, Progress(runner.iter, runner.max_iters, seed))
+        set_progress(model_of(runner), Progress(runner.iter, runner.max_iters, seed))
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -43,9 +43,14 @@ class TrainingProgressHook(Hook):
         # Where gradients are accumulated, not every iteration ends in one.
         if not runner.optim_wrapper.should_update():
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         if isinstance(model, MultiDomainSegmentor):
             model.after_step()
+
+
+def model_of(runner: Runner) -> nn.Module:
+    """Return the runner's model without its wrapper for several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def run_seed(runner: Runner) -> int:

@@ -1,6 +1,6 @@
 """Which class a value of a label file stands for, and how an error lists the values it may be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -49,11 +49,15 @@ def shows_left_out_class(results: Mapping, values: np.ndarray) -> bool:
 def describe_valid(table: np.ndarray, valid: np.ndarray) -> str:
     """List the labels that a file may hold, such as ``0-10 or 255 (11 read as 255)``."""
     ignored = np.flatnonzero(table[:IGNORE_INDEX] == IGNORE_INDEX)
-    text = f'{_ranges(np.flatnonzero(valid & (table != IGNORE_INDEX)))} or {IGNORE_INDEX}'
-    return f'{text} ({_ranges(ignored)} read as {IGNORE_INDEX})' if len(ignored) else text
+    text = f'{ranges(np.flatnonzero(valid & (table != IGNORE_INDEX)))} or {IGNORE_INDEX}'
+    return f'{text} ({ranges(ignored)} read as {IGNORE_INDEX})' if len(ignored) else text
 
 
-def _ranges(labels: np.ndarray) -> str:
-    """Write sorted labels in short: 0, 1, 2, 5 is ``0-2, 5``."""
-    runs = np.split(labels, np.flatnonzero(np.diff(labels) > 1) + 1)
+def ranges(numbers: Sequence[int]) -> str:
+    """Write ascending whole numbers in short: 0, 1, 2, 5 is ``0-2, 5``.
+
+    Args:
+        numbers: At least one.
+    """
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     return ', '.join(f'{run[0]}-{run[-1]}' if len(run) > 1 else f'{run[0]}' for run in runs)

@@ -4,14 +4,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.registry import HOOKS
 from torch import nn
 
+from cct_mm.datasets.transforms.label_values import ranges
 from cct_mm.models.losses import AnnealedCrossEntropy
 from cct_mm.schedules import Progress, RampUp
 
+from ..training_progress import model_of
 from .files import CheckpointError
 
 
@@ -62,11 +63,10 @@ class ExtendHook(Hook):
         for i, (old, new) in enumerate(pairs):
             changes.setdefault(f'{old["lr"]:.6g} -> {new["lr"]:.6g}', []).append(i)
         lines = [
-            f'lr of group{"s" if len(groups) > 1 else ""} {_ranges(groups)}: {change}'
+            f'lr of group{"s" if len(groups) > 1 else ""} {ranges(groups)}: {change}'
             for change, groups in changes.items()
         ]
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for name, ramp in ramps(model):
+        for name, ramp in ramps(model_of(runner)):
             old, new = (
                 ramp(Progress(iteration, length, seed=0))
                 for length in (self.old_length, runner.max_iters)
@@ -76,13 +76,6 @@ class ExtendHook(Hook):
             f'Extended from {self.old_length} to {runner.max_iters} iterations; at iteration '
             f'{iteration}:\n  ' + '\n  '.join(lines)
         )
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers as ``'0-2, 5'``."""
-    starts = [n for n in numbers if n - 1 not in numbers]
-    ends = [n for n in numbers if n + 1 not in numbers]
-    return ', '.join(f'{a}-{b}' if a < b else str(a) for a, b in zip(starts, ends, strict=True))
 
 
 def _replay(schedulers: Sequence, iterations: int) -> None:

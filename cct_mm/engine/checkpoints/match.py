@@ -11,6 +11,9 @@ from cct_mm.models.segmentors import MultiDomainSegmentor
 
 from .loading import not_a_number
 
+ENCODER = ('backbone', 'neck')
+"""The parts of a segmentor that all domains share."""
+
 
 @dataclass
 class CheckpointMatch:
@@ -109,8 +112,9 @@ def match_checkpoint(model: MultiDomainSegmentor, checkpoint: dict) -> Checkpoin
 
 
 def _check_norms(model: MultiDomainSegmentor, weights: dict[str, Tensor]) -> None:
-    specific = {key.partition('.')[0] for key in weights if '.statistics.' in key} - {'teacher'}
-    if specific - set(NORMS[model.norm]):
+    parts = {key.partition('.')[0] for key in weights if '.statistics.' in key}
+    # A method may have further norms of its own, such as those of a teacher.
+    if parts.intersection(ENCODER) - set(NORMS[model.norm]):
         raise ValueError(
             f'the checkpoint has domain-specific batch norms, but the model has '
             f'norm={model.norm!r}, which has none there: they would not be loaded; set model.norm '
@@ -124,7 +128,7 @@ def _encoder(model: MultiDomainSegmentor, weights: dict[str, Tensor]) -> str:
     Batch norms have other names in checkpoints without domains; convolutions and linear layers keep
     theirs.
     """
-    for part in ('backbone', 'neck'):
+    for part in ENCODER:
         for name, expected in getattr(getattr(model, part), 'named_parameters', list)():
             key = f'{part}.{name}'
             found = tuple(weights[key].shape) if key in weights else 'not there'
