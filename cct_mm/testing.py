@@ -32,6 +32,7 @@ from cct_mm.models.cct import (
 from cct_mm.models.cct.consistency_reference import draw_context
 from cct_mm.models.cct.perturbations import Context
 from cct_mm.models.cct.perturbations.base import conv1x1
+from cct_mm.models.cct.plan import GPU, Plan, plan_for
 from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
 
 
@@ -63,7 +64,7 @@ class Step:
 
     @torch.no_grad()
     def draw(self, k: int = 0) -> Any:
-        """Return the state that the perturbation of decoder k draws."""
+        """Return the state that the perturbation of decoder k draws, G = 1 decoder."""
         return self.bank.perturbations[k].draw(self.context(k))
 
 
@@ -187,7 +188,7 @@ def assert_all_close(
 def assert_fused_equals_reference(
     *perturbations: dict,
     tolerance: float | None = None,
-    chunk_elements: int | None = None,
+    plan: Plan | None = None,
     **example: Any,
 ) -> None:
     """Compare ``consistency_fused`` with ``consistency_reference``: all values and all gradients.
@@ -195,18 +196,20 @@ def assert_fused_equals_reference(
     Args:
         *perturbations: Entries of ``AuxiliaryBank``.
         tolerance: See :func:`assert_all_close`; by default 1e-10 in float64, 1e-4 in float32.
-        chunk_elements: See ``consistency_fused``.
+        plan: See ``consistency_fused``; None takes those of a CPU and of a GPU, one after the other.
         **example: Further arguments of :func:`example_step`.
     """
     step = example_step(*perturbations, **example)
     if tolerance is None:
         tolerance = 1e-10 if step.z.dtype == torch.float64 else 1e-4
-    fused = losses_and_gradients(consistency_fused, step, chunk_elements=chunk_elements)
-    assert_all_close(fused, losses_and_gradients(consistency_reference, step), tolerance)
+    expected = losses_and_gradients(consistency_reference, step)
+    for own in (plan,) if plan else (plan_for(step.z.device), GPU):
+        found = losses_and_gradients(consistency_fused, step, plan=own)
+        assert_all_close(found, expected, tolerance)
 
 
 def assert_projection_is_exact(perturbation: dict, tolerance: float = 1e-10, **example) -> None:
-    """Compare ``project`` and ``project_backward`` with the convolution of ``perturb``.
+    """Compare ``project`` and ``project_backward`` with the convolution of ``perturb``'s maps.
 
     Args:
         perturbation: Entry of ``AuxiliaryBank``.
@@ -215,8 +218,10 @@ def assert_projection_is_exact(perturbation: dict, tolerance: float = 1e-10, **e
     """
     step = example_step(perturbation, **example)
     ours, state = step.bank.perturbations[0], step.draw()
-    z, weight = step.z.requires_grad_(), step.bank.decoder(0)[0].detach().requires_grad_()
-    projection = conv1x1(ours.perturb(z, state), weight)  # [B, c, h, w]
+    z = step.z.requires_grad_()
+    weight = step.bank.weights[0][:1].detach().requires_grad_()  # [1, c, D]
+    (perturbed,) = ours.perturb(z, state)  # [B, D, h, w]
+    projection = conv1x1(perturbed, weight)  # [1, B, c, h, w]
     grad = torch.linspace(-1, 2, projection.numel()).to(projection).reshape(projection.shape)
     grad_z, grad_weight = torch.autograd.grad(projection, (z, weight), grad)
     expected = {
@@ -247,7 +252,7 @@ def assert_draws_are_keyed(perturbation: dict, tolerance: float = 1e-10, **examp
     step = example_step(perturbation, **example)
 
     def perturbed(step: Step) -> Tensor:
-        return step.bank.perturbations[0].perturb(step.z, step.draw())
+        return step.bank.perturbations[0].perturb(step.z, step.draw())[0]  # [B, D, h, w]
 
     batch = perturbed(step)
     expected, found = {'the same batch again': batch}, {}

@@ -28,12 +28,14 @@ CONSISTENCY_WEIGHT = 30.0
 class Unperturbed(Perturbation):
     """No perturbation, to measure the decoder itself: the "main decoder" of Table 13."""
 
+    copies_z = False
+
     def draw(self, context: Any) -> None:
         """Draw nothing."""
 
     def perturb(self, z: Tensor, state: None) -> Tensor:
-        """Return z."""
-        return z
+        """Return z for one decoder."""
+        return z.unsqueeze(0)
 
     def project(self, z: Tensor, weight: Tensor, state: None) -> Tensor:
         """Return W z."""
@@ -44,7 +46,7 @@ class Unperturbed(Perturbation):
     ) -> Tensor:
         """Add ``W^T grad``, return ``grad z^T``."""
         add_conv1x1_(grad_z, grad, weight)
-        return outer(grad, z)
+        return outer(grad, z).sum(dim=1)
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""Chunks: the images cut into rectangles of positions, which the fused path takes one at a time.
+"""Chunks: the batch cut into blocks of positions, which the fused path takes one at a time.
 
 Each position of z yields its own block of stride x stride pixels, so a chunk needs nothing from
-outside its rectangle, and only the decoders' maps of one chunk are in memory.
+outside, and only the decoders' maps of one chunk are in memory. A chunk is several whole images or,
+where one has too many positions, a rectangle of it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,12 +16,12 @@ from .unsupervised import Target
 
 @dataclass
 class Chunk:
-    """A rectangle of P positions of one image, with what the losses need of its 4^n P pixels.
+    """A rectangle of one or more images, P positions in all, with what the losses need of them.
 
-    The pixels are in tree order, see ``decoder_tree.py``.
+    The 4^n P pixels are in tree order, see ``decoder_tree.py``.
 
     Args:
-        image: Index of the image in the batch.
+        images: The images in the batch; more than one only if the rectangle is all of them.
         rows: Rows of z.
         columns: Columns of z.
         prob: y^u, the main head's prediction.
@@ -35,7 +35,7 @@ class Chunk:
         - all others: [4^n P]
     """
 
-    image: int
+    images: slice
     rows: slice
     columns: slice
     prob: Tensor
@@ -49,9 +49,9 @@ class Chunk:
 
         Shape:
             - maps: [..., B, c, h, w]
-            - output: [..., c, rows, columns]
+            - output: [..., c, b, rows, columns]
         """
-        return maps[..., self.image, :, self.rows, self.columns]
+        return maps[..., self.images, :, self.rows, self.columns].transpose(-4, -3)
 
 
 def cut_into_chunks(
@@ -61,7 +61,7 @@ def cut_into_chunks(
     doublings: int,
     max_positions: int,
 ) -> list[Chunk]:
-    """Cut the images of a batch into chunks, once for all decoders.
+    """Cut a batch into chunks, once for all decoders.
 
     Args:
         target: Prediction, padding and pseudo-labels.
@@ -75,33 +75,44 @@ def cut_into_chunks(
     """
     stride = 2**doublings
     batch, _, height, width = target.prob.shape
+    height, width = height // stride, width // stride
     maps = {'position_weight': position_weight, 'valid': target.valid.squeeze(1)}  # [B, H, W] each
     if weak_position_weight is not None:
         maps |= {'labels': target.pseudo_labels, 'weak_position_weight': weak_position_weight}
     chunks = []
-    tiles = list(tile(height // stride, width // stride, max_positions))
-    for image, (rows, columns) in product(range(batch), tiles):
+    images = tile_images(batch, max_positions // (height * width))
+    for own, (rows, columns) in product(images, tile(height, width, max_positions)):
         pixels = (
+            own,
             ...,
             slice(rows.start * stride, rows.stop * stride),
             slice(columns.start * stride, columns.stop * stride),
         )
-        prob = decoder_tree.to_tree(target.prob[image][pixels], doublings)  # [C, 4^n P]
+        prob = decoder_tree.to_tree(target.prob[pixels], doublings)  # [C, 4^n P]
         others = {  # [4^n P] each
-            name: decoder_tree.to_tree(x[image][pixels][None], doublings)[0]
+            name: decoder_tree.to_tree(x[pixels].unsqueeze(1), doublings)[0]
             for name, x in maps.items()
         }
-        chunks.append(Chunk(image, rows, columns, prob, **others))
+        chunks.append(Chunk(own, rows, columns, prob, **others))
     return chunks
 
 
-def tile(height: int, width: int, max_positions: int) -> Iterator[tuple[slice, slice]]:
-    """Yield rows and columns of rectangles that tile a map of ``height x width`` positions.
+def tile_images(batch: int, most: int) -> list[slice]:
+    """Return runs of images of about equal length, at most ``most`` of them, but at least one."""
+    runs = -(-batch // max(1, most))
+    size = -(-batch // runs)
+    return [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
+
+
+def tile(height: int, width: int, max_positions: int) -> list[tuple[slice, slice]]:
+    """Return rows and columns of rectangles that tile a map of ``height x width`` positions.
 
     A rectangle is several whole rows or, where one has more than ``max_positions``, a part of it.
     """
     parts = -(-width // max_positions)  # of a row; 1 where a whole row fits
     rows, columns = max(1, max_positions // width), -(-width // parts)
-    for y in range(0, height, rows):
-        for x in range(0, width, columns):
-            yield slice(y, min(y + rows, height)), slice(x, min(x + columns, width))
+    return [
+        (slice(y, min(y + rows, height)), slice(x, min(x + columns, width)))
+        for y in range(0, height, rows)
+        for x in range(0, width, columns)
+    ]

@@ -2,22 +2,23 @@
 
 The result is that of ``consistency_reference.py``, to rounding. Three facts make it cheaper:
 
-- A decoder computes each position of z on its own (``decoder_tree.py``). So the images are cut into
+- A decoder computes each position of z on its own (``decoder_tree.py``). So the batch is cut into
   chunks of positions (``chunks.py``), and each chunk goes from the output of the decoders' first
   layer to the loss and back before the next one begins. Only one chunk's maps are in memory.
 - The losses are sums over pixels, so the gradient of a chunk is known together with its value.
 - The first layer is linear, so a perturbation can act on its few output channels
   (``Perturbation.project``) instead of on a copy of z for each decoder.
 
-The code knows no perturbation by name. It is best read in this order: :func:`consistency_fused`,
-``_Fused``, ``_Computation.run`` and ``_compute_group``, which has the five steps of the method.
+The code knows no perturbation by name, and no loop runs over decoders: those of a group are drawn
+(``parts.py``), projected and pulled back together. It is best read in this order:
+:func:`consistency_fused`, ``_Fused``, ``_Computation.run`` and ``_compute_group``, which has the
+five steps of the method.
 
 The shapes beside the tensors use these letters: B images, K decoders, G of them in a group, D
 channels and h x w positions of z, c channels after the first layer, n sub-pixel layers, C classes,
 and P positions in a chunk, which have 4^n P pixels. ``each`` stands beside a list of tensors.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -30,21 +31,11 @@ from . import decoder_tree
 from .auxiliary_bank import AuxiliaryBank
 from .chunks import Chunk, cut_into_chunks
 from .kl_gradient import KLGradient
-from .perturbations import Context, Guidance
+from .parts import Part, draw_parts
+from .perturbations import Guidance
+from .perturbations.numbers import StepKey, send
+from .plan import Group, Plan, groups_of, plan_for
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
-
-GROUP_SIZE = 8
-"""Decoders computed side by side: enough for efficient matrix products, however many there are."""
-
-CHUNK_ELEMENTS = {'cpu': 2**18, 'cuda': 2**23}
-"""Numbers in the logits of one chunk: they fit the cache of a CPU core; 32 MiB a map on a GPU."""
-
-
-def default_chunk_elements(device: torch.device) -> int:
-    """Return :data:`CHUNK_ELEMENTS`; on a CPU, that number for each of at most 8 threads."""
-    if device.type == 'cpu':
-        return CHUNK_ELEMENTS['cpu'] * min(torch.get_num_threads(), 8)
-    return CHUNK_ELEMENTS['cuda']
 
 
 def consistency_fused(
@@ -52,7 +43,7 @@ def consistency_fused(
     z: Tensor,
     target: Target,
     terms: UnsupervisedTerms,
-    chunk_elements: int | None = None,
+    plan: Plan | None = None,
 ) -> UnsupervisedLoss:
     """Compute L_u and, where the terms ask for them, L_P-Wise and L_w.
 
@@ -61,20 +52,14 @@ def consistency_fused(
         z: The encoder's output for the unlabeled images, float32.
         target: The main head's prediction for them.
         terms: The terms of the loss and their weights.
-        chunk_elements: Numbers in the logits of one chunk. They change the speed but not the
-            result. None means :func:`default_chunk_elements`.
+        plan: How much is computed at once, which changes the speed but not the result. None means
+            that of z's device.
 
     Shape:
         - z: [B, D, h, w]
     """
-    elements = chunk_elements or default_chunk_elements(z.device)
-    elements_per_position = bank.num_classes * bank.stride**2 * GROUP_SIZE
-    max_positions = max(1, elements // elements_per_position)
     with torch.no_grad():
-        weights = terms.position_weights(target, z.dtype)  # [B, H, W] each
-        chunks = cut_into_chunks(target, *weights, len(bank.biases), max_positions)
-        guidance = target.guidance(z.shape[2:])
-    computation = _Computation(bank, target, terms, guidance, chunks)
+        computation = _Computation.of(bank, z, target, terms, plan or plan_for(z.device))
     total, distances, pairwise, weak = _Fused.apply(z, computation, *bank.weights, *bank.biases)
     return UnsupervisedLoss(
         total,
@@ -95,9 +80,9 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z: Tensor, computation: '_Computation', *parameters: Tensor):
         result = computation.run(z)
-        ctx.save_for_backward(*result.gradients())
+        ctx.save_for_backward(result.grad_z, *result.grad_parameters)
         ctx.unit = computation.unit
-        distances, pairwise, weak = result.values()  # [K], [], []
+        distances, pairwise, weak = result.distances, result.pairwise, result.weak.mean()
         terms = computation.terms
         total = terms.consistency_weight * distances.mean()  # []
         if terms.pairwise:
@@ -110,8 +95,8 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_total: Tensor, *_):
-        factor = ctx.unit * grad_total  # []
-        grad_z, *grad_parameters = (grad * factor for grad in ctx.saved_tensors)
+        # [B, D, h, w], then a gradient for each parameter
+        grad_z, *grad_parameters = torch._foreach_mul(ctx.saved_tensors, ctx.unit * grad_total)
         return grad_z, None, *grad_parameters
 
 
@@ -123,15 +108,37 @@ class _Computation:
         bank: The auxiliary decoders.
         target: The predictions that the decoders learn from.
         terms: The terms of the loss and their weights.
+        plan: How much is computed at once.
         guidance: What the guided perturbations know of the batch.
-        chunks: The parts of the images, computed one after another.
+        key: On what the random numbers depend.
+        groups: The decoders that are computed side by side, one group after another.
+        chunks: The parts of the batch, computed one after another.
     """
 
     bank: AuxiliaryBank
     target: Target
     terms: UnsupervisedTerms
+    plan: Plan
     guidance: Guidance
+    key: StepKey
+    groups: list[Group]
     chunks: list[Chunk]
+
+    @classmethod
+    def of(
+        cls, bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms, plan: Plan
+    ) -> '_Computation':
+        """Make all that the groups have in common, from one copy of a few integers."""
+        compared = terms.compared(bank, target)
+        marks = [k in compared for k in bank.order]
+        *key, marks = send(z.device, *StepKey.parts(target.key, target.samples), marks)
+        groups = groups_of(bank, compared, marks, plan, z.dtype)
+        largest = max(len(group.index) for group in groups)
+        weights = terms.position_weights(target, z.dtype)  # [B, H, W] each
+        max_positions = plan.chunk_elements // (bank.num_classes * bank.stride**2 * largest)
+        chunks = cut_into_chunks(target, *weights, len(bank.biases), max(1, max_positions))
+        guidance = target.guidance(z.shape[2:])
+        return cls(bank, target, terms, plan, guidance, StepKey(*key), groups, chunks)
 
     @property
     def unit(self) -> float:
@@ -146,88 +153,73 @@ class _Computation:
     def run(self, z: Tensor) -> '_Result':
         """Compute the losses and their gradients for z, [B, D, h, w]."""
         result = _Result(self.bank, z)
-        for group, compared in self._groups():
-            self._compute_group(group, compared, z, result)
+        for group in self.groups:
+            self._compute_group(group, z, result)
         return result
 
-    def _groups(self) -> Iterator[tuple[list[int], bool]]:
-        """Yield groups of decoders, each with whether Eq. 10 compares its decoders.
-
-        The compared decoders are one group, because each one's gradient needs the predictions of
-        the others.
-        """
-        compared = self.terms.compared(self.bank, self.target)
-        if compared:
-            yield compared, True
-        rest = [k for k in range(len(self.bank)) if k not in compared]
-        for start in range(0, len(rest), GROUP_SIZE):
-            yield rest[start : start + GROUP_SIZE], False
-
-    def _compute_group(
-        self, group: list[int], compared: bool, z: Tensor, result: '_Result'
-    ) -> None:
+    def _compute_group(self, group: Group, z: Tensor, result: '_Result') -> None:
         """Compute the decoders of a group and store their values and gradients in ``result``."""
-        bank = self.bank
-        perturbations = [bank.perturbations[k] for k in group]
-
-        # 1. Stack the group's parameters.
+        # 1. Take the group's parameters.
         # [G, c, D]; [G, 4 c_out, c_in] each; [G, 4 c_out] each
-        first, *weights = [torch.stack([weight[k] for k in group]) for weight in bank.weights]
-        biases = [torch.stack([bias[k] for k in group]) for bias in bank.biases]
+        first, *weights = [group.take(weight) for weight in self.bank.weights]
+        biases = [group.take(bias) for bias in self.bank.biases]
         # [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
         layers = decoder_tree.with_bias(weights, biases)
 
         # 2. Let the perturbations make their choices.
-        states = [
-            perturbation.draw(self._context(k, z, first[i], [layer[i : i + 1] for layer in layers]))
-            for i, (k, perturbation) in enumerate(zip(group, perturbations, strict=True))
-        ]
+        parts = self._draw(group, z, first, layers)
 
         # 3. Perturb z and apply the first layer.
-        y = torch.stack(
-            [
-                perturbation.project(z, first[i], states[i])  # [B, c, h, w]
-                for i, perturbation in enumerate(perturbations)
-            ]
+        y = torch.cat(
+            [part.perturbation.project(z, first[part.decoders], part.state) for part in parts]
         )  # [G, B, c, h, w]
 
         # 4. Go from there to the losses and back, chunk by chunk.
         # [G, B, c, h, w]; as layers
-        sums, grad_y, grad_layers = self._compute_chunks(y, layers, compared)
+        sums, grad_y, grad_layers = self._compute_chunks(y, layers, group)
 
         # 5. Go back through the first layer and the perturbation.
+        grad_first = torch.cat(
+            [
+                part.perturbation.project_backward(
+                    grad_y[part.decoders], z, first[part.decoders], part.state, result.grad_z
+                )
+                for part in parts
+            ]
+        )  # [G, c, D]
         # [G, 4 c_out, c_in] each; [G, 4 c_out] each
         grad_weights, grad_biases = decoder_tree.without_bias(grad_layers)
-        for i, (k, perturbation) in enumerate(zip(group, perturbations, strict=True)):
-            grad_first = perturbation.project_backward(
-                grad_y[i], z, first[i], states[i], result.grad_z
-            )  # [c, D]
-            result.distances[k], result.weak[k] = sums.distances[i], sums.weak[i]  # [], []
-            result.grad_parameters[k] = [
-                grad_first,
-                *(grad[i] for grad in [*grad_weights, *grad_biases]),
-            ]
-        result.pairwise += sums.pairwise
+        result.store(group, sums, [grad_first, *grad_weights, *grad_biases])
 
-    def _context(self, k: int, z: Tensor, first: Tensor, layers: list[Tensor]) -> Context:
-        """Return what the perturbation of decoder k may look at.
+    def _draw(
+        self, group: Group, z: Tensor, first: Tensor, layers: list[Tensor]
+    ) -> list[Part]:
+        """Return the parts of a group with the states that they draw.
 
         Shape:
             - z: [B, D, h, w]
-            - first: [c, D]
-            - layers: [1, 4 c_out + 4, c_in + 1] each, the last [1, 4 C, c_in + 1]
+            - first: [G, c, D]
+            - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
         """
-        return Context(
-            z=z,
-            weight=first,
-            guidance=self.guidance,
-            kl_gradient=KLGradient(z, first, layers, self.bank.last_relu, self.chunks),
-            key=(*self.target.key, self.bank.names[k], k),
-            samples=self.target.samples,
+
+        def kl_gradient(decoders: slice) -> KLGradient:
+            own = [layer[decoders] for layer in layers]
+            return KLGradient(z, first[decoders], own, self.bank.last_relu, self.chunks)
+
+        perturbations = [self.bank.perturbations[k] for k in group.decoders]
+        return draw_parts(
+            perturbations,
+            group.index,
+            z,
+            first,
+            self.guidance,
+            self.key,
+            kl_gradient,
+            self.plan.copies,
         )
 
     def _compute_chunks(
-        self, y: Tensor, layers: list[Tensor], compared: bool
+        self, y: Tensor, layers: list[Tensor], group: Group
     ) -> tuple['_Sums', Tensor, list[Tensor]]:
         """Return the losses of a group and their gradients with respect to y and the layers.
 
@@ -237,21 +229,23 @@ class _Computation:
               [G, 4 C, c_in + 1]
         """
         last_relu = self.bank.last_relu
-        grad_y = torch.empty_like(y)  # [G, B, c, h, w]
+        decoders, batch = y.shape[:2]
+        # The images are the first axis in memory, as the products of step 5 want it.
+        grad_y = y.new_empty(batch, decoders, *y.shape[2:]).transpose(0, 1)  # [G, B, c, h, w]
         grad_layers = [torch.zeros_like(layer) for layer in layers]  # as layers
-        sums = _Sums(*y.new_zeros(2, len(y)), y.new_zeros(()))  # [G], [G], []
+        sums = _Sums(*y.new_zeros(2, decoders), y.new_zeros(()))  # [G], [G], []
         for chunk in self.chunks:
-            part = chunk.crop(y)  # [G, c, rows, columns]
+            part = chunk.crop(y)  # [G, c, b, rows, columns]
             with_ones = decoder_tree.with_ones(part.flatten(2))  # [G, c + 1, P]
             # [G, c_i + 1, 4^i P] each for i < n, the last [G, C, 4^n P]
             maps = decoder_tree.forward(with_ones, layers, last_relu)
-            grad = self._losses(maps[-1], chunk, compared, sums)  # [G, C, 4^n P]
+            grad = self._losses(maps[-1], chunk, group, sums)  # [G, C, 4^n P]
             # [G, c + 1, P]
             grad = decoder_tree.backward(grad, maps, layers, last_relu, grad_layers)
             chunk.crop(grad_y).copy_(grad[:, :-1].view(part.shape))
         return sums, grad_y, grad_layers
 
-    def _losses(self, logits: Tensor, chunk: Chunk, compared: bool, sums: '_Sums') -> Tensor:
+    def _losses(self, logits: Tensor, chunk: Chunk, group: Group, sums: '_Sums') -> Tensor:
         """Add a chunk's losses to the sums and return the gradient of its logits.
 
         Shape:
@@ -263,11 +257,11 @@ class _Computation:
             chunk.prob, logits, chunk.position_weight
         )
         sums.distances += value
-        if not terms.consistency_weight:
+        if terms.consistency_weight == 0:
             grad.zero_()
-        if compared:
+        if group.share is not None:
             # [], [G, C, 4^n P]
-            value, more = terms.pairwise.with_gradient(logits, chunk.position_weight)
+            value, more = terms.pairwise.with_gradient(logits, chunk.position_weight, group.share)
             sums.pairwise += value
             grad.add_(more, alpha=terms.pairwise.weight / self.unit)
         if chunk.labels is not None:
@@ -290,24 +284,19 @@ class _Sums:
 
 
 class _Result:
-    """The losses of all decoders, and the gradients as multiples of ``_Computation.unit``.
-
-    What belongs to a decoder is kept in a list by decoder and stacked at the end, because writing
-    to a tensor by a list of indices would make a GPU wait for the CPU.
-    """
+    """The losses of all decoders, and the gradients as multiples of ``_Computation.unit``."""
 
     def __init__(self, bank: AuxiliaryBank, z: Tensor) -> None:
-        self.distances: list[Tensor] = [None] * len(bank)  # [] each
-        self.weak: list[Tensor] = [None] * len(bank)  # [] each
+        self.distances, self.weak = z.new_empty(2, len(bank))  # [K] each
         self.pairwise = z.new_zeros(())  # []
-        self.grad_z = torch.zeros_like(z, memory_format=torch.contiguous_format)  # [B, D, h, w]
-        # For each decoder its first layer, then weights and biases of its sub-pixel layers.
-        self.grad_parameters: list[list[Tensor]] = [None] * len(bank)
+        self.grad_z = torch.zeros_like(z)  # [B, D, h, w]
+        # The decoders' first layers, then weights and biases of their sub-pixel layers.
+        self.grad_parameters = [torch.empty_like(p) for p in (*bank.weights, *bank.biases)]
 
-    def values(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the distances [K], L_P-Wise [] and L_w []."""
-        return torch.stack(self.distances), self.pairwise, torch.stack(self.weak).mean()
-
-    def gradients(self) -> list[Tensor]:
-        """Return the gradients of z, the bank's weights and its biases, each of its shape."""
-        return [self.grad_z, *map(torch.stack, zip(*self.grad_parameters, strict=True))]
+    def store(self, group: Group, sums: _Sums, grad_parameters: list[Tensor]) -> None:
+        """Put the values of a group where they belong."""
+        group.put(self.distances, sums.distances)
+        group.put(self.weak, sums.weak)
+        self.pairwise += sums.pairwise
+        for whole, own in zip(self.grad_parameters, grad_parameters, strict=True):
+            group.put(whole, own)

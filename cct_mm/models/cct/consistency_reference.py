@@ -12,6 +12,7 @@ from cct_mm.models.subpixel_head import subpixel_decode
 from .auxiliary_bank import AuxiliaryBank
 from .perturbations import Context, Guidance
 from .perturbations.base import conv1x1
+from .perturbations.numbers import Request, StepKey, send
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
 
@@ -27,7 +28,8 @@ def consistency_reference(
     for k, perturbation in enumerate(bank.perturbations):
         with torch.no_grad():
             state = perturbation.draw(draw_context(bank, k, z, target, guidance))
-        logits = bank.decode(k, perturbation.perturb(z, state))  # [B, C, H, W]
+        (perturbed,) = perturbation.perturb(z, state)  # [B, D, h, w] of [1, B, D, h, w]
+        logits = bank.decode(k, perturbed)  # [B, C, H, W]
         distances.append(terms.consistency(target.prob, logits, position_weight))
         if target.pseudo_labels is not None:
             weak.append(weak_cross_entropy(logits, target.pseudo_labels, weak_position_weight))
@@ -50,14 +52,15 @@ def consistency_reference(
 def draw_context(
     bank: AuxiliaryBank, k: int, z: Tensor, target: Target, guidance: Guidance
 ) -> Context:
-    """Return what the perturbation of decoder k may look at."""
+    """Return what the perturbation of decoder k may look at, G = 1 decoder."""
     first, weights, biases = bank.decoder(k)
     weights, biases = [w.detach() for w in weights], [b.detach() for b in biases]
-    y = conv1x1(z, first).detach()  # [B, c, h, w]
+    first = first.detach().unsqueeze(0)  # [1, c, D]
+    y = conv1x1(z.detach(), first)  # [1, B, c, h, w]
 
     def log_prob(y: Tensor) -> Tensor:
         # [B, C, H, W]
-        return subpixel_decode(y, weights, biases, bank.last_relu).log_softmax(dim=1)
+        return subpixel_decode(y[0], weights, biases, bank.last_relu).log_softmax(dim=1)
 
     def divergence(u: Tensor) -> Tensor:
         reference = log_prob(y)
@@ -70,11 +73,10 @@ def draw_context(
             return torch.func.jvp(gradient, (torch.zeros_like(u),), (u,))[1]
         return gradient(u)
 
-    return Context(
-        z=z.detach(),
-        weight=first.detach(),
-        guidance=guidance,
-        kl_gradient=kl_gradient,
-        key=(*target.key, bank.names[k], k),
-        samples=target.samples,
-    )
+    shape = bank.perturbations[k].numbers(z, first)
+    numbers = None
+    if shape is not None:
+        key = StepKey(*send(z.device, *StepKey.parts(target.key, target.samples)))
+        index = bank.order_index.new_tensor([k])  # [1]
+        (numbers,) = key.draw([Request(index, shape, bank.perturbations[k].shared)])
+    return Context(z.detach(), first, guidance, kl_gradient, numbers)

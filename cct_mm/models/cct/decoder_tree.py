@@ -26,27 +26,26 @@ from torch import Tensor
 
 
 def to_tree(x: Tensor, doublings: int) -> Tensor:
-    """Bring a full-resolution map into tree order.
+    """Bring full-resolution maps into tree order.
 
     Args:
-        x: A map of the size of the decoders' output.
+        x: Maps of the size of the decoders' output.
         doublings: n, the number of sub-pixel convolutions.
 
     Shape:
-        - x: [c, h 2^n, w 2^n]
-        - output: [c, 4^n h w]
+        - x: [B, c, h 2^n, w 2^n]
+        - output: [c, 4^n B h w]
     """
-    channels, height, width = x.shape
     side = 2**doublings
-    x = x.unflatten(2, (width // side, *[2] * doublings))  # [c, h 2^n, w, 2, ..., 2]
-    x = x.unflatten(1, (height // side, *[2] * doublings))  # [c, h, 2, ..., 2, w, 2, ..., 2]
+    x = x.unflatten(3, (x.shape[3] // side, *[2] * doublings))  # [B, c, h 2^n, w, 2, ..., 2]
+    x = x.unflatten(2, (x.shape[2] // side, *[2] * doublings))  # [B, c, h, 2, ..., 2, w, 2, ..., 2]
     # The first run of twos is dy of the levels 1 to n, and the second is dx of them.
-    rows, columns = 2, 3 + doublings
+    rows, columns = 3, 4 + doublings
     children = [
         axis for level in reversed(range(doublings)) for axis in (rows + level, columns + level)
     ]
-    # [c, 2, ..., 2, h, w] before it is flattened
-    return x.permute(0, *children, 1, 2 + doublings).reshape(channels, -1)
+    # [c, 2, ..., 2, B, h, w] before it is flattened
+    return x.permute(1, *children, 0, 2, 3 + doublings).reshape(x.shape[1], -1)
 
 
 def with_ones(y: Tensor) -> Tensor:
@@ -70,13 +69,13 @@ def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tenso
         - output: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 c_out, c_in + 1]
     """
     layers = []
-    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        count, rows, columns = weight.shape
-        ones = 4 if i < len(weights) - 1 else 0
-        layer = weight.new_zeros(count, rows + ones, columns + 1)
-        layer[:, :rows, :columns] = weight
-        layer[:, :rows, columns] = bias
-        layer[:, rows:, columns] = 1
+    for weight, bias in zip(weights, biases, strict=True):
+        layer = torch.cat([weight, bias.unsqueeze(2)], dim=2)  # [G, 4 c_out, c_in + 1]
+        if len(layers) < len(weights) - 1:
+            if not layers or ones.shape[2] != layer.shape[2]:
+                ones = layer.new_zeros(len(layer), 4, layer.shape[2])
+                ones[:, :, -1] = 1
+            layer = torch.cat([layer, ones], dim=1)
         layers.append(layer)
     return layers
 

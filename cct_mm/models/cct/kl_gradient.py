@@ -14,22 +14,22 @@ from .perturbations.base import conv1x1
 
 @dataclass
 class KLGradient:
-    """Compute the gradient of KL(p(y) || p(y + u)) with respect to u, for one decoder.
+    """Compute the gradient of KL(p(y) || p(y + u)) with respect to u, for G decoders.
 
-    Here y = W z is the output of the decoder's first layer, p is the softmax of its logits, and
+    Here y = W z is the output of a decoder's first layer, p is the softmax of its logits, and
     the divergence is summed over an image. It is ``Context.kl_gradient`` in the fused path.
 
     Args:
         z: The encoder's output.
-        first: W, the decoder's first layer.
-        layers: Its sub-pixel layers, from ``decoder_tree.with_bias`` with G = 1.
+        first: W, the decoders' first layers.
+        layers: Their sub-pixel layers, from ``decoder_tree.with_bias``.
         last_relu: See ``decoder_tree.forward``.
         chunks: Parts of the images, computed one after another.
 
     Shape:
         - z: [B, D, h, w]
-        - first: [c, D]
-        - layers: [1, 4 c_out + 4, c_in + 1] each, the last [1, 4 C, c_in + 1]
+        - first: [G, c, D]
+        - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
     """
 
     z: Tensor
@@ -42,15 +42,15 @@ class KLGradient:
         """Return the gradient at u or, with ``at_zero``, the divergence's Hessian at 0 times u.
 
         Shape:
-            - u, output: [B, c, h, w]
+            - u, output: [G, B, c, h, w]
         """
-        y = conv1x1(self.z, self.first)  # [B, c, h, w]
-        gradient = torch.empty_like(u)  # [B, c, h, w]
+        y = conv1x1(self.z, self.first)  # [G, B, c, h, w]
+        gradient = torch.empty_like(u)  # [G, B, c, h, w]
         for chunk in self.chunks:
-            part = chunk.crop(u)  # [c, rows, columns]
+            part = chunk.crop(u)  # [G, c, b, rows, columns]
             grad = self._in_chunk(
-                chunk.crop(y).flatten(1)[None], part.flatten(1)[None], at_zero, chunk.valid
-            )  # [1, c, P]
+                chunk.crop(y).flatten(2), part.flatten(2), at_zero, chunk.valid
+            )  # [G, c, P]
             chunk.crop(gradient).copy_(grad.view(part.shape))
         return gradient
 
@@ -58,21 +58,21 @@ class KLGradient:
         """Return the gradient for the positions of one chunk.
 
         Shape:
-            - y, u, output: [1, c, P]
+            - y, u, output: [G, c, P]
             - valid: [4^n P]
         """
-        maps = self._forward(y)  # [1, c_i + 1, 4^i P] each, the last [1, C, 4^n P]
-        prob = maps[-1].softmax(dim=1)  # [1, C, 4^n P]
+        maps = self._forward(y)  # [G, c_i + 1, 4^i P] each, the last [G, C, 4^n P]
+        prob = maps[-1].softmax(dim=1)  # [G, C, 4^n P]
         if at_zero:
             # The Hessian is J^T (diag(p) - p p^T) J, where J is the Jacobian of the logits.
-            u = F.pad(u, (0, 0, 0, 1))  # [1, c + 1, P], zero in the channel of ones
-            change = decoder_tree.tangent(u, maps, self.layers, self.last_relu)  # [1, C, 4^n P]
-            grad = prob * (change - (prob * change).sum(dim=1, keepdim=True))  # [1, C, 4^n P]
+            u = F.pad(u, (0, 0, 0, 1))  # [G, c + 1, P], zero in the channel of ones
+            change = decoder_tree.tangent(u, maps, self.layers, self.last_relu)  # [G, C, 4^n P]
+            grad = prob * (change - (prob * change).sum(dim=1, keepdim=True))  # [G, C, 4^n P]
         else:
             maps = self._forward(y + u)  # as above
-            grad = maps[-1].softmax(dim=1) - prob  # [1, C, 4^n P]
+            grad = maps[-1].softmax(dim=1) - prob  # [G, C, 4^n P]
         grad = decoder_tree.backward(grad * valid, maps, self.layers, self.last_relu)
-        return grad[:, :-1]  # [1, c, P] of [1, c + 1, P]
+        return grad[:, :-1]  # [G, c, P] of [G, c + 1, P]
 
     def _forward(self, y: Tensor) -> list[Tensor]:
         return decoder_tree.forward(decoder_tree.with_ones(y), self.layers, self.last_relu)

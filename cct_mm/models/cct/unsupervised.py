@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cct_mm import keyed
 from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss, weak_position_weight
@@ -40,9 +39,11 @@ class Target:
     pseudo_labels: Tensor | None = None
 
     def guidance(self, size: tuple[int, int]) -> Guidance:
-        """Bring the main prediction to z's size (h, w)."""
-        labels = F.interpolate(self.prob, size, mode='nearest').argmax(dim=1)  # [B, h, w]
-        valid = F.interpolate(self.valid.float(), size, mode='nearest') > 0  # [B, 1, h, w]
+        """Bring the main prediction to z's size (h, w): the first pixel of each position's block."""
+        steps = [full // own for full, own in zip(self.prob.shape[2:], size, strict=True)]
+        first = (..., slice(None, None, steps[0]), slice(None, None, steps[1]))
+        labels = self.prob[first].argmax(dim=1)  # [B, h, w]
+        valid = self.valid[first]  # [B, 1, h, w]
         foreground = self.foreground[labels].unsqueeze(1) & valid  # [B, 1, h, w]
         return Guidance(labels, foreground, valid)
 

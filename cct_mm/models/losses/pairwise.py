@@ -50,19 +50,26 @@ class PairwiseLoss(nn.Module):
         return (variance * weight).sum()
 
     @staticmethod
-    def with_gradient(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def with_gradient(logits: Tensor, weight: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """Return the value of :meth:`forward` and its gradient with respect to the logits.
 
         With e_k = y_a^k - mean the gradient is ``2 / K w y_a^k (e_k - <y_a^k, e_k>)``: the mean's
         own derivative cancels, because the e_k add up to zero.
 
+        Args:
+            logits: The outputs of G decoders, among them all that are compared.
+            weight: As in :meth:`forward`.
+            share: 1 / K where a decoder is one of the K that are compared, else 0.
+
         Shape:
-            - logits: [K, C, P]
+            - logits: [G, C, P]
             - weight: [P]
-            - output: scalar and [K, C, P]
+            - share: [G]
+            - output: scalar and [G, C, P]
         """
-        prob = logits.softmax(dim=1)  # [K, C, P]
-        error = prob - prob.mean(dim=0)  # [K, C, P]
-        value = (error.square().mean(dim=0).sum(dim=0) * weight).sum()
+        prob = logits.softmax(dim=1)  # [G, C, P]
+        error = prob - torch.tensordot(share, prob, dims=1)  # [G, C, P]
+        factor = share.view(-1, 1, 1) * weight  # [G, 1, P]
+        value = (error.square().sum(dim=1, keepdim=True) * factor).sum()
         error -= (prob * error).sum(dim=1, keepdim=True)
-        return value, error.mul_(prob).mul_(2 / len(logits) * weight)
+        return value, error.mul_(prob).mul_(2 * factor)

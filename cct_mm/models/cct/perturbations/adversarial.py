@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import PERTURBATIONS, AdditiveDirection, Context, conv1x1
+from .base import PERTURBATIONS, AdditiveDirection, Context
 
 
 @PERTURBATIONS.register_module(name='I-VAT')
@@ -41,28 +41,54 @@ class IVAT(AdditiveDirection):
         self.xi = xi
         self.start = start
 
-    def draw(self, context: Context) -> tuple[Tensor, Tensor]:
-        """Return (s, W) with r_adv = W^T s, s [B, c, h, w]."""
-        gradient = context.kl_gradient(self._start(context), self.xi is None)  # [B, c, h, w]
-        gram = context.weight @ context.weight.T  # [c, c]
-        # [B, 1, 1, 1]
-        square = (gradient * conv1x1(gradient, gram)).sum(dim=(1, 2, 3), keepdim=True)
-        norm = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()  # of W^T g, [B, 1, 1, 1]
-        return self.eps * gradient / norm, context.weight
+    def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
+        """Return the shape of what the starting point is made of, see :meth:`_start`."""
+        channels = z.shape[1] if self.start == 'uniform' else weight.shape[1]
+        return channels, *z.shape[2:]
 
-    def _start(self, context: Context) -> Tensor:
-        """Return u = W r for the starting point r, [B, c, h, w]."""
-        size = context.z.shape[1:]
+    def draw(self, context: Context) -> tuple[Tensor, Tensor]:
+        """Return (s, W) with r_adv = W^T s, s [G, B, c, h, w]."""
+        gram = context.weight @ context.weight.mT  # [G, c, c]
+        # [G, B, c, h, w]
+        gradient = context.kl_gradient(self._start(context, gram), self.xi is None)
+        flat = gradient.flatten(3)  # [G, B, c, h w]
+        square = (flat * (gram.unsqueeze(1) @ flat)).sum(dim=(2, 3))  # [G, B]
+        norm = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()  # of W^T g, [G, B]
+        return gradient * (self.eps / norm).view(*norm.shape, 1, 1, 1), context.weight
+
+    def _start(self, context: Context, gram: Tensor) -> Tensor:
+        """Return u = W r for the starting point r.
+
+        Shape:
+            - gram: [G, c, c], W W^T
+            - output: [G, B, c, h, w]
+        """
+        z, weight = context.z, context.weight
         scale = 1.0 if self.xi is None else self.xi
         if self.start == 'uniform':
-            # [B, D, h, w]
-            r = context.uniform('start', *size, low=-0.5, high=0.5).to(context.z.dtype)
-            norm = r.flatten(1).norm(dim=1).view(-1, 1, 1, 1)  # [B, 1, 1, 1]
-            return conv1x1(scale * r / norm, context.weight)
-        # Only r's part in W's row space matters. With an orthonormal basis Q of it (W^T = Q R) the
-        # part is Q n, n ~ N(0, I), and W Q n = R^T n. Eq. 13 divides by the norm of all of r, which
-        # is sqrt(dim(z)) to a thousandth.
-        _, upper = torch.linalg.qr(context.weight.T)  # R, [c, c]
-        # [B, c, h, w]
-        n = context.normal('start', upper.shape[0], *size[1:]).to(context.z.dtype)
-        return conv1x1(scale / size.numel() ** 0.5 * n, upper.T)
+            # [G, B, D, h w]
+            r = context.uniform(-0.5, 0.5).to(z.dtype).flatten(3)
+            norm = r.norm(dim=(2, 3), keepdim=True)  # [G, B, 1, 1]
+            u = weight.unsqueeze(1) @ (scale * r / norm)  # [G, B, c, h w]
+        else:
+            # Only W r matters: for r ~ N(0, I) it is L n with W W^T = L L^T and n ~ N(0, I). Eq. 13
+            # divides by the norm of all of r, which is sqrt(dim(z)) to a thousandth.
+            n = context.normal().to(z.dtype).flatten(3)  # [G, B, c, h w]
+            lower = cholesky(gram).unsqueeze(1)  # L, [G, 1, c, c]
+            u = (scale / z[0].numel() ** 0.5 * lower) @ n  # [G, B, c, h w]
+        return u.unflatten(3, z.shape[2:])
+
+
+def cholesky(gram: Tensor) -> Tensor:
+    """Return L with L L^T = gram, up to 1e-5 of its mean diagonal, where it may be singular.
+
+    A GPU does not wait for it, as it would for a QR decomposition or a check of the result.
+
+    Shape:
+        - gram: [G, c, c], symmetric, no eigenvalue below 0
+        - output: [G, c, c], lower triangular
+    """
+    gram = gram.clone()
+    diagonal = gram.diagonal(dim1=1, dim2=2)  # [G, c]
+    diagonal += 1e-5 * diagonal.mean(dim=1, keepdim=True)
+    return torch.linalg.cholesky_ex(gram).L

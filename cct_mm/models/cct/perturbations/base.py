@@ -5,7 +5,9 @@
 - ``project(z, weight, state)`` returns the 1x1 convolution of the perturbed map,
   ``weight @ perturb(z, state)``, without computing that map.
 
-A perturbation of one of the four forms at the end of this file implements ``draw`` only.
+They serve G decoders at once, the ones of one perturbation, so that the number of calls does not
+grow with the number of decoders. A perturbation of one of the four forms at the end of this file
+implements ``draw`` only.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +19,7 @@ import torch
 from mmengine.registry import Registry
 from torch import Tensor
 
-from cct_mm import keyed
+from .numbers import Numbers
 
 PERTURBATIONS = Registry('perturbation', scope='cct_mm')
 
@@ -50,106 +52,95 @@ class Guidance:
 
 @dataclass
 class Context:
-    """All that ``draw`` may look at, for one decoder in one step. None of it carries a gradient.
+    """All that ``draw`` may look at, for G decoders in one step. None of it carries a gradient.
 
     Args:
         z: The encoder's output.
-        weight: W, the decoder's first layer.
+        weight: W, the decoders' first layers.
         guidance: What the main head predicts for the batch.
         kl_gradient: ``kl_gradient(u, at_zero)`` returns the gradient of KL(p(y) || p(y + u)) with
-            respect to u, where y = W z, p is the softmax of the decoder's logits, and the
-            divergence is summed over the image. With ``at_zero`` it returns the divergence's
-            Hessian at u = 0 times u instead.
-        key: Seed, domain, iteration and decoder, on which the random numbers depend.
-        samples: For each image of the batch, the key that identifies it in the whole run.
+            respect to u, where y = W z, p is the softmax of a decoder's logits, and the divergence
+            is summed over the image. With ``at_zero`` it returns the divergence's Hessian at u = 0
+            times u instead.
+        numbers: The decoders' random numbers, of the shape that :meth:`Perturbation.numbers` asks
+            for; they depend on seed, domain, iteration, decoder and image. None if it asks for
+            none.
 
     Shape:
         - z: [B, D, h, w]
-        - weight: [c, D]
-        - u and the result of kl_gradient: [B, c, h, w]
+        - weight: [G, c, D]
+        - u and the result of kl_gradient: [G, B, c, h, w]
     """
 
     z: Tensor
     weight: Tensor
     guidance: Guidance
     kl_gradient: Callable[[Tensor, bool], Tensor]
-    key: tuple[keyed.Part, ...]
-    samples: list[keyed.Part]
+    numbers: Numbers | None = None
 
-    def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Draw from U(low, high) for each image, by the image's own key.
-
-        Args:
-            name: What the numbers are for. Two names give independent numbers.
-            *shape: Shape of the numbers for one image.
-            low: Lower end.
-            high: Upper end.
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Return the random numbers as draws from U(low, high).
 
         Shape:
-            - output: [B, *shape], float32 on z's device
+            - output: [G, B, *numbers], or [G, 1, *numbers] if the batch shares them; float32
         """
-        drawn = [
-            torch.empty(shape, device=self.z.device).uniform_(low, high, generator=generator)
-            for generator in self._generators(name)
-        ]
-        return torch.stack(drawn)
+        return self.numbers.uniform(low, high)
 
-    def normal(self, name: str, *shape: int) -> Tensor:
-        """Draw from N(0, 1) for each image, [B, *shape]; see :meth:`uniform`."""
-        drawn = [
-            torch.empty(shape, device=self.z.device).normal_(generator=generator)
-            for generator in self._generators(name)
-        ]
-        return torch.stack(drawn)
-
-    def shared_uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Draw from U(low, high), [*shape], the same for the whole batch and on all ranks."""
-        return torch.empty(shape, device=self.z.device).uniform_(
-            low, high, generator=self._generator(name, 'batch')
-        )
-
-    def _generators(self, name: str) -> list[torch.Generator]:
-        return [self._generator(name, sample) for sample in self.samples]
-
-    def _generator(self, name: str, sample: keyed.Part) -> torch.Generator:
-        return keyed.generator(*self.key, name, sample, device=self.z.device)
+    def normal(self) -> Tensor:
+        """Return the random numbers as draws from N(0, 1), shaped as :meth:`uniform`'s."""
+        return self.numbers.normal()
 
 
 def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
-    """Return the 1x1 convolution of z.
+    """Return the 1x1 convolutions of z by the first layers of G decoders.
 
-    It is computed as a matrix product, because PyTorch's convolution uses TF32 on a GPU and is slow
-    on a single core.
+    It is computed as one matrix product, because PyTorch's convolution uses TF32 on a GPU and is
+    slow on a single core.
 
     Shape:
         - z: [B, D, h, w]
-        - weight: [c, D], or [B, c, D] with one weight for each image
-        - output: [B, c, h, w]
+        - weight: [G, c, D], or [G, B, c, D] with weights for each image
+        - output: [G, B, c, h, w]
     """
-    return (weight @ z.flatten(2)).unflatten(2, z.shape[2:])
+    y = _rows(weight) @ z.flatten(2)  # [B, G c, h w]
+    return y.view(len(z), len(weight), -1, *z.shape[2:]).transpose(0, 1)
 
 
 def outer(grad: Tensor, z: Tensor) -> Tensor:
-    """Return the gradient of ``conv1x1``'s weight: ``grad z^T``, summed over images and positions.
+    """Return the gradient of ``conv1x1``'s weight for each image: ``grad z^T``.
 
     Shape:
-        - grad: [B, c, h, w]
+        - grad: [G, B, c, h, w]
         - z: [B, D, h, w]
-        - output: [c, D]
+        - output: [G, B, c, D]
     """
-    return (grad.flatten(2) @ z.flatten(2).mT).sum(dim=0)
+    product = _maps(grad) @ z.flatten(2).mT  # [B, G c, D]
+    return product.view(len(z), len(grad), -1, z.shape[1]).transpose(0, 1)
 
 
 def add_conv1x1_(total: Tensor, grad: Tensor, weight: Tensor) -> None:
-    """Add the gradient of ``conv1x1``'s z, ``weight^T grad``, to ``total``.
+    """Add the gradient of ``conv1x1``'s z, ``weight^T grad`` summed over decoders, to ``total``.
 
     Shape:
-        - total: [B, D, h, w], contiguous
-        - grad: [B, c, h, w]
-        - weight: [c, D], or [B, c, D] with one weight for each image
+        - total: [B, D, h, w]
+        - grad: [G, B, c, h, w]
+        - weight: [G, c, D], or [G, B, c, D] with weights for each image
     """
-    weight = weight.expand(len(grad), *weight.shape[-2:])  # [B, c, D]
-    total.flatten(2).baddbmm_(weight.mT, grad.flatten(2))
+    rows = _rows(weight).expand(len(total), -1, -1)  # [B, G c, D]
+    # In the order of channels last, the one of `total` in a network that is so.
+    total.flatten(2).mT.baddbmm_(_maps(grad).mT, rows)
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """Return the weights of all decoders as one matrix, [G c, D] or [B, G c, D]."""
+    if weight.dim() == 3:
+        return weight.flatten(0, 1)
+    return weight.transpose(0, 1).flatten(1, 2)
+
+
+def _maps(maps: Tensor) -> Tensor:
+    """Return the maps of all decoders below one another, [G, B, c, h, w] as [B, G c, h w]."""
+    return maps.transpose(0, 1).flatten(1, 2).flatten(2)
 
 
 class Perturbation(ABC):
@@ -157,32 +148,61 @@ class Perturbation(ABC):
 
     A subclass of one of the forms below implements ``draw`` only. A perturbation that fits none of
     them derives from this class and implements ``draw`` and ``perturb``. The fused path computes it
-    too, at the cost of a perturbed copy of z.
+    too, at the cost of a perturbed copy of z for each decoder.
+
+    The state has the decoder as its first axis; where an axis is 1, decoders or images share it.
 
     Attributes:
         guided: Whether ``draw`` reads ``context.guidance.foreground``. The domain then has to name
             its foreground classes.
+        shared: Whether all images of the batch share the random numbers.
+        copies_z: Whether ``project`` makes a copy of z for each decoder.
     """
 
     guided = False
+    shared = False
+    copies_z = True
 
-    @abstractmethod
-    def draw(self, context: Context) -> Any:
-        """Make all choices for one decoder and batch and return them as the state."""
+    def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...] | None:
+        """Return the shape of the random numbers that one decoder needs for one image.
 
-    @abstractmethod
-    def perturb(self, z: Tensor, state: Any) -> Tensor:
-        """Return the perturbed map z~, [B, D, h, w]."""
-
-    def project(self, z: Tensor, weight: Tensor, state: Any) -> Tensor:
-        """Return ``conv1x1(perturb(z, state), weight)``; a form overrides it to save the copy of z.
+        Args:
+            z: The encoder's output, of which only the shape counts.
+            weight: The decoders' first layers, likewise.
 
         Shape:
             - z: [B, D, h, w]
-            - weight: [c, D]
-            - output: [B, c, h, w]
+            - weight: [G, c, D]
+
+        Returns:
+            The shape; None where nothing is random.
         """
-        return conv1x1(self.perturb(z, state), weight)
+
+    @property
+    def form(self) -> tuple[Callable, Callable]:
+        """What tells algebraic forms apart: :meth:`project` and :meth:`project_backward`."""
+        return type(self).project, type(self).project_backward
+
+    @abstractmethod
+    def draw(self, context: Context) -> Any:
+        """Make all choices for G decoders and the batch and return them as the state."""
+
+    @abstractmethod
+    def perturb(self, z: Tensor, state: Any) -> Tensor:
+        """Return the perturbed maps z~ of the decoders, [G, B, D, h, w]."""
+
+    def project(self, z: Tensor, weight: Tensor, state: Any) -> Tensor:
+        """Return the 1x1 convolution of :meth:`perturb`'s maps, each by its decoder's weight.
+
+        A form overrides it to save the copies of z.
+
+        Shape:
+            - z: [B, D, h, w]
+            - weight: [G, c, D]
+            - output: [G, B, c, h, w]
+        """
+        perturbed = self.perturb(z, state).flatten(3)  # [G, B, D, h w]
+        return (weight.unsqueeze(1) @ perturbed).unflatten(3, z.shape[2:])
 
     def project_backward(
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Any, grad_z: Tensor
@@ -197,21 +217,23 @@ class Perturbation(ABC):
             grad_z: The sum of z's gradients over the decoders so far.
 
         Shape:
-            - grad: [B, c, h, w]
-            - grad_z: [B, D, h, w], contiguous
-            - output: [c, D]
+            - grad: [G, B, c, h, w]
+            - grad_z: [B, D, h, w]
+            - output: [G, c, D]
         """
         _, backward = torch.func.vjp(lambda z, weight: self.project(z, weight, state), z, weight)
-        own_grad_z, grad_weight = backward(grad)  # [B, D, h, w], [c, D]
+        own_grad_z, grad_weight = backward(grad)  # [B, D, h, w], [G, c, D]
         grad_z += own_grad_z
         return grad_weight
 
 
 class SpatialMask(Perturbation):
-    """Drop whole positions: ``z * M``. The state is the mask M, [B, 1, h, w].
+    """Drop whole positions: ``z * M``. The state is the mask M, [G, B, 1, h, w].
 
     It is projected by masking the c projected channels instead of the D channels of z.
     """
+
+    copies_z = False
 
     def perturb(self, z: Tensor, state: Tensor) -> Tensor:
         """Return ``z * M``."""
@@ -225,16 +247,18 @@ class SpatialMask(Perturbation):
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
     ) -> Tensor:
         """Add ``W^T (grad * M)``, return ``(grad * M) z^T``."""
-        grad = grad * state  # [B, c, h, w]
+        grad = grad * state  # [G, B, c, h, w]
         add_conv1x1_(grad_z, grad, weight)
-        return outer(grad, z)  # [c, D]
+        return outer(grad, z).sum(dim=1)  # [G, c, D]
 
 
 class ChannelMask(Perturbation):
-    """Scale whole channels: ``z * m``. The state is m, [B, D, 1, 1].
+    """Scale whole channels: ``z * m``. The state is m, [G, B, D, 1, 1].
 
     It is projected by scaling the weight's columns, for each image by its own m.
     """
+
+    copies_z = False
 
     def perturb(self, z: Tensor, state: Tensor) -> Tensor:
         """Return ``z * m``."""
@@ -242,22 +266,27 @@ class ChannelMask(Perturbation):
 
     def project(self, z: Tensor, weight: Tensor, state: Tensor) -> Tensor:
         """Return ``(W diag(m)) z``."""
-        return conv1x1(z, weight * state.flatten(1).unsqueeze(1))
+        return conv1x1(z, self._scaled(weight, state))
 
     def project_backward(
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
     ) -> Tensor:
         """Add ``(W diag(m))^T grad``, return ``(grad z^T) diag(m)``, summed over images."""
-        scale = state.flatten(1).unsqueeze(1)  # [B, 1, D]
-        add_conv1x1_(grad_z, grad, weight * scale)
-        return (grad.flatten(2) @ z.flatten(2).mT * scale).sum(dim=0)  # [c, D] of [B, c, D]
+        add_conv1x1_(grad_z, grad, self._scaled(weight, state))
+        return self._scaled(outer(grad, z), state).sum(dim=1)  # [G, c, D] of [G, B, c, D]
+
+    @staticmethod
+    def _scaled(weight: Tensor, state: Tensor) -> Tensor:
+        """Scale the columns of weights, [G, c, D] or [G, B, c, D], to [G, B, c, D]."""
+        weight = weight.unsqueeze(1) if weight.dim() == 3 else weight
+        return weight * state.flatten(2).unsqueeze(2)  # [G, B, 1, D]
 
 
 class MultiplicativeNoise(Perturbation):
     """Add noise in proportion to z: ``(z * N) + z``.
 
-    The state is a function that draws N, [1, D, h, w], which all images share. The backward pass
-    draws the same N again from its key, so no decoder keeps an N of z's size in memory.
+    The state is a function that returns N, [G, B, D, h, w], where B is 1 if the images share it. It
+    is called in the forward and in the backward pass, so that no N is kept in between.
     """
 
     def perturb(self, z: Tensor, state: Callable[[], Tensor]) -> Tensor:
@@ -273,27 +302,37 @@ class MultiplicativeNoise(Perturbation):
         grad_z: Tensor,
     ) -> Tensor:
         """Add ``(1 + N) * (W^T grad)``, return ``grad (z~)^T``."""
-        scale = state().to(z.dtype).add_(1)  # [1, D, h, w]
-        grad_z.addcmul_(conv1x1(grad, weight.T), scale)
-        return outer(grad, z * scale)  # [c, D]
+        scale = state().to(z.dtype).add_(1)  # [G, B, D, h, w]
+        grad = grad.flatten(3)  # [G, B, c, h w]
+        perturbed = (z * scale).flatten(3)  # [G, B, D, h w]
+        # Computed in the order of channels last, as conv1x1's gradient.
+        back = (grad.mT @ weight.unsqueeze(1)).mT.unflatten(3, z.shape[2:])  # [G, B, D, h, w]
+        if len(scale) == 1:  # as on a CPU: without a further map of z's size
+            grad_z.addcmul_(back[0], scale[0])
+        else:
+            grad_z.add_(back.mul_(scale).sum(dim=0))
+        return (grad @ perturbed.mT).sum(dim=1)  # [G, c, D]
 
 
 class AdditiveDirection(Perturbation):
     """Add a direction: ``z + W^T s``, where W is the decoder's first layer.
 
     That is no restriction, since a part of an addend outside W's row space would have no effect on
-    the decoder. The state is (s, W), with s [B, c, h, w] and W [c, D], without gradients.
+    the decoder. The state is (s, W), with s [G, B, c, h, w] and W [G, c, D], without gradients.
     """
+
+    copies_z = False
 
     def perturb(self, z: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
         """Return ``z + W^T s``."""
         s, fixed = state
-        return z + conv1x1(s, fixed.T)
+        return z + (fixed.mT.unsqueeze(1) @ s.flatten(3)).unflatten(3, z.shape[2:])
 
     def project(self, z: Tensor, weight: Tensor, state: tuple[Tensor, Tensor]) -> Tensor:
         """Return ``W z + (W W^T) s``, which needs no further map of D channels."""
         s, fixed = state
-        return conv1x1(z, weight) + conv1x1(s, weight @ fixed.T)
+        gram = (weight @ fixed.mT).unsqueeze(1)  # [G, 1, c, c]
+        return conv1x1(z, weight) + (gram @ s.flatten(3)).unflatten(3, z.shape[2:])
 
     def project_backward(
         self,
@@ -306,4 +345,5 @@ class AdditiveDirection(Perturbation):
         """Add ``W^T grad``, return ``grad z^T + (grad s^T) W``."""
         s, fixed = state
         add_conv1x1_(grad_z, grad, weight)
-        return outer(grad, z) + outer(grad, s) @ fixed  # [c, D] + [c, c] [c, D]
+        by_s = (grad.flatten(3) @ s.flatten(3).mT).sum(dim=1)  # [G, c, c]
+        return outer(grad, z).sum(dim=1) + by_s @ fixed  # [G, c, D]

@@ -1,7 +1,6 @@
 """Feature based perturbations: F-Noise and F-Drop (paper, Section 3.2.3)."""
 
 from collections.abc import Callable
-from functools import partial
 
 from torch import Tensor
 
@@ -16,15 +15,20 @@ class FNoise(MultiplicativeNoise):
         bound: Bound of the noise relative to each activation (paper: 0.3), > 0.
     """
 
+    shared = True
+
     def __init__(self, bound: float = 0.3) -> None:
         if bound <= 0:
             raise ValueError(f'F-Noise: bound is {bound}, expected a number > 0 (paper: 0.3)')
         self.bound = bound
 
+    def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
+        """Return N's shape, channels last as z is in memory, so that no map is turned around."""
+        return *z.shape[2:], z.shape[1]
+
     def draw(self, context: Context) -> Callable[[], Tensor]:
-        """Return a function that draws N, [1, D, h, w]."""
-        shape = 1, *context.z.shape[1:]
-        return partial(context.shared_uniform, 'noise', *shape, low=-self.bound, high=self.bound)
+        """Return a function that returns N, [G, 1, D, h, w]."""
+        return lambda: context.uniform(-self.bound, self.bound).movedim(-1, 2)
 
 
 @PERTURBATIONS.register_module(name='F-Drop')
@@ -47,11 +51,15 @@ class FDrop(SpatialMask):
             )
         self.threshold = tuple(threshold)
 
+    def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
+        """Return gamma's shape."""
+        return 1, 1, 1
+
     def draw(self, context: Context) -> Tensor:
-        """Return M, [B, 1, h, w]."""
-        low, high = self.threshold
-        gamma = context.uniform('gamma', 1, 1, 1, low=low, high=high)  # [B, 1, 1, 1]
+        """Return M, [G, B, 1, h, w]."""
+        gamma = context.uniform(*self.threshold)  # [G, B, 1, 1, 1]
         attention = context.z.sum(dim=1, keepdim=True)  # [B, 1, h, w]
         # The padding has no part in the maximum.
         seen = attention.masked_fill(~context.guidance.valid, -float('inf'))
-        return (attention < gamma * seen.amax(dim=(2, 3), keepdim=True)).to(context.z.dtype)
+        highest = seen.amax(dim=(2, 3), keepdim=True)  # [B, 1, 1, 1]
+        return (attention < gamma * highest).to(context.z.dtype)

@@ -19,8 +19,8 @@ class ObjMsk(SpatialMask):
     guided = True
 
     def draw(self, context: Context) -> Tensor:
-        """Return M = 1 - M_fg, [B, 1, h, w]."""
-        return (~context.guidance.foreground).to(context.z.dtype)
+        """Return M = 1 - M_fg, [1, B, 1, h, w]."""
+        return (~context.guidance.foreground).to(context.z.dtype).unsqueeze(0)
 
 
 @PERTURBATIONS.register_module(name='Con-Msk')
@@ -30,8 +30,8 @@ class ConMsk(SpatialMask):
     guided = True
 
     def draw(self, context: Context) -> Tensor:
-        """Return M = M_fg, [B, 1, h, w]."""
-        return context.guidance.foreground.to(context.z.dtype)
+        """Return M = M_fg, [1, B, 1, h, w]."""
+        return context.guidance.foreground.to(context.z.dtype).unsqueeze(0)
 
 
 @PERTURBATIONS.register_module(name='G-Cutout')
@@ -65,21 +65,26 @@ class GCutout(SpatialMask):
         self.merge_classes = merge_classes
         self.min_area = min_area
 
+    def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
+        """Return the shape of the windows' offsets: y and x in the box of each possible object."""
+        return 2, z.shape[2] * z.shape[3]
+
     def draw(self, context: Context) -> Tensor:
-        """Return M, which is 0 within the windows, [B, 1, h, w]."""
+        """Return M, which is 0 within the windows, [G, B, 1, h, w]."""
         guidance = context.guidance
-        batch, _, height, width = guidance.foreground.shape
+        height, width = guidance.foreground.shape[2:]
         boxes = guidance.once(
             f'boxes, merge_classes={self.merge_classes}', lambda: self._boxes(guidance)
         )  # [B, 4, h w]
         size = boxes[:, 2:] - boxes[:, :2] + 1  # [B, 2, h w]
         window = (self.side * size).round().clamp(min=1)  # [B, 2, h w]
-        offset = context.uniform('window', 2, height * width)  # [B, 2, h w]
-        start = boxes[:, :2] + (offset * (size - window + 1)).floor()  # [B, 2, h w]
+        offset = context.uniform()  # [G, B, 2, h w]
+        start = boxes[:, :2] + (offset * (size - window + 1)).floor()  # [G, B, 2, h w]
         # [B, h w]
         big_enough = (size.clamp(min=0).prod(dim=1) >= self.min_area).to(start.dtype)
-        cut = union_of_rectangles(start, start + window, big_enough, height, width)
-        return (~cut).to(context.z.dtype).view(batch, 1, height, width)
+        n=len(start)
+        cut = union_of_rectangles(start.flatten(0,1), (start + window).flatten(0,1), big_enough.repeat(n,1), height, width).view(n,-1,height,width)
+        return (~cut).to(context.z.dtype).unsqueeze(2)
 
     def _boxes(self, guidance) -> Tensor:
         foreground = guidance.foreground.squeeze(1)  # [B, h, w]

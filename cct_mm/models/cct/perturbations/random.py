@@ -18,7 +18,10 @@ class DropOut(ChannelMask):
             raise ValueError(f'DropOut: p is {p}, expected a probability in [0, 1)')
         self.p = p
 
+    def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
+        """Return the shape of m, one number for each channel."""
+        return z.shape[1], 1, 1
+
     def draw(self, context: Context) -> Tensor:
-        """Return the factor of each channel, 0 or 1 / (1 - p), [B, D, 1, 1]."""
-        kept = context.uniform('channels', context.z.shape[1], 1, 1) >= self.p
-        return kept.to(context.z.dtype) / (1 - self.p)
+        """Return the factor of each channel, 0 or 1 / (1 - p), [G, B, D, 1, 1]."""
+        return (context.uniform() >= self.p).to(context.z.dtype) / (1 - self.p)

@@ -1,0 +1,145 @@
+"""The random numbers of a step: all perturbations' in one call, each a function of its own key.
+
+A number depends on seed, domain, iteration, decoder and image, so decoders may be computed in any
+order and in any groups, on any device. Philox (:mod:`cct_mm.philox`) gets the first three as its
+key, and as its counter (index, decoder, image): an index gives eight numbers of 16 bits.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from cct_mm import keyed, philox
+
+PER_COUNTER = 8
+"""Numbers of 16 bits that a counter gives."""
+
+
+def send(device: torch.device, *parts: Sequence[int]) -> list[Tensor]:
+    """Bring small lists of integers to a device, in one copy for which a GPU does not wait."""
+    block = torch.tensor([number for part in parts for number in part], dtype=torch.int64)
+    if device.type == 'cuda':
+        block = block.pin_memory().to(device, non_blocking=True)
+    return list(block.split([len(part) for part in parts]))
+
+
+@dataclass
+class Numbers:
+    """Random integers for G decoders.
+
+    The first half of a decoder's numbers comes from the first two words that Philox returns, the
+    second half from the others.
+
+    Args:
+        halves: Uniform on -2^15 ... 2^15 - 1; of as many images as have numbers of their own.
+        shape: Shape of the numbers of one decoder for one image; what is more is not used.
+
+    Shape:
+        - halves: [2, G, B, n], int16; B is 1 if the batch shares the numbers
+    """
+
+    halves: Tensor
+    shape: tuple[int, ...]
+
+    def of(self, decoders: slice) -> 'Numbers':
+        """Return the numbers of some of the decoders."""
+        return replace(self, halves=self.halves[:, decoders])
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """Return them as 2^16 steps of equal width between two ends, both excluded.
+
+        Shape:
+            - output: [G, B, *shape], float32
+        """
+        step = (high - low) / 2**16
+        halves = self.halves.movedim(0, 2)  # [G, B, 2, n]
+        numbers = halves.new_empty(halves.shape, dtype=torch.float32)
+        torch.mul(halves, step, out=numbers).add_((low + high + step) / 2)
+        return numbers.flatten(2)[..., : math.prod(self.shape)].unflatten(2, self.shape)
+
+    def normal(self) -> Tensor:
+        """Return them as N(0, 1), whose distribution function takes the uniform ones as values.
+
+        Shape:
+            - output: [G, B, *shape], float32, all within 4.4 standard deviations
+        """
+        return self.uniform(-1, 1).erfinv_().mul_(math.sqrt(2))
+
+
+@dataclass
+class Request:
+    """Numbers that are asked for.
+
+    Args:
+        decoders: Indices of the decoders.
+        shape: Shape of the numbers of one decoder for one image.
+        shared: Whether all images share them.
+
+    Shape:
+        - decoders: [G], int64
+    """
+
+    decoders: Tensor
+    shape: tuple[int, ...]
+    shared: bool
+
+
+@dataclass
+class StepKey:
+    """On what the random numbers of a step depend, where they are drawn.
+
+    Args:
+        constants: Philox's, by seed, domain and iteration.
+        images: The key of each image.
+        batch: The key of numbers that the batch shares.
+
+    Shape:
+        - constants: [m], int64
+        - images: [B], int64
+        - batch: [1], int64
+    """
+
+    constants: Tensor
+    images: Tensor
+    batch: Tensor
+
+    @staticmethod
+    def parts(key: Sequence[keyed.Part], samples: Sequence[keyed.Part]) -> tuple[list[int], ...]:
+        """Return the numbers of constants, images and batch, for :func:`send`.
+
+        Args:
+            key: Seed, domain and iteration.
+            samples: For each image, the key that identifies it in the whole run.
+        """
+        images = [keyed.key('sample', sample) for sample in samples]
+        return philox.constants(keyed.key(*key)), images, [keyed.key('batch')]
+
+    def draw(self, requests: Sequence[Request]) -> list[Numbers]:
+        """Draw the numbers of all requests, in one call of Philox."""
+        if not requests:
+            return []
+        counts = [-(-math.prod(r.shape) // PER_COUNTER) for r in requests]
+        images = [self.batch if r.shared else self.images for r in requests]
+        sizes = [
+            len(r.decoders) * len(own) * count
+            for r, own, count in zip(requests, images, counts, strict=True)
+        ]
+        words = self.images.new_empty(2, sum(sizes))
+        index = torch.arange(max(counts), device=words.device)
+        all_words = words.split(sizes, dim=1)
+        for part, own, count, r in zip(all_words, images, counts, requests, strict=True):
+            part = part.view(2, len(r.decoders), len(own), count)
+            # Index and decoder are the first two words of the counter, the image the others.
+            first_words = torch.add(r.decoders.unsqueeze(1), index[:count], alpha=2**32)  # [G, n]
+            part[0] = first_words.unsqueeze(1)
+            part[1] = own.unsqueeze(1)
+        philox.philox4x32_(words, self.constants)
+        return [
+            Numbers(
+                part.view(2, len(r.decoders), len(own), count).view(torch.int16), r.shape
+            )
+            for part, own, count, r in zip(all_words, images, counts, requests, strict=True)
+        ]
