@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from .base import PERTURBATIONS, Context, SpatialMask
 
+# Steps (down, right) from a position over its top, right, bottom and left side.
+OVER = ((-1, 0), (0, 1), (1, 0), (0, -1))
+
 
 @PERTURBATIONS.register_module(name='Obj-Msk')
 class ObjMsk(SpatialMask):
@@ -73,94 +76,143 @@ class GCutout(SpatialMask):
         """Return M, which is 0 within the windows, [G, B, 1, h, w]."""
         guidance = context.guidance
         height, width = guidance.foreground.shape[2:]
-        boxes = guidance.once(
+        first, size = guidance.once(
             f'boxes, merge_classes={self.merge_classes}', lambda: self._boxes(guidance)
-        )  # [B, 4, h w]
-        size = boxes[:, 2:] - boxes[:, :2] + 1  # [B, 2, h w]
+        ).split(2, dim=1)  # [B, 2, h w] each
         window = (self.side * size).round().clamp(min=1)  # [B, 2, h w]
         offset = context.uniform()  # [G, B, 2, h w]
-        start = boxes[:, :2] + (offset * (size - window + 1)).floor()  # [G, B, 2, h w]
-        # [B, h w]
-        big_enough = (size.clamp(min=0).prod(dim=1) >= self.min_area).to(start.dtype)
-        n=len(start)
-        cut = union_of_rectangles(start.flatten(0,1), (start + window).flatten(0,1), big_enough.repeat(n,1), height, width).view(n,-1,height,width)
+        start = (offset * (size - window + 1)).floor() + first  # [G, B, 2, h w]
+        # [G, B, h w]; a position without a box has an area of 0.
+        big_enough = (size.prod(dim=1) >= max(self.min_area, 1)).int().expand(len(start), -1, -1)
+        cut = union_of_rectangles(start, start + window, big_enough, height, width)  # [G, B, h, w]
         return (~cut).to(context.z.dtype).unsqueeze(2)
 
     def _boxes(self, guidance) -> Tensor:
         foreground = guidance.foreground.squeeze(1)  # [B, h, w]
         labels = torch.zeros_like(guidance.labels) if self.merge_classes else guidance.labels
-        return bounding_boxes(connected_components(labels, foreground))
+        return object_boxes(labels, foreground)
 
 
-def connected_components(labels: Tensor, mask: Tensor) -> Tensor:
-    """Find the 8-connected components of equal labels within a mask, without leaving the device.
+def object_boxes(labels: Tensor, mask: Tensor) -> Tensor:
+    """Return the bounding box of each object: an 8-connected component of equal labels in a mask.
 
-    Every position points to a position of its component, its parent. In each round, roots are
-    attached to the smallest root that is a neighbor of any of their positions, and the paths to the
-    roots are shortened (the FastSV scheme), so that a component of n positions has a single root
-    after about log2(n) rounds. The map's size determines the number of rounds: a test whether all
-    is done would make a GPU wait.
+    An object's box is that of its outline, and an outline is a ring of sides of positions, each of
+    which determines the next. So the objects need not be filled: rings are followed by pointer
+    doubling, two operations for twice the way, and a number of them that depends on the map's size
+    only (see :func:`doublings`), because a test whether all is done would make a GPU wait.
+
+    Sides are numbered by position, the top one first. The lowest side of the ring around an object
+    is the top of the object's first position, where its box is stored. The lowest side of a ring
+    around a hole is not a top: it lies in the row above the hole, under a position.
 
     Args:
-        labels: Class of each position.
+        labels: Class of each position, 0 or more.
         mask: Which positions belong to objects.
 
     Shape:
         - labels, mask: [B, h, w]
-        - output: [B, h, w] int64: the smallest flat index in the position's component, -1 outside
+        - output: [B, 4, h w] float32: y and x of the box's first position, its height and width, at
+          the smallest flat index of an object's positions; 0 where there is none
+    """
+    batch, height, width = labels.shape
+    # What is outside the mask is taken for objects, too, which are dropped at the end.
+    lowest = lowest_sides(labels.where(mask, -1))  # [B, 4 h w]
+    length = max(height, width)
+    forth = torch.arange(1, length + 1, device=labels.device, dtype=torch.float32)
+    back = torch.arange(0, -length, -1, device=labels.device, dtype=torch.float32)
+    shape = 4, height, width
+    ends = torch.stack(
+        [
+            back[:height, None].expand(shape),
+            back[:width].expand(shape),
+            forth[:height, None].expand(shape),
+            forth[:width].expand(shape),
+        ]
+    ).view(1, 4, -1)  # [1, 4, 4 h w]: -y, -x, y + 1, x + 1 of each side's position
+    extremes = ends.new_zeros(batch, 4, lowest.shape[1])
+    at = lowest.unsqueeze(1).expand_as(extremes)
+    extremes.scatter_reduce_(2, at, ends.expand_as(extremes), 'amax', include_self=False)
+    before, after = extremes[:, :, ::4].split(2, dim=1)  # [B, 2, h w] each: at the top sides
+    boxes = torch.cat([-before, before + after], dim=1)  # [B, 4, h w]
+    return boxes.mul_(mask.flatten(1).unsqueeze(1))
+
+
+def lowest_sides(labels: Tensor) -> Tensor:
+    """Return the lowest number among the sides on the walk from each side, see :func:`next_sides`.
+
+    Shape:
+        - labels: [B, h, w]
+        - output: [B, 4 h w] int64: the number, 4 times the position's flat index, plus 0 for its
+          top, 1, 2, 3 for its right, bottom and left side; at the side's place in ``next_sides``
+    """
+    _, height, width = labels.shape
+    places = next_sides(labels)  # [B, 4, h w]
+    numbers = torch.arange(4 * height * width, device=labels.device).view(-1, 4).T  # [4, h w]
+    walks = torch.stack([places, numbers.expand_as(places)], dim=1).flatten(2)  # [B, 2, 4 h w]
+    for _ in range(doublings(height, width)):
+        # Where the walk has come to, and the lowest side on it, as seen from its end so far.
+        further = walks.gather(2, walks[:, :1].expand_as(walks))
+        torch.minimum(further[:, 1], walks[:, 1], out=further[:, 1])
+        walks = further
+    return walks[:, 1]
+
+
+def next_sides(labels: Tensor) -> Tensor:
+    """Return the place of the side that follows each side on a clockwise walk around its object.
+
+    The walk turns left, onto the position diagonally ahead, where that has the same label, or else
+    goes straight on, where the position ahead has it, or else turns right, to the same position's
+    next side. From an outer side (one with another label beyond it) this is the outline that
+    separates an 8-connected object from the outside or from one of its holes. From an inner side
+    the walk turns left around the position beyond, either for ever or onto an outline of the same
+    object after at most four inner sides. From an inner top side it meets a side in the row above,
+    so that no inner side is taken for an object's first.
+
+    Shape:
+        - labels: [B, h, w]
+        - output: [B, 4, h w] int64: flat indices in [4, h w], the top, right, bottom and left sides
     """
     batch, height, width = labels.shape
     size = height * width
-    # [B, h w]
-    parent = torch.arange(size, device=labels.device).expand(batch, size).contiguous()
-    # Positions outside the mask get a label of their own, so they connect to none inside.
-    classes = labels.where(mask, -1)  # [B, h, w]
-    padded = F.pad(classes, (1, 1, 1, 1), value=-2)
-    shifts = [(dy, dx) for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1)]
-    connected = torch.stack(
-        [padded[:, dy : dy + height, dx : dx + width] == classes for dy, dx in shifts]
-    ).flatten(2)  # [8, B, h w]
-    for _ in range(2 * math.ceil(math.log2(max(size, 2)))):
-        grandparent = parent.gather(1, parent)  # [B, h w]
-        around = F.pad(grandparent.view(batch, height, width), (1, 1, 1, 1), value=size)
-        around = torch.stack(
-            [around[:, dy : dy + height, dx : dx + width] for dy, dx in shifts]
-        ).flatten(2)  # [8, B, h w]
-        smallest = around.where(connected, size).amin(dim=0).minimum(grandparent)
-        parent = parent.scatter_reduce(1, parent, smallest, 'amin').minimum(smallest)
-    return parent.view(batch, height, width).where(mask, -1)
+    padded = F.pad(labels, (1, 1, 1, 1), value=-2)
+    around = padded.unfold(1, height, 1).unfold(2, width, 1)  # [B, 3, 3, h, w]
+    same = around == labels[:, None, None]  # [B, 3, 3, h, w]
+    # Slices of it are the places of sides of positions that lie a fixed step away. What they say
+    # of steps that leave the map is never used, as nothing there has the same label.
+    places = torch.arange(-width - 1, 4 * size + width + 1, device=labels.device)
+    diagonal, ahead, left, straight, right = [], [], [], [], []
+    for side in range(4):
+        (oy, ox), (fy, fx) = OVER[side], OVER[(side + 1) % 4]
+        diagonal.append(same[:, 1 + oy + fy, 1 + ox + fx])
+        ahead.append(same[:, 1 + fy, 1 + fx])
+        for targets, turn, step in (
+            (left, -1, (oy + fy) * width + ox + fx),
+            (straight, 0, fy * width + fx),
+            (right, 1, 0),
+        ):
+            first = width + 1 + (side + turn) % 4 * size + step
+            targets.append(places[first : first + size])
+    same = torch.stack(diagonal + ahead, dim=1).view(batch, 2, 4, size)
+    targets = torch.stack(left + straight + right).view(3, 4, size)
+    return targets[0].where(same[:, 0], targets[1].where(same[:, 1], targets[2]))
 
 
-def bounding_boxes(components: Tensor) -> Tensor:
-    """Return the bounding box of each component, stored at the index of the component's root.
+def doublings(height: int, width: int) -> int:
+    """Return how often a walk of one side has to be doubled until it has met all it can meet.
 
-    Args:
-        components: From :func:`connected_components`.
+    A ring separates an object from a region, 4-connected, that is the outside or a hole. Let P be
+    its length and r the number of the region's positions.
 
-    Shape:
-        - components: [B, h, w]
-        - output: [B, 4, h w] float32: y0, x0, y1, x1 of the first and last row and column; y1 < y0
-          where there is no root
+    - The h w - r other positions have four sides each: P <= 4 (h w - r).
+    - The region's positions have 4 r sides, the outside has 2 (h + w) of its own. Two of these are
+      spent on each adjacency within the region, of which there are at least r, or r - 1 in a hole:
+      P <= 4 r + 2 (h + w) - 2 r, or P <= 4 r - 2 (r - 1), which is no more.
+
+    The first and twice the second add up to 3 P <= 4 (h w + h + w). A walk meets at most four inner
+    sides before the ring.
     """
-    batch, height, width = components.shape
-    root = components.flatten(1)  # [B, h w]
-    inside = root >= 0
-    root = root.where(inside, 0)
-    y, x = torch.meshgrid(
-        torch.arange(height, device=root.device, dtype=torch.float32),
-        torch.arange(width, device=root.device, dtype=torch.float32),
-        indexing='ij',
-    )
-    corners = []
-    for coordinate, reduce, empty in (
-        (y, 'amin', 1e6),
-        (x, 'amin', 1e6),
-        (y, 'amax', -1),
-        (x, 'amax', -1),
-    ):
-        values = coordinate.flatten().expand(batch, -1).where(inside, empty)
-        corners.append(torch.full_like(values, empty).scatter_reduce(1, root, values, reduce))
-    return torch.stack(corners, dim=1)
+    longest = 4 * (height * width + height + width) // 3 + 4
+    return (longest - 1).bit_length()
 
 
 def union_of_rectangles(
@@ -169,24 +221,24 @@ def union_of_rectangles(
     """Return the union of many rectangles by a two-dimensional difference array.
 
     Args:
-        start: y, x of the first position of each rectangle.
-        end: y, x after its last position.
-        weight: 1 for a rectangle that counts, 0 for one that does not, whose corners may be
-            anything.
+        start: y, x of the first position of each rectangle, within the map or at its end.
+        end: y, x after its last position, likewise.
+        weight: 1 for a rectangle that counts, 0 for one that does not.
         height: Height of the map in positions.
         width: Width of the map in positions.
 
     Shape:
-        - start, end: [B, 2, n]
-        - weight: [B, n]
-        - output: [B, height, width] bool
+        - start, end: [..., 2, n]
+        - weight: [..., n], of an integer type, whose sums are the same in any order
+        - output: [..., height, width] bool
     """
-    counts = weight.new_zeros(len(weight), (height + 1) * (width + 1))
-    y = torch.stack([start[:, 0], end[:, 0]]).clamp(0, height).long()
-    x = torch.stack([start[:, 1], end[:, 1]]).clamp(0, width).long()
-    for i in range(2):
-        for j in range(2):
-            sign = 1.0 if i == j else -1.0
-            counts.scatter_add_(1, y[i] * (width + 1) + x[j], sign * weight)
-    counts = counts.view(-1, height + 1, width + 1).cumsum(dim=1).cumsum(dim=2)
-    return counts[:, :height, :width] > 0.5
+    corners = torch.stack([start, end], dim=-2).long()  # [..., 2, 2, n]: axis, start or end
+    y, x = corners.unbind(-3)  # [..., 2, n] each
+    index = torch.add(x.unsqueeze(-3), y.unsqueeze(-2), alpha=width + 1)  # [..., 2, 2, n]
+    minus = -weight
+    change = torch.stack([weight, minus, minus, weight], dim=-2)  # [..., 4, n]
+    counts = weight.new_zeros(*weight.shape[:-1], (height + 1) * (width + 1))
+    counts.scatter_add_(-1, index.flatten(-3), change.flatten(-2))
+    counts = counts.unflatten(-1, (height + 1, width + 1))
+    counts = counts.cumsum(-2, dtype=weight.dtype).cumsum(-1, dtype=weight.dtype)
+    return counts[..., :height, :width] > 0

@@ -6,15 +6,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cct_mm.models.cct.perturbations import GCutout, guided
 from cct_mm.models.cct.perturbations.guided import (
-    bounding_boxes,
-    connected_components,
+    doublings,
+    next_sides,
+    object_boxes,
     union_of_rectangles,
 )
 
-SIZES = [(1, 1), (1, 9), (9, 1), (8, 8), (15, 16), (33, 20), (64, 64), (65, 97)]
+SIZES = [(1, 1), (1, 9), (9, 1), (8, 8), (15, 16), (33, 20), (40, 40), (64, 128), (65, 97)]
 
 
 def spiral(height, width):
@@ -57,6 +61,27 @@ def serpentine(height, width):
     return mask
 
 
+def ribs(height, width):
+    """Diagonals that meet at two edges of the map: all but the longest outline there can be."""
+    y, x = np.indices((height, width))
+    return ((y + x) % 3 == 0) | (y == 0) | (x == width - 1)
+
+
+def hilbert(height, width):
+    """Hilbert's curve, cut off at the map's ends: turns of all sizes within each other."""
+    curve, side = np.zeros(1, complex), 1
+    while 2 * side < max(height, width) + 2:
+        turned = curve.imag + 1j * curve.real
+        back = (1 + 1j) * (side - 1) - turned
+        curve = np.concatenate([turned, curve + 1j * side, curve + (1 + 1j) * side, back + side])
+        side *= 2
+    # Two positions a step, so that the curve touches itself nowhere.
+    path = np.concatenate([2 * curve, curve[1:] + curve[:-1]])
+    mask = np.zeros((2 * side, 2 * side), bool)
+    mask[path.imag.astype(int), path.real.astype(int)] = True
+    return mask[:height, :width]
+
+
 SHAPES = {
     'spiral': spiral,
     'spiral from the other end': lambda h, w: spiral(h, w)[::-1, ::-1],
@@ -66,6 +91,9 @@ SHAPES = {
     'lying comb': lambda h, w: comb(w, h).T,
     'serpentine': serpentine,
     'standing serpentine': lambda h, w: serpentine(w, h).T,
+    'ribs': ribs,
+    'ribs turned': lambda h, w: ribs(h, w)[::-1, ::-1],
+    'hilbert': hilbert,
     'diagonal': lambda h, w: np.eye(h, w, dtype=bool),
     'chessboard': lambda h, w: np.indices((h, w)).sum(0) % 2 == 0,
     'everything': lambda h, w: np.ones((h, w), bool),
@@ -73,110 +101,184 @@ SHAPES = {
 }
 
 
-def assert_equal_up_to_names(found, expected):
-    """Both say -1 outside; inside, they name the same sets of positions."""
-    found, expected = np.asarray(found), np.asarray(expected)
-    assert np.array_equal(found < 0, expected < 0)
-    pairs = set(zip(found.ravel().tolist(), expected.ravel().tolist(), strict=True))
-    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
-
-
-def by_opencv(labels, mask):
-    """Components of each class in turn, numbered on."""
-    result, number = np.full(labels.shape, -1), 0
+def boxes_by_opencv(labels, mask):
+    """The boxes of the components of each class in turn, at the components' first positions."""
+    boxes = np.zeros((4, labels.size), np.float32)
     for label in np.unique(labels[mask]):
-        count, components = cv2.connectedComponents(
-            ((labels == label) & mask).astype(np.uint8), connectivity=8
-        )
-        inside = components > 0
-        result[inside] = components[inside] + number
-        number += count
-    return result
+        found = ((labels == label) & mask).astype(np.uint8)
+        _, components, statistics, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+        numbers, first = np.unique(components, return_index=True)
+        for number, position in zip(numbers, first, strict=True):
+            if number:
+                x, y, width, height, _ = statistics[number]
+                boxes[:, position] = y, x, height, width
+    return boxes
 
 
-class TestConnectedComponents:
+def assert_boxes_equal_opencv(labels, mask):
+    boxes = object_boxes(torch.tensor(labels), torch.tensor(mask))
+    assert boxes.dtype == torch.float32
+    expected = np.stack([boxes_by_opencv(*pair) for pair in zip(labels, mask, strict=True)])
+    np.testing.assert_array_equal(boxes.numpy(), expected)
+
+
+@st.composite
+def maps(draw):
+    """A few images of labels and a mask, of any size and with any share of objects."""
+    size = draw(st.integers(1, 3)), draw(st.integers(1, 24)), draw(st.integers(1, 24))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    labels = rng.integers(0, draw(st.integers(1, 4)), size)
+    return labels, rng.random(size) < draw(st.floats(0, 1))
+
+
+class Launches(TorchDispatchMode):
+    """Names the calls that launch work on a GPU; views launch nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if not function.is_view:
+            self.names.append(str(function))
+        return function(*args, **kwargs or {})
+
+
+def launches(function, *arguments):
+    with Launches() as calls:
+        function(*arguments)
+    return calls.names
+
+
+class TestObjectBoxes:
     @pytest.mark.parametrize('size', SIZES, ids=str)
     @pytest.mark.parametrize('shape', SHAPES)
     def test_equals_opencv_on_long_and_winding_objects(self, shape, size):
-        mask = SHAPES[shape](*size).copy()
-        labels = np.zeros(size, int)
-        components = connected_components(torch.from_numpy(labels)[None], torch.tensor(mask)[None])
-        assert_equal_up_to_names(components[0], by_opencv(labels, mask))
+        mask = SHAPES[shape](*size)
+        assert_boxes_equal_opencv(np.zeros((1, *size), int), mask[None].copy())
+        # What is left between them, with holes where they were, and both as two classes.
+        assert_boxes_equal_opencv(np.zeros((1, *size), int), ~mask[None])
+        assert_boxes_equal_opencv(mask[None].astype(int), np.ones((1, *size), bool))
 
     @pytest.mark.parametrize('size', SIZES, ids=str)
-    @pytest.mark.parametrize('density', [0.2, 0.4, 0.6, 0.9])
-    def test_equals_opencv_on_random_maps_of_several_classes(self, size, density):
+    # Objects that span the map appear at 0.41.
+    @pytest.mark.parametrize('density', [0.2, 0.38, 0.41, 0.44, 0.6, 0.9])
+    def test_equals_opencv_on_random_maps(self, size, density):
         rng = np.random.default_rng(0)
-        labels = rng.integers(0, 3, (3, *size))
         mask = rng.random((3, *size)) < density
-        components = connected_components(torch.from_numpy(labels), torch.from_numpy(mask))
-        for image in range(3):
-            assert_equal_up_to_names(components[image], by_opencv(labels[image], mask[image]))
+        assert_boxes_equal_opencv(np.zeros((3, *size), int), mask)
+        assert_boxes_equal_opencv(rng.integers(0, 3, (3, *size)), mask)
 
     def test_equals_opencv_on_blobs(self):
         rng = np.random.default_rng(0)
         for _ in range(10):
             noise = cv2.GaussianBlur(rng.random((60, 80)), (0, 0), 2)
-            labels = (noise * 40).astype(int)
-            mask = labels % 2 == 0
-            components = connected_components(torch.tensor(labels)[None], torch.tensor(mask)[None])
-            assert_equal_up_to_names(components[0], by_opencv(labels, mask))
+            labels = (noise * 40).astype(int)[None]
+            assert_boxes_equal_opencv(labels, labels % 2 == 0)
+
+    @settings(deadline=None)
+    @given(maps())
+    def test_equals_opencv_on_any_map(self, labels_and_mask):
+        assert_boxes_equal_opencv(*labels_and_mask)
+
+    @pytest.mark.parametrize('size', [(1, 12), (3, 4), (12, 1), (2, 6)], ids=str)
+    def test_equals_opencv_on_every_map_of_12_positions(self, size):
+        mask = (np.arange(2**12)[:, None] >> np.arange(12) & 1).astype(bool).reshape(-1, *size)
+        assert_boxes_equal_opencv(np.zeros(mask.shape, int), mask)
 
     def test_touching_corners_connect_but_classes_do_not(self):
         labels = torch.tensor([[[1, 2, 0], [2, 1, 0], [0, 0, 1]]])
-        components = connected_components(labels, labels > 0)
-        # The smallest flat index of each component: 0 for class 1 on the diagonal, 1 for class 2.
-        assert components.tolist() == [[[0, 1, -1], [1, 0, -1], [-1, -1, 0]]]
+        boxes = object_boxes(labels, labels > 0)
+        # y, x, height and width of class 1 on the diagonal, then of class 2.
+        assert boxes[0, :, :2].T.tolist() == [[0, 0, 3, 3], [0, 0, 2, 2]]
+        assert not boxes[0, :, 2:].any()
 
     def test_images_do_not_connect_through_the_batch(self):
         labels = torch.zeros(2, 1, 3, dtype=torch.long)
-        components = connected_components(labels, torch.ones(2, 1, 3, dtype=torch.bool))
-        assert components.tolist() == [[[0, 0, 0]], [[0, 0, 0]]]
+        boxes = object_boxes(labels, torch.ones(2, 1, 3, dtype=torch.bool))
+        assert boxes.mT.tolist() == [[[0, 0, 1, 3], [0, 0, 0, 0], [0, 0, 0, 0]]] * 2
+
+    @pytest.mark.parametrize(('size', 'limit'), [((40, 40), 44), ((64, 128), 48)])
+    def test_their_launches_depend_on_the_size_of_the_map_alone(self, size, limit):
+        torch.manual_seed(0)
+        for images, classes in ((1, 1), (2, 3), (20, 9)):
+            labels = torch.randint(0, classes, (images, *size))
+            names = launches(object_boxes, labels, torch.rand(images, *size) < 0.7)
+            assert len(names) == limit
+
+    def test_nothing_waits_for_a_value(self):
+        # A tensor on this device has no values that could be waited for.
+        labels = torch.zeros(2, 7, 9, dtype=torch.long, device='meta')
+        assert object_boxes(labels, labels > 0).shape == (2, 4, 63)
 
 
-class TestBoundingBoxes:
-    def test_equals_opencv(self):
-        rng = np.random.default_rng(0)
-        labels = rng.integers(0, 3, (4, 13, 17))
-        mask = rng.random((4, 13, 17)) < 0.35
-        components = connected_components(torch.from_numpy(labels), torch.from_numpy(mask))
-        boxes = bounding_boxes(components)
-        assert boxes.shape == (4, 4, 13 * 17)
-        for image in range(4):
-            roots = components[image].unique().tolist()
-            for position in range(13 * 17):
-                y0, x0, y1, x1 = boxes[image, :, position].tolist()
-                if position in roots:
-                    inside = (components[image] == position).numpy().astype(np.uint8)
-                    assert (x0, y0, x1 - x0 + 1, y1 - y0 + 1) == cv2.boundingRect(inside)
-                else:
-                    assert y1 < y0 and x1 < x0
+class TestDoublings:
+    @staticmethod
+    def longest_walk(labels):
+        """The most sides that a walk meets before it meets one again."""
+        places = next_sides(torch.tensor(labels)[None]).flatten().tolist()
+        longest = 0
+        for place in range(len(places)):
+            met = set()
+            while place not in met:
+                met.add(place)
+                place = places[place]
+            longest = max(longest, len(met))
+        return longest
+
+    @pytest.mark.parametrize('size', [(1, 1), (1, 9), (9, 1), (8, 8), (15, 16)], ids=str)
+    @pytest.mark.parametrize('shape', SHAPES)
+    def test_suffice_for_walks_around_winding_objects(self, shape, size):
+        assert self.longest_walk(SHAPES[shape](*size).astype(int)) <= 2 ** doublings(*size)
+
+    @settings(deadline=None)
+    @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**32 - 1))
+    def test_suffice_for_any_walk(self, height, width, classes, seed):
+        labels = np.random.default_rng(seed).integers(0, classes, (height, width))
+        assert self.longest_walk(labels) <= 4 * (height * width + height + width) / 3 + 4
+        assert self.longest_walk(labels) <= 2 ** doublings(height, width)
+
+    def test_one_less_would_not_do(self):
+        # 4 (1600 + 80) / 3 + 4 = 2244 sides are allowed for.
+        assert doublings(40, 40) == 12
+        assert self.longest_walk(ribs(40, 40).astype(int)) > 2**11
 
 
 class TestRectangles:
-    def test_equals_a_loop(self):
+    @pytest.mark.parametrize('leading', [(), (5,), (3, 2)], ids=str)
+    def test_equals_a_loop(self, leading):
         torch.manual_seed(0)
         height, width, number = 9, 12, 6
-        start = torch.stack(
-            [torch.randint(-2, height, (5, number)), torch.randint(-2, width, (5, number))], dim=1
-        )
-        end = start + torch.randint(0, 7, (5, 2, number))
-        weight = (torch.rand(5, number) < 0.7).float()
-        expected = torch.zeros(5, height, width, dtype=torch.bool)
-        for image in range(5):
+        limit = torch.tensor([height, width]).view(2, 1)
+        start = (torch.rand(*leading, 2, number) * (limit + 1)).floor()
+        end = (start + torch.randint(0, 7, start.shape)).minimum(limit)
+        weight = (torch.rand(*leading, number) < 0.7).int()
+        found = union_of_rectangles(start, end, weight, height, width)
+        assert found.shape == (*leading, height, width)
+        expected = torch.zeros_like(found)
+        for image in np.ndindex(leading):
             for i in range(number):
-                (y0, x0), (y1, x1) = start[image, :, i].tolist(), end[image, :, i].tolist()
-                if weight[image, i]:
-                    expected[image, max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
-        found = union_of_rectangles(start.float(), end.float(), weight, height, width)
+                (y0, x0), (y1, x1) = start[image][:, i].int().tolist(), end[image][:, i].int()
+                if weight[image][i]:
+                    expected[image][y0:y1, x0:x1] = True
         assert 0.1 < expected.float().mean() < 0.9
         assert torch.equal(found, expected)
 
-    def test_rectangles_that_do_not_count_may_lie_anywhere(self):
-        start = torch.tensor([[[1e6, 1], [1e6, 1]]])
-        end = torch.tensor([[[-1e6, 2], [-1e6, 3]]])
-        found = union_of_rectangles(start, end, torch.tensor([[0.0, 1.0]]), 3, 4)
-        assert found.nonzero().tolist() == [[0, 1, 1], [0, 1, 2]]
+    def test_rectangles_that_do_not_count_cut_nothing(self):
+        start, end = torch.tensor([[0.0, 1], [0, 1]]), torch.tensor([[3.0, 2], [4, 3]])
+        found = union_of_rectangles(start, end, torch.tensor([0, 1]), 3, 4)
+        assert found.nonzero().tolist() == [[1, 1], [1, 2]]
+
+    def test_their_launches_do_not_grow(self):
+        for leading in ((), (2,), (40, 20)):
+            corners = torch.zeros(*leading, 2, 63)
+            weight = torch.ones(*leading, 63, dtype=torch.int)
+            assert len(launches(union_of_rectangles, corners, corners, weight, 7, 9)) == 10
+
+    def test_nothing_waits_for_a_value(self):
+        corners = torch.zeros(5, 2, 63, device='meta')
+        weight = torch.ones(5, 63, dtype=torch.int, device='meta')
+        assert union_of_rectangles(corners, corners, weight, 7, 9).shape == (5, 7, 9)
 
 
 def labels_with_box(y0, x0, height, width, size=(14, 18), label=1):
@@ -250,7 +352,7 @@ class TestWindow:
         merged = self.cut(make_context, labels, merge_classes=True)
         assert cut_window(merged)[2:] == (6, 6)
 
-    @pytest.mark.parametrize(('min_area', 'cut'), [(1, True), (6, True), (7, False)])
+    @pytest.mark.parametrize(('min_area', 'cut'), [(0, True), (1, True), (6, True), (7, False)])
     def test_small_objects_are_left(self, make_context, min_area, cut):
         mask = self.cut(make_context, labels_with_box(2, 2, 2, 3), min_area=min_area)
         assert bool((mask == 0).any()) == cut
@@ -269,8 +371,8 @@ class TestWindow:
         calls = []
         monkeypatch.setattr(
             guided,
-            'connected_components',
-            lambda *arguments: calls.append(None) or connected_components(*arguments),
+            'object_boxes',
+            lambda *arguments: calls.append(None) or object_boxes(*arguments),
         )
         labels = labels_with_box(2, 2, 5, 5)
         context = make_context(torch.ones(1, 1, 14, 18), labels=labels)
