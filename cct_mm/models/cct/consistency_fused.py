@@ -232,7 +232,7 @@ class _Computation:
         decoders, batch = y.shape[:2]
         # The images are the first axis in memory, as the products of step 5 want it.
         grad_y = y.new_empty(batch, decoders, *y.shape[2:]).transpose(0, 1)  # [G, B, c, h, w]
-        grad_layers = [torch.zeros_like(layer) for layer in layers]  # as layers
+        grad_layers = [torch.zeros_like(layer.mT) for layer in layers]  # as layers, transposed
         sums = _Sums(*y.new_zeros(2, decoders), y.new_zeros(()))  # [G], [G], []
         for chunk in self.chunks:
             part = chunk.crop(y)  # [G, c, b, rows, columns]
@@ -243,7 +243,7 @@ class _Computation:
             # [G, c + 1, P]
             grad = decoder_tree.backward(grad, maps, layers, last_relu, grad_layers)
             chunk.crop(grad_y).copy_(grad[:, :-1].view(part.shape))
-        return sums, grad_y, grad_layers
+        return sums, grad_y, [grad.mT for grad in grad_layers]
 
     def _losses(self, logits: Tensor, chunk: Chunk, group: Group, sums: '_Sums') -> Tensor:
         """Add a chunk's losses to the sums and return the gradient of its logits.

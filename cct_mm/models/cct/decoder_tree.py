@@ -128,10 +128,12 @@ def backward(
         maps: From :func:`forward`.
         layers: As in :func:`forward`.
         last_relu: As in :func:`forward`.
-        grad_layers: The layers' gradients are added to these tensors; None leaves them out.
+        grad_layers: The layers' gradients, transposed, are added to these tensors; None leaves them
+            out. (That product is half as fast again on a CPU as the one that is not transposed.)
 
     Shape:
         - grad: [G, C, 4^n P]
+        - grad_layers: [G, c_in + 1, 4 c_out + 4] each, the last [G, c_in + 1, 4 C]
         - output: [G, c + 1, P], whose last channel, of the ones, has no meaning
     """
     for i in reversed(range(len(layers))):
@@ -139,8 +141,8 @@ def backward(
             grad = torch.ops.aten.threshold_backward(grad, maps[i + 1], 0)
         grad = grad.view(len(grad), layers[i].shape[1], -1)  # [G, 4 c_{i+1} + 4, 4^i P]
         if grad_layers is not None:
-            grad_layers[i].baddbmm_(grad, maps[i].transpose(1, 2))
-        grad = torch.bmm(layers[i].transpose(1, 2), grad)  # [G, c_i + 1, 4^i P]
+            grad_layers[i].baddbmm_(maps[i], grad.mT)
+        grad = torch.bmm(layers[i].mT, grad)  # [G, c_i + 1, 4^i P]
     return grad
 
 

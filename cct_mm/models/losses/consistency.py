@@ -50,7 +50,7 @@ def mse_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[T
     weighted = error * (2 * weight)
     value = 0.5 * error.mul_(weighted).sum(dim=(1, 2))
     product = weighted.mul_(prob)
-    return value, product.sub_(prob.mul_(product.sum(dim=1, keepdim=True)))
+    return value, product.addcmul_(prob, product.sum(dim=1, keepdim=True), value=-1)
 
 
 def kl(target: Tensor, log_prob: Tensor) -> Tensor:
