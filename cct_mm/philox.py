@@ -32,25 +32,33 @@ def constants(key: int, rounds: int = ROUNDS) -> list[int]:
     """
     words = key & LOW, key >> 32
     keys = [
-        (word + i * step) & LOW for i in range(rounds) for word, step in zip(words, WEYL, strict=True)
+        (word + i * step) & LOW
+        for i in range(rounds)
+        for word, step in zip(words, WEYL, strict=True)
     ]
     return [*MULTIPLIERS, *keys]
 
 
-def philox4x32_(words: Tensor, constants: Tensor) -> Tensor:
-    """Replace counters by random numbers, in place, with the same few calls for any number of them.
+def philox4x32(words: Tensor, constants: Tensor) -> Tensor:
+    """Turn counters into random numbers, by the same few calls for any number of them.
 
     Args:
         words: The counters (c_0, c_1, c_2, c_3): c_0 2^32 + c_1 in the first row, c_2 2^32 + c_3 in
-            the second. The random words take their places.
+            the second. They are used up.
         constants: From :func:`constants`, on the device of the counters.
+
+    Returns:
+        The random words, in the places of the counter's.
 
     Shape:
         - words: [2, n], int64
         - constants: [2 + 2 rounds], int64
+        - output: [n, 2], int64
     """
     multipliers, *keys = constants.view(-1, 2, 1)  # [2, 1] each
-    for block in words.split(BLOCK, dim=1) if words.device.type == 'cpu' else [words]:
+    result = words.new_empty(words.shape[1], 2)  # [n, 2]
+    size = BLOCK if words.device.type == 'cpu' else words.shape[1]
+    for block, own in zip(words.split(size, dim=1), result.split(size), strict=True):
         product = torch.empty_like(block)  # [2, n]
         for key in keys:
             # With (hi, lo) = M_0 c_0 and (hi', lo') = M_1 c_2 a round yields
@@ -60,4 +68,5 @@ def philox4x32_(words: Tensor, constants: Tensor) -> Tensor:
             block.bitwise_xor_(key).bitwise_left_shift_(32)
             block[0].bitwise_xor_(product[1])
             block[1].bitwise_xor_(product[0])
-    return words
+        own.copy_(block.T)
+    return result

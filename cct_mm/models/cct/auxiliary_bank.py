@@ -34,8 +34,6 @@ class AuxiliaryBank(BaseModule):
     Attributes:
         perturbations: The :class:`Perturbation` of each of the K decoders.
         names: Their registered names, one for each decoder.
-        order: All decoders, with those of one algebraic form beside each other.
-        order_index: The same as a tensor on the bank's device.
 
     Raises:
         ValueError: If a perturbation is unknown, its ``num`` is below 1, its arguments are wrong,
@@ -72,8 +70,6 @@ class AuxiliaryBank(BaseModule):
         shapes = subpixel_shapes(in_channels, channels or num_classes, num_classes, doublings)
         self.weights = nn.ParameterList(torch.empty(len(self), *shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.empty(len(self), shape[0]) for shape in shapes[1:])
-        self.order = order_by_form(self.perturbations)
-        self.register_buffer('order_index', torch.tensor(self.order), persistent=False)
         for k in range(len(self)):
             init_subpixel_([w[k] for w in self.weights], [b[k] for b in self.biases])
 
@@ -108,12 +104,6 @@ class AuxiliaryBank(BaseModule):
         first, weights, biases = self.decoder(k)
         (y,) = conv1x1(z, first.unsqueeze(0))  # [B, c, h, w]
         return subpixel_decode(y, weights, biases, self.last_relu)
-
-
-def order_by_form(perturbations: Sequence[Perturbation]) -> list[int]:
-    """Return all indices such that perturbations of one form are neighbors, else in their order."""
-    forms = list(dict.fromkeys(perturbation.form for perturbation in perturbations))
-    return sorted(range(len(perturbations)), key=lambda k: forms.index(perturbations[k].form))
 
 
 RENAMED = {('F-Noise', 'range'): 'bound'}

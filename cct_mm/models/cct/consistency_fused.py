@@ -31,7 +31,7 @@ from . import decoder_tree
 from .auxiliary_bank import AuxiliaryBank
 from .chunks import Chunk, cut_into_chunks
 from .kl_gradient import KLGradient
-from .parts import Part, draw_parts
+from .parts import Drawing, assemble
 from .perturbations import Guidance
 from .perturbations.numbers import StepKey, send
 from .plan import Group, Plan, groups_of, plan_for
@@ -80,9 +80,10 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z: Tensor, computation: '_Computation', *parameters: Tensor):
         result = computation.run(z)
-        ctx.save_for_backward(result.grad_z, *result.grad_parameters)
+        distances, weak, *grad_parameters = result.of_decoders
+        ctx.save_for_backward(result.grad_z, *grad_parameters)
         ctx.unit = computation.unit
-        distances, pairwise, weak = result.distances, result.pairwise, result.weak.mean()
+        pairwise, weak = result.pairwise, weak.mean()
         terms = computation.terms
         total = terms.consistency_weight * distances.mean()  # []
         if terms.pairwise:
@@ -130,9 +131,12 @@ class _Computation:
     ) -> '_Computation':
         """Make all that the groups have in common, from one copy of a few integers."""
         compared = terms.compared(bank, target)
-        marks = [k in compared for k in bank.order]
-        *key, marks = send(z.device, *StepKey.parts(target.key, target.samples), marks)
-        groups = groups_of(bank, compared, marks, plan, z.dtype)
+        decoders = range(len(bank))
+        marks = [k in compared for k in decoders]
+        *key, index, marks = send(
+            z.device, *StepKey.parts(target.key, target.samples), decoders, marks
+        )
+        groups = groups_of(len(bank), compared, index, marks, plan, z.dtype)
         largest = max(len(group.index) for group in groups)
         weights = terms.position_weights(target, z.dtype)  # [B, H, W] each
         max_positions = plan.chunk_elements // (bank.num_classes * bank.stride**2 * largest)
@@ -152,7 +156,7 @@ class _Computation:
 
     def run(self, z: Tensor) -> '_Result':
         """Compute the losses and their gradients for z, [B, D, h, w]."""
-        result = _Result(self.bank, z)
+        result = _Result(len(self.bank), torch.zeros_like(z))
         for group in self.groups:
             self._compute_group(group, z, result)
         return result
@@ -167,56 +171,38 @@ class _Computation:
         layers = decoder_tree.with_bias(weights, biases)
 
         # 2. Let the perturbations make their choices.
-        parts = self._draw(group, z, first, layers)
-
-        # 3. Perturb z and apply the first layer.
-        y = torch.cat(
-            [part.perturbation.project(z, first[part.decoders], part.state) for part in parts]
-        )  # [G, B, c, h, w]
-
-        # 4. Go from there to the losses and back, chunk by chunk.
-        # [G, B, c, h, w]; as layers
-        sums, grad_y, grad_layers = self._compute_chunks(y, layers, group)
-
-        # 5. Go back through the first layer and the perturbation.
-        grad_first = torch.cat(
-            [
-                part.perturbation.project_backward(
-                    grad_y[part.decoders], z, first[part.decoders], part.state, result.grad_z
-                )
-                for part in parts
-            ]
-        )  # [G, c, D]
-        # [G, 4 c_out, c_in] each; [G, 4 c_out] each
-        grad_weights, grad_biases = decoder_tree.without_bias(grad_layers)
-        result.store(group, sums, [grad_first, *grad_weights, *grad_biases])
-
-    def _draw(
-        self, group: Group, z: Tensor, first: Tensor, layers: list[Tensor]
-    ) -> list[Part]:
-        """Return the parts of a group with the states that they draw.
-
-        Shape:
-            - z: [B, D, h, w]
-            - first: [G, c, D]
-            - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
-        """
-
         def kl_gradient(decoders: slice) -> KLGradient:
             own = [layer[decoders] for layer in layers]
             return KLGradient(z, first[decoders], own, self.bank.last_relu, self.chunks)
 
+        drawing = Drawing(z, first, group.index, self.guidance, self.key, kl_gradient)
         perturbations = [self.bank.perturbations[k] for k in group.decoders]
-        return draw_parts(
-            perturbations,
-            group.index,
-            z,
-            first,
-            self.guidance,
-            self.key,
-            kl_gradient,
-            self.plan.copies,
-        )
+        parts = drawing.parts(perturbations, self.plan.copies)
+
+        # 3. Perturb z and apply the first layer.
+        y = assemble(
+            parts,
+            [part.perturbation.project(z, part.take(first), part.state) for part in parts],
+        )  # [G, B, c, h, w]
+
+        # 4. Go from there to the losses and back, chunk by chunk.
+        # [G, B, c, h, w]; [G, c_in + 1, 4 c_out + 4] each, the last [G, c_in + 1, 4 C]
+        sums, grad_y, grad_layers = self._compute_chunks(y, layers, group)
+
+        # 5. Go back through the first layer and the perturbation.
+        grad_first = assemble(
+            parts,
+            [
+                part.perturbation.project_backward(
+                    part.take(grad_y), z, part.take(first), part.state, result.grad_z
+                )
+                for part in parts
+            ],
+        )  # [G, c, D]
+        # [G, 4 c_out, c_in] each; [G, 4 c_out] each
+        grad_weights, grad_biases = decoder_tree.without_bias([grad.mT for grad in grad_layers])
+        result.pairwise += sums.pairwise
+        result.store(group, sums.distances, sums.weak, grad_first, *grad_weights, *grad_biases)
 
     def _compute_chunks(
         self, y: Tensor, layers: list[Tensor], group: Group
@@ -225,8 +211,8 @@ class _Computation:
 
         Shape:
             - y and its gradient: [G, B, c, h, w]
-            - layers and their gradients: [G, 4 c_out + 4, c_in + 1] each, the last
-              [G, 4 C, c_in + 1]
+            - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
+            - gradients of the layers: as the layers, transposed
         """
         last_relu = self.bank.last_relu
         decoders, batch = y.shape[:2]
@@ -236,14 +222,13 @@ class _Computation:
         sums = _Sums(*y.new_zeros(2, decoders), y.new_zeros(()))  # [G], [G], []
         for chunk in self.chunks:
             part = chunk.crop(y)  # [G, c, b, rows, columns]
-            with_ones = decoder_tree.with_ones(part.flatten(2))  # [G, c + 1, P]
             # [G, c_i + 1, 4^i P] each for i < n, the last [G, C, 4^n P]
-            maps = decoder_tree.forward(with_ones, layers, last_relu)
+            maps = decoder_tree.forward(decoder_tree.with_ones(part), layers, last_relu)
             grad = self._losses(maps[-1], chunk, group, sums)  # [G, C, 4^n P]
             # [G, c + 1, P]
             grad = decoder_tree.backward(grad, maps, layers, last_relu, grad_layers)
             chunk.crop(grad_y).copy_(grad[:, :-1].view(part.shape))
-        return sums, grad_y, [grad.mT for grad in grad_layers]
+        return sums, grad_y, grad_layers
 
     def _losses(self, logits: Tensor, chunk: Chunk, group: Group, sums: '_Sums') -> Tensor:
         """Add a chunk's losses to the sums and return the gradient of its logits.
@@ -284,19 +269,33 @@ class _Sums:
 
 
 class _Result:
-    """The losses of all decoders, and the gradients as multiples of ``_Computation.unit``."""
+    """The losses of all decoders, and the gradients as multiples of ``_Computation.unit``.
 
-    def __init__(self, bank: AuxiliaryBank, z: Tensor) -> None:
-        self.distances, self.weak = z.new_empty(2, len(bank))  # [K] each
-        self.pairwise = z.new_zeros(())  # []
-        self.grad_z = torch.zeros_like(z)  # [B, D, h, w]
-        # The decoders' first layers, then weights and biases of their sub-pixel layers.
-        self.grad_parameters = [torch.empty_like(p) for p in (*bank.weights, *bank.biases)]
+    Args:
+        count: Number of decoders K.
+        grad_z: The gradient of z, zero at first, to which every group adds its part.
 
-    def store(self, group: Group, sums: _Sums, grad_parameters: list[Tensor]) -> None:
-        """Put the values of a group where they belong."""
-        group.put(self.distances, sums.distances)
-        group.put(self.weak, sums.weak)
-        self.pairwise += sums.pairwise
-        for whole, own in zip(self.grad_parameters, grad_parameters, strict=True):
-            group.put(whole, own)
+    Attributes:
+        pairwise: L_P-Wise, [].
+        of_decoders: Distances and weak losses, [K] each, then the gradients of first layers,
+            weights and biases, each shaped as in the bank.
+
+    Shape:
+        - grad_z: [B, D, h, w]
+    """
+
+    def __init__(self, count: int, grad_z: Tensor) -> None:
+        self.count = count
+        self.grad_z = grad_z
+        self.pairwise = grad_z.new_zeros(())
+        self.of_decoders: list[Tensor] = []
+
+    def store(self, group: Group, *of_group: Tensor) -> None:
+        """Put the values of a group, [G, ...] each, where they belong."""
+        if len(group.decoders) == self.count:
+            self.of_decoders = list(of_group)
+            return
+        if not self.of_decoders:
+            self.of_decoders = [own.new_empty(self.count, *own.shape[1:]) for own in of_group]
+        for of_all, own in zip(self.of_decoders, of_group, strict=True):
+            group.put(of_all, own)

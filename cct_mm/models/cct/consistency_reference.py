@@ -76,7 +76,6 @@ def draw_context(
     shape = bank.perturbations[k].numbers(z, first)
     numbers = None
     if shape is not None:
-        key = StepKey(*send(z.device, *StepKey.parts(target.key, target.samples)))
-        index = bank.order_index.new_tensor([k])  # [1]
-        (numbers,) = key.draw([Request(index, shape, bank.perturbations[k].shared)])
+        *key, index = send(z.device, *StepKey.parts(target.key, target.samples), [k])
+        (numbers,) = StepKey(*key).draw([Request(index, shape, bank.perturbations[k].shared)])
     return Context(z.detach(), first, guidance, kl_gradient, numbers)

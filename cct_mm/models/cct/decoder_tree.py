@@ -52,10 +52,12 @@ def with_ones(y: Tensor) -> Tensor:
     """Append the channel of ones to y.
 
     Shape:
-        - y: [G, c, P]
+        - y: [G, c, ...], P positions
         - output: [G, c + 1, P]
     """
-    return torch.cat([y, y.new_ones(len(y), 1, y.shape[2])], dim=1)
+    result = y.new_ones(len(y), y.shape[1] + 1, *y.shape[2:])
+    result[:, :-1] = y
+    return result.flatten(2)
 
 
 def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:

@@ -47,25 +47,25 @@ class KLGradient:
         y = conv1x1(self.z, self.first)  # [G, B, c, h, w]
         gradient = torch.empty_like(u)  # [G, B, c, h, w]
         for chunk in self.chunks:
-            part = chunk.crop(u)  # [G, c, b, rows, columns]
-            grad = self._in_chunk(
-                chunk.crop(y).flatten(2), part.flatten(2), at_zero, chunk.valid
-            )  # [G, c, P]
-            chunk.crop(gradient).copy_(grad.view(part.shape))
+            # [G, c, P] of [G, c, b, rows, columns] each
+            grad = self._in_chunk(chunk.crop(y), chunk.crop(u), at_zero, chunk.valid)
+            part = chunk.crop(gradient)  # [G, c, b, rows, columns]
+            part.copy_(grad.view(part.shape))
         return gradient
 
     def _in_chunk(self, y: Tensor, u: Tensor, at_zero: bool, valid: Tensor) -> Tensor:
         """Return the gradient for the positions of one chunk.
 
         Shape:
-            - y, u, output: [G, c, P]
+            - y, u: [G, c, ...], P positions
+            - output: [G, c, P]
             - valid: [4^n P]
         """
         maps = self._forward(y)  # [G, c_i + 1, 4^i P] each, the last [G, C, 4^n P]
         prob = maps[-1].softmax(dim=1)  # [G, C, 4^n P]
         if at_zero:
             # The Hessian is J^T (diag(p) - p p^T) J, where J is the Jacobian of the logits.
-            u = F.pad(u, (0, 0, 0, 1))  # [G, c + 1, P], zero in the channel of ones
+            u = F.pad(u.flatten(2), (0, 0, 0, 1))  # [G, c + 1, P], zero in the channel of ones
             change = decoder_tree.tangent(u, maps, self.layers, self.last_relu)  # [G, C, 4^n P]
             grad = prob * (change - (prob * change).sum(dim=1, keepdim=True))  # [G, C, 4^n P]
         else:

@@ -1,7 +1,8 @@
 """Parts of a group of decoders: those that are projected and pulled back by one computation."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,60 +15,95 @@ from .perturbations.numbers import Request, StepKey
 
 @dataclass
 class Part:
-    """Decoders beside each other whose perturbations have one algebraic form.
+    """Decoders whose perturbations have one algebraic form.
 
     Args:
-        decoders: Their places in the group.
+        runs: Their places in the group, in rising order.
         perturbation: A perturbation of that form.
         state: What their perturbations have drawn; its first axis is the decoder.
     """
 
-    decoders: slice
+    runs: list[slice]
     perturbation: Perturbation
     state: Any
 
+    def take(self, of_group: Tensor) -> Tensor:
+        """Return the part's entries of what belongs to the group, [G, ...]."""
+        own = [of_group[run] for run in self.runs]
+        return own[0] if len(own) == 1 else torch.cat(own)
 
-def draw_parts(
-    perturbations: Sequence[Perturbation],
-    index: Tensor,
-    z: Tensor,
-    first: Tensor,
-    guidance: Guidance,
-    key: StepKey,
-    kl_gradient: Callable[[slice], Callable[[Tensor, bool], Tensor]],
-    copies: int | None,
-) -> list[Part]:
-    """Let the perturbations of a group draw, and put those of one form together.
+
+def assemble(parts: Sequence[Part], of_parts: Sequence[Tensor]) -> Tensor:
+    """Return what belongs to the group, [G, ...], from the entries of its parts."""
+    runs = [
+        (run.start, own)
+        for part, entries in zip(parts, of_parts, strict=True)
+        for run, own in zip(
+            part.runs, entries.split([run.stop - run.start for run in part.runs]), strict=True
+        )
+    ]
+    return torch.cat([own for _, own in sorted(runs, key=lambda run: run[0])])
+
+
+@dataclass
+class Drawing:
+    """All that the perturbations of a group draw from.
 
     Args:
-        perturbations: One for each decoder of the group.
-        index: The decoders, for the keys of their random numbers.
         z: The encoder's output.
         first: The decoders' first layers.
+        index: The decoders, for the keys of their random numbers.
         guidance: See ``Context``.
         key: On what the random numbers depend.
         kl_gradient: Returns ``Context.kl_gradient`` of some decoders of the group.
-        copies: The largest part whose projection makes copies of z; None sets no bound.
 
     Shape:
-        - index: [G]
         - z: [B, D, h, w]
         - first: [G, c, D]
+        - index: [G]
     """
-    runs = list(runs_of(perturbations))
-    numbers = _draw_numbers(runs, index, z, first, key)
-    parts = []
-    for (run, perturbation), drawn in zip(runs, numbers, strict=True):
-        for own in cut(run, copies if perturbation.copies_z else None):
-            of_own = drawn and drawn.of(slice(own.start - run.start, own.stop - run.start))
-            context = Context(z, first[own], guidance, kl_gradient(own), of_own)
-            parts.append(Part(own, perturbation, perturbation.draw(context)))
-    by_form = itertools.groupby(parts, lambda p: (p.perturbation.form, p.perturbation.copies_z))
-    return [
-        part
-        for (_, copies_z), own in by_form
-        for part in (own if copies_z else [join(list(own))])
-    ]
+
+    z: Tensor
+    first: Tensor
+    index: Tensor
+    guidance: Guidance
+    key: StepKey
+    kl_gradient: Callable[[slice], Callable[[Tensor, bool], Tensor]]
+
+    def parts(self, perturbations: Sequence[Perturbation], copies: int | None) -> list[Part]:
+        """Let the perturbations draw, and put those of one form together.
+
+        Args:
+            perturbations: One for each decoder of the group.
+            copies: The largest part whose projection makes copies of z; None sets no bound.
+        """
+        drawn = list(self._drawn(runs_of(perturbations), copies))
+        parts = [part for part in drawn if part.perturbation.copies_z]
+        by_form = defaultdict(list)
+        for part in drawn:
+            if not part.perturbation.copies_z:
+                by_form[part.perturbation.form].append(part)
+        return parts + [join(own) for own in by_form.values()]
+
+    def _drawn(self, runs: list[tuple[slice, Perturbation]], copies: int | None) -> Iterator[Part]:
+        for (run, perturbation), numbers in zip(runs, self._numbers(runs), strict=True):
+            for own in cut(run, copies if perturbation.copies_z else None):
+                of_own = numbers and numbers.of(slice(own.start - run.start, own.stop - run.start))
+                context = Context(
+                    self.z, self.first[own], self.guidance, self.kl_gradient(own), of_own
+                )
+                yield Part([own], perturbation, perturbation.draw(context))
+
+    def _numbers(self, runs: list[tuple[slice, Perturbation]]) -> list:
+        """Return the random numbers of each run, None where it asks for none."""
+        shapes = [perturbation.numbers(self.z, self.first[run]) for run, perturbation in runs]
+        requests = [
+            Request(self.index[run], shape, perturbation.shared)
+            for (run, perturbation), shape in zip(runs, shapes, strict=True)
+            if shape is not None
+        ]
+        drawn = iter(self.key.draw(requests))
+        return [None if shape is None else next(drawn) for shape in shapes]
 
 
 def runs_of(perturbations: Sequence[Perturbation]) -> list[tuple[slice, Perturbation]]:
@@ -88,10 +124,10 @@ def cut(run: slice, most: int | None) -> list[slice]:
 
 def join(parts: list[Part]) -> Part:
     """Return several parts of one form as one."""
-    decoders = slice(parts[0].decoders.start, parts[-1].decoders.stop)
-    counts = [part.decoders.stop - part.decoders.start for part in parts]
+    runs = [run for part in parts for run in part.runs]
+    counts = [run.stop - run.start for run in runs]
     state = join_states([part.state for part in parts], counts)
-    return Part(decoders, parts[0].perturbation, state)
+    return Part(runs, parts[0].perturbation, state)
 
 
 def join_states(states: Sequence[Any], counts: Sequence[int]) -> Any:
@@ -105,21 +141,3 @@ def join_states(states: Sequence[Any], counts: Sequence[int]) -> Any:
         state.expand(count, *state.shape[1:]) for state, count in zip(states, counts, strict=True)
     ]
     return torch.cat(expanded)
-
-
-def _draw_numbers(
-    runs: Sequence[tuple[slice, Perturbation]],
-    index: Tensor,
-    z: Tensor,
-    first: Tensor,
-    key: StepKey,
-) -> list:
-    """Return the numbers of each run, None where it asks for none."""
-    shapes = [perturbation.numbers(z, first[run]) for run, perturbation in runs]
-    requests = [
-        Request(index[run], shape, perturbation.shared)
-        for (run, perturbation), shape in zip(runs, shapes, strict=True)
-        if shape is not None
-    ]
-    drawn = iter(key.draw(requests))
-    return [None if shape is None else next(drawn) for shape in shapes]

@@ -6,8 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .auxiliary_bank import AuxiliaryBank
-
 
 class Plan(NamedTuple):
     """How much is computed at once.
@@ -43,7 +41,7 @@ class Group:
     """Decoders that are computed side by side.
 
     Args:
-        decoders: Their indices, those of one algebraic form beside each other.
+        decoders: Their indices, in rising order.
         index: The same on the device.
         share: For Eq. 10, 1 / number of compared decoders where one is compared, else 0; None where
             the group has none of them.
@@ -59,6 +57,9 @@ class Group:
 
     def take(self, of_all: Tensor) -> Tensor:
         """Return the group's part, [G, ...], of what belongs to all decoders, [K, ...]."""
+        start, stop = self.decoders[0], self.decoders[-1] + 1
+        if stop - start == len(self.decoders):
+            return of_all[start:stop]
         return of_all.index_select(0, self.index)
 
     def put(self, of_all: Tensor, own: Tensor) -> None:
@@ -67,7 +68,12 @@ class Group:
 
 
 def groups_of(
-    bank: AuxiliaryBank, compared: list[int], marks: Tensor, plan: Plan, dtype: torch.dtype
+    count: int,
+    compared: list[int],
+    index: Tensor,
+    marks: Tensor,
+    plan: Plan,
+    dtype: torch.dtype,
 ) -> list[Group]:
     """Divide the decoders into groups.
 
@@ -75,25 +81,25 @@ def groups_of(
     others.
 
     Args:
-        bank: The decoders.
-        compared: Those that Eq. 10 compares.
-        marks: The same: 1 where a decoder, in ``bank.order``, is compared, else 0.
+        count: Number of decoders K.
+        compared: Those that Eq. 10 compares, in rising order.
+        index: All decoders, on the device.
+        marks: 1 where a decoder is compared, else 0.
         plan: How many may be in a group.
         dtype: Type of the shares.
 
     Shape:
-        - marks: [K], int64
+        - index, marks: [K], int64
     """
     if plan.group_size is None:
         share = marks.to(dtype) / len(compared) if compared else None
-        return [Group(bank.order, bank.order_index, share)]
+        return [Group(list(range(count)), index, share)]
     groups = []
     if compared:
-        own = [k for k in bank.order if k in compared]
-        share = torch.full((len(own),), 1 / len(own), dtype=dtype, device=marks.device)
-        groups.append(Group(own, bank.order_index.new_tensor(own), share))
-    rest = [k for k in bank.order if k not in compared]
+        share = torch.full((len(compared),), 1 / len(compared), dtype=dtype, device=index.device)
+        groups.append(Group(compared, index[compared], share))
+    rest = [k for k in range(count) if k not in compared]
     for start in range(0, len(rest), plan.group_size):
         own = rest[start : start + plan.group_size]
-        groups.append(Group(own, bank.order_index.new_tensor(own)))
+        groups.append(Group(own, index[own]))
     return groups

@@ -29,4 +29,5 @@ def mean_weight(counts: Tensor) -> Tensor:
         count (see :func:`mean_over_ranks`).
     """
     total = mean_over_ranks(counts.sum())
-    return counts / total.where(total > 0, 1)
+    # No rank that counts something has less than a share of 1 in as many ranks.
+    return counts / total.clamp(min=1e-6)

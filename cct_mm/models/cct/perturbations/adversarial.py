@@ -80,7 +80,7 @@ class IVAT(AdditiveDirection):
 
 
 def cholesky(gram: Tensor) -> Tensor:
-    """Return L with L L^T = gram, up to 1e-5 of its mean diagonal, where it may be singular.
+    """Return L with L L^T = gram, up to 1e-5 of its diagonal, because it may be singular.
 
     A GPU does not wait for it, as it would for a QR decomposition or a check of the result.
 
@@ -89,6 +89,5 @@ def cholesky(gram: Tensor) -> Tensor:
         - output: [G, c, c], lower triangular
     """
     gram = gram.clone()
-    diagonal = gram.diagonal(dim1=1, dim2=2)  # [G, c]
-    diagonal += 1e-5 * diagonal.mean(dim=1, keepdim=True)
+    gram.diagonal(dim1=1, dim2=2).mul_(1 + 1e-5)  # [G, c]
     return torch.linalg.cholesky_ex(gram).L

@@ -143,6 +143,18 @@ def _maps(maps: Tensor) -> Tensor:
     return maps.transpose(0, 1).flatten(1, 2).flatten(2)
 
 
+def _positions(maps: Tensor) -> Tensor:
+    """Return the maps with one row for each position of all images.
+
+    It is a view of maps whose channels are last in memory.
+
+    Shape:
+        - maps: [G, B, D, h, w]
+        - output: [G, B h w, D]
+    """
+    return maps.movedim(2, -1).flatten(1, 3)
+
+
 class Perturbation(ABC):
     """One of the paper's p_r (Section 3.2.3). It has arguments, but no learned parameters.
 
@@ -228,7 +240,7 @@ class Perturbation(ABC):
 
 
 class SpatialMask(Perturbation):
-    """Drop whole positions: ``z * M``. The state is the mask M, [G, B, 1, h, w].
+    """Drop whole positions: ``z * M``. The state is the mask M, [G, B, 1, h, w], bool.
 
     It is projected by masking the c projected channels instead of the D channels of z.
     """
@@ -293,6 +305,11 @@ class MultiplicativeNoise(Perturbation):
         """Return ``(z * N) + z``."""
         return torch.addcmul(z, z, state().to(z.dtype))
 
+    def project(self, z: Tensor, weight: Tensor, state: Callable[[], Tensor]) -> Tensor:
+        """Return ``W z~``, as one product for all images."""
+        y = _positions(self.perturb(z, state)) @ weight.mT  # [G, B h w, c]
+        return y.unflatten(1, (len(z), *z.shape[2:])).movedim(-1, 2)
+
     def project_backward(
         self,
         grad: Tensor,
@@ -301,17 +318,12 @@ class MultiplicativeNoise(Perturbation):
         state: Callable[[], Tensor],
         grad_z: Tensor,
     ) -> Tensor:
-        """Add ``(1 + N) * (W^T grad)``, return ``grad (z~)^T``."""
-        scale = state().to(z.dtype).add_(1)  # [G, B, D, h, w]
-        grad = grad.flatten(3)  # [G, B, c, h w]
-        perturbed = (z * scale).flatten(3)  # [G, B, D, h w]
-        # Computed in the order of channels last, as conv1x1's gradient.
-        back = (grad.mT @ weight.unsqueeze(1)).mT.unflatten(3, z.shape[2:])  # [G, B, D, h, w]
-        if len(scale) == 1:  # as on a CPU: without a further map of z's size
-            grad_z.addcmul_(back[0], scale[0])
-        else:
-            grad_z.add_(back.mul_(scale).sum(dim=0))
-        return (grad @ perturbed.mT).sum(dim=1)  # [G, c, D]
+        """Add ``(W^T grad) * N + (W^T grad)``, return ``grad (z~)^T``."""
+        noise = state().to(z.dtype)  # [G, B, D, h, w]
+        grad = _positions(grad)  # [G, B h w, c]
+        back = (grad @ weight).unflatten(1, (len(z), *z.shape[2:])).movedim(-1, 2)
+        grad_z.add_(torch.addcmul(back, back, noise).sum(dim=0))
+        return grad.mT @ _positions(torch.addcmul(z, z, noise))  # [G, c, D]
 
 
 class AdditiveDirection(Perturbation):

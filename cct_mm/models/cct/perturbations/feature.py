@@ -62,4 +62,4 @@ class FDrop(SpatialMask):
         # The padding has no part in the maximum.
         seen = attention.masked_fill(~context.guidance.valid, -float('inf'))
         highest = seen.amax(dim=(2, 3), keepdim=True)  # [B, 1, 1, 1]
-        return (attention < gamma * highest).to(context.z.dtype)
+        return attention < gamma * highest

@@ -23,7 +23,7 @@ class ObjMsk(SpatialMask):
 
     def draw(self, context: Context) -> Tensor:
         """Return M = 1 - M_fg, [1, B, 1, h, w]."""
-        return (~context.guidance.foreground).to(context.z.dtype).unsqueeze(0)
+        return ~context.guidance.foreground.unsqueeze(0)
 
 
 @PERTURBATIONS.register_module(name='Con-Msk')
@@ -34,7 +34,7 @@ class ConMsk(SpatialMask):
 
     def draw(self, context: Context) -> Tensor:
         """Return M = M_fg, [1, B, 1, h, w]."""
-        return context.guidance.foreground.to(context.z.dtype).unsqueeze(0)
+        return context.guidance.foreground.unsqueeze(0)
 
 
 @PERTURBATIONS.register_module(name='G-Cutout')
@@ -85,7 +85,7 @@ class GCutout(SpatialMask):
         # [G, B, h w]; a position without a box has an area of 0.
         big_enough = (size.prod(dim=1) >= max(self.min_area, 1)).int().expand(len(start), -1, -1)
         cut = union_of_rectangles(start, start + window, big_enough, height, width)  # [G, B, h, w]
-        return (~cut).to(context.z.dtype).unsqueeze(2)
+        return ~cut.unsqueeze(2)
 
     def _boxes(self, guidance) -> Tensor:
         foreground = guidance.foreground.squeeze(1)  # [B, h, w]

@@ -30,23 +30,20 @@ def send(device: torch.device, *parts: Sequence[int]) -> list[Tensor]:
 class Numbers:
     """Random integers for G decoders.
 
-    The first half of a decoder's numbers comes from the first two words that Philox returns, the
-    second half from the others.
-
     Args:
-        halves: Uniform on -2^15 ... 2^15 - 1; of as many images as have numbers of their own.
+        integers: Uniform on -2^15 ... 2^15 - 1.
         shape: Shape of the numbers of one decoder for one image; what is more is not used.
 
     Shape:
-        - halves: [2, G, B, n], int16; B is 1 if the batch shares the numbers
+        - integers: [G, B, n], int16; B is 1 if the batch shares the numbers
     """
 
-    halves: Tensor
+    integers: Tensor
     shape: tuple[int, ...]
 
     def of(self, decoders: slice) -> 'Numbers':
         """Return the numbers of some of the decoders."""
-        return replace(self, halves=self.halves[:, decoders])
+        return replace(self, integers=self.integers[decoders])
 
     def uniform(self, low: float, high: float) -> Tensor:
         """Return them as 2^16 steps of equal width between two ends, both excluded.
@@ -55,10 +52,9 @@ class Numbers:
             - output: [G, B, *shape], float32
         """
         step = (high - low) / 2**16
-        halves = self.halves.movedim(0, 2)  # [G, B, 2, n]
-        numbers = halves.new_empty(halves.shape, dtype=torch.float32)
-        torch.mul(halves, step, out=numbers).add_((low + high + step) / 2)
-        return numbers.flatten(2)[..., : math.prod(self.shape)].unflatten(2, self.shape)
+        middle = torch.tensor((low + high + step) / 2)  # of the steps; no copy, being a scalar
+        numbers = torch.add(middle, self.integers, alpha=step)  # [G, B, n]
+        return numbers[..., : math.prod(self.shape)].unflatten(2, self.shape)
 
     def normal(self) -> Tensor:
         """Return them as N(0, 1), whose distribution function takes the uniform ones as values.
@@ -129,17 +125,22 @@ class StepKey:
         ]
         words = self.images.new_empty(2, sum(sizes))
         index = torch.arange(max(counts), device=words.device)
-        all_words = words.split(sizes, dim=1)
-        for part, own, count, r in zip(all_words, images, counts, requests, strict=True):
+        for part, own, count, r in zip(
+            words.split(sizes, dim=1), images, counts, requests, strict=True
+        ):
             part = part.view(2, len(r.decoders), len(own), count)
             # Index and decoder are the first two words of the counter, the image the others.
             first_words = torch.add(r.decoders.unsqueeze(1), index[:count], alpha=2**32)  # [G, n]
             part[0] = first_words.unsqueeze(1)
             part[1] = own.unsqueeze(1)
-        philox.philox4x32_(words, self.constants)
+        # [n] for each request
+        integers = philox.philox4x32(words, self.constants).view(torch.int16).flatten()
         return [
-            Numbers(
-                part.view(2, len(r.decoders), len(own), count).view(torch.int16), r.shape
+            Numbers(part.view(len(r.decoders), len(own), -1), r.shape)
+            for part, own, r in zip(
+                integers.split([PER_COUNTER * size for size in sizes]),
+                images,
+                requests,
+                strict=True,
             )
-            for part, own, count, r in zip(all_words, images, counts, requests, strict=True)
         ]
