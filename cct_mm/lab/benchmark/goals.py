@@ -6,6 +6,7 @@ decoders. The aim is a third of that. On another card, the plain step of ``plain
 factors stands for the released code.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -111,7 +112,7 @@ def _time_goals(batch: str, i: int, count: int, results: dict, gpu: str | None) 
 
     plain, zero, fused = (milliseconds(name) for name in ('plain', 'K = 0', 'fused'))
     known = [time for time in (fused, milliseconds(f'fused{LOW}')) if time is not None]
-    if 'H200' in (gpu or ''):
+    if re.search(r'\bH200\b', gpu or ''):
         none, released, aim = (H200[name][i] for name in ('none', 'released', 'aim'))
     else:
         none, released = plain, plain and FACTORS[i] * plain
