@@ -84,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         measure(args, [sys.executable, __file__, *argv], groups, figures)
     except BaseException as error:
-        figures['unfinished'] = f'{type(error).__name__}: {error}'
+        interrupted = isinstance(error, KeyboardInterrupt)
+        figures['unfinished'] = 'interrupted' if interrupted else f'{type(error).__name__}: {error}'
         raise
     finally:
         figures['load_average'] = [before, report.load_average()]

@@ -102,9 +102,9 @@ def _add_times(
         for timing in time_in_turns(works, args.device, args.warmup + args.repeats, args.seed):
             turn = timing.turn - args.warmup + 1
             count = f'{turn} of {args.repeats}' if turn > 0 else 'warm-up'
-            say(f'{timing.name}: {timing.seconds * 1000:.1f} ms ({count})')
             if turn > 0:
                 seconds[timing.name].append(timing.seconds)
+            say(f'{timing.name}: {timing.seconds * 1000:.1f} ms ({count})')
             if timing.name not in losses:
                 losses[timing.name] = timing.loss
                 check_same_loss(losses, group.same_loss)

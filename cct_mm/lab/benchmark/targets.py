@@ -49,12 +49,21 @@ PATHS = ('k0', 'fused', 'reference')
 
 
 def plan_targets(args: argparse.Namespace) -> list[Group]:
-    """Return the groups; sizes are those of :data:`FULL` or :data:`TINY`."""
+    """Return the groups; sizes are those of :data:`FULL` or :data:`TINY`.
+
+    Raises:
+        ValueError: Nothing would be measured.
+    """
     cfg = load_config(args.config, args.cfg_options)
     sizes = TINY if args.tiny else FULL
     if args.device.type == 'cpu':
         # Its memory has other aims and needs a process for each figure.
         args.only = [what for what in args.only if what != 'memory']
+        if not args.only:
+            raise ValueError(
+                '--only memory: on a CPU the command targets measures no memory, expected time or '
+                'counts; measure memory with the command step'
+            )
     args.classes, args.size, args.from_device = sizes.classes, sizes.image, True
     groups = []
     for labeled, unlabeled in sizes.batches:

@@ -1,5 +1,9 @@
 """The commands of tools/benchmark.py: their cases, tables and refusals."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -143,3 +147,22 @@ def test_a_config_without_auxiliary_decoders_is_named(tool, tmp_path):
 def test_a_case_is_asked_for_once(run):
     with pytest.raises(ValueError, match='"step, domains = 2".*twice'):
         run('scale', '--sweeps', 'domains', '--domains', '2', '2')
+
+
+def test_a_process_that_is_ended_keeps_what_it_has_measured(tool, config, tmp_path):
+    out = tmp_path / 'figures.json'
+    command = [sys.executable, tool.__file__, 'decoders', '--config', config, '--out', str(out)]
+    command += ['--device', 'cpu', '--only', 'time', '--repeats', '1000000', '--threads', '1']
+    command += ['--rows', 'main', 'all', '--paths', 'fused', '--sizes', '2x2', '--classes', '3']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        # The lines come while it measures, though no terminal is there.
+        next(
+            line for line in it.stderr if line.startswith('main, z 2x2, fused') and '(2 of' in line
+        )
+        it.terminate()
+        text, _ = it.communicate()
+    assert it.returncode == 130
+    assert 'Not finished (interrupted)' in text and '| main, z 2x2, fused |' in text
+    report = json.loads(out.read_text())
+    assert report['unfinished'] == 'interrupted'
+    assert len(report['results'][0]['seconds']['all']) >= 2

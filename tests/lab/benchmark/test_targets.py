@@ -156,6 +156,11 @@ def test_the_command_ends_with_a_table(run):
     assert all(value > 0 for value in calls.values())
 
 
+def test_memory_alone_is_refused_on_a_cpu(run):
+    with pytest.raises(ValueError, match='--only memory.*command step'):
+        run('targets', '--tiny', '--only', 'memory')
+
+
 def test_the_command_survives_what_fails_and_ends_with_code_1(run, tmp_path, capsys):
     wrong = ('--cfg-options', 'model.auxiliary.in_channels=8')
     with pytest.raises(SystemExit) as end:
