@@ -15,10 +15,13 @@ class Work:
     Args:
         run: Computes once and returns the loss without gradient.
         gradient_bytes: Size of the gradients of the decoders' weights that a run makes.
+        auxiliary: Prepares the auxiliary decoders' part of a run and returns what computes that
+            alone, forward and backward. None where there is no such part (K = 0).
     """
 
     run: Callable[[], Tensor]
     gradient_bytes: int = 0
+    auxiliary: Callable[[], Callable[[], Any]] | None = None
 
 
 @dataclass
@@ -29,10 +32,10 @@ class Case:
         name: Unique within the command.
         build: Builds model and inputs; called only when the case is measured.
         images: Images in a run; 0 if images/s make no sense.
-        above_bare: Memory is the peak over all runs above the bare process (imports done, nothing
-            built). Otherwise it is the peak of a run above what exists before it: inputs,
+        above_bare: Memory is the peak over all runs above what was there before the case was
+            built. Otherwise it is the peak of a run above what exists before it: inputs,
             weights, and what libraries keep from the first run, which does not count.
-        memory_runs: Runs in the memory process.
+        memory_runs: Runs whose memory is measured.
         facts: What else distinguishes this case; goes into the JSON.
     """
 

@@ -19,7 +19,7 @@ from cct_mm.models.cct.perturbations.base import add_conv1x1_, conv1x1, outer
 from .cases import Case, Group, Work
 from .config import load_config, with_decoders
 from .inputs import blobs
-from .step import PATHS
+from .variants import PATHS, compute_decoders
 
 CONSISTENCY_WEIGHT = 30.0
 """w_u when the decoders are measured alone: lambda_u of the paper."""
@@ -104,16 +104,14 @@ def decoders_work(
         CONSISTENCY_WEIGHT,
         MODELS.build(pairwise) if pairwise else None,
     )
-    parameters = list(bank.parameters())
 
     def run() -> Tensor:
-        loss = PATHS[path](bank, z, target, terms).total
-        if not forward_only:
-            torch.autograd.grad(loss, [z, *parameters])
-        return loss.detach()
+        if forward_only:
+            return PATHS[path](bank, z, target, terms).total.detach()
+        return compute_decoders(path, bank, z, target, terms)
 
-    gradients = 0 if forward_only else sum(p.numel() * p.element_size() for p in parameters)
-    return Work(run, gradients)
+    gradients = sum(p.numel() * p.element_size() for p in bank.parameters())
+    return Work(run, 0 if forward_only else gradients, auxiliary=lambda: run)
 
 
 def plan_decoders(args: argparse.Namespace) -> list[Group]:

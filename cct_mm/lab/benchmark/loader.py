@@ -9,9 +9,9 @@ from mmengine.runner import Runner
 
 from . import report
 from .config import load_config
-from .measure import counter
-from .step import Variant, build_step, step_work
+from .step import build_step, step_work
 from .timing import seconds_of
+from .variants import Variant
 
 
 def seconds_per_batch(loader: Iterable[dict], skip: int, batches: int) -> float:
@@ -31,11 +31,13 @@ def seconds_per_batch(loader: Iterable[dict], skip: int, batches: int) -> float:
     return (time.perf_counter() - start) / batches
 
 
-def report_loader(args: argparse.Namespace) -> dict[str, list]:
+def measure_loader(args: argparse.Namespace, figures: dict[str, list]) -> None:
     """Time the config's loader for each number of workers, in turns with its training step.
 
-    Returns:
-        ``results`` and ``ratios`` as :func:`report_groups` returns them, with seconds per batch.
+    Args:
+        args: The parsed command line.
+        figures: Gets ``results`` and ``ratios`` as in :func:`measure_groups`, with seconds per
+            batch.
     """
     cfg = load_config(args.config, args.cfg_options)
     loaders = {}
@@ -54,17 +56,22 @@ def report_loader(args: argparse.Namespace) -> dict[str, list]:
         times['step, fused'] = []
         for _ in range(args.warmup):
             step.run()
-    with counter('figures', args.repeats * len(times)) as advance:
-        for _ in range(args.repeats):
-            for name, loader in loaders.items():
-                times[name].append(seconds_per_batch(loader, args.skip, args.batches))
-                advance()
-            if step:
-                times['step, fused'].append(seconds_of(step.run, args.device)[0])
-                advance()
-    results = [
-        {'case': name, **report.timed(seconds, len(batch['inputs']))}
-        for name, seconds in times.items()
-    ]
-    ratios = [report.ratio(entry, results[-1]) for entry in results[:-1]] if step else []
-    return {'results': results, 'ratios': ratios}
+    try:
+        for turn in range(args.repeats):
+            for name in times:
+                seconds = (
+                    seconds_per_batch(loaders[name], args.skip, args.batches)
+                    if name in loaders
+                    else seconds_of(step.run, args.device)[0]
+                )
+                times[name].append(seconds)
+                report.say(f'{name}: {1000 * seconds:.1f} ms ({turn + 1} of {args.repeats})')
+    finally:
+        results = [
+            {'case': name, **report.timed(seconds, len(batch['inputs']))}
+            for name, seconds in times.items()
+            if seconds
+        ]
+        figures['results'] += results
+        if len(results) == len(times) and step:
+            figures['ratios'] += [report.ratio(entry, results[-1]) for entry in results[:-1]]

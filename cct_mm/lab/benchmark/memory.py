@@ -1,7 +1,11 @@
-"""How memory is measured: each figure comes from a fresh process.
+"""How memory is measured: on a CPU in a fresh process, on a GPU beside the times.
 
-On a GPU it is ``max_memory_allocated``. On a CPU it is the kernel's high-water mark of resident
-memory (VmHWM), set back before each run, without the pages of files (the libraries' code).
+On a GPU a figure is ``max_memory_allocated`` in runs that follow the first ones, in which cuDNN
+tries algorithms in workspaces of their own. What other cases hold is there before a case is built
+and does not count; workspaces of cuBLAS, which belong to no case, are freed before.
+
+On a CPU it is the kernel's high-water mark of resident memory (VmHWM), set back before each run,
+without the pages of files (the libraries' code).
 ``ru_maxrss`` is the same mark, but it cannot be set back and a new process inherits it from its
 parent. In the process, glibc returns each block of 64 KiB or more to the system when it is freed
 (:data:`MALLOC`), so that the mark follows the tensors and not malloc's history. The kernel counts
@@ -21,7 +25,7 @@ from typing import Any
 
 import torch
 
-from .cases import Case
+from .cases import Case, Work
 from .timing import cheap_collection
 
 MALLOC = {
@@ -35,6 +39,8 @@ MALLOC = {
 
 class CPUMemory:
     """Memory of this process that holds data, that is, its anonymous pages."""
+
+    warm_up = False
 
     def __init__(self) -> None:
         self._trim = getattr(ctypes.CDLL(None), 'malloc_trim', lambda pad: None)
@@ -79,12 +85,20 @@ def _status() -> dict[str, int]:
 
 
 class CUDAMemory:
-    """Memory that PyTorch has allocated on a GPU, measured like :class:`CPUMemory`."""
+    """Memory that PyTorch has allocated on a GPU, measured like :class:`CPUMemory`.
+
+    The first runs do not count: in them libraries choose their algorithms.
+    """
 
     was_reset = True
+    warm_up = True
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        # Each case makes them again. Left there, those of one case would be missing in the next.
+        gc.collect()
+        torch.cuda.synchronize(device)
+        torch._C._cuda_clearCublasWorkspaces()
 
     def used(self) -> int:
         """Return the bytes that are allocated now."""
@@ -102,8 +116,8 @@ class CUDAMemory:
         return torch.cuda.max_memory_allocated(self.device)
 
 
-def measure_memory(case: Case, device: torch.device, seed: int) -> dict[str, Any]:
-    """Measure the memory of a case in this process, which should be fresh.
+def measure_memory(case: Case, device: torch.device, seed: int) -> tuple[dict[str, Any], Work]:
+    """Build a case and measure its memory in this process, which on a CPU should be fresh.
 
     Args:
         case: What to build and run.
@@ -111,9 +125,10 @@ def measure_memory(case: Case, device: torch.device, seed: int) -> dict[str, Any
         seed: Seeds the global generators before each run.
 
     Returns:
-        All in bytes: ``bytes``, the case's figure, ``beyond_gradients``, the same without the
-        gradients of the decoders' weights (None for a whole step), and the measurements behind
-        them: ``bare``, and ``before`` and ``peak`` of each run.
+        The figures and what was built. All in bytes: ``bytes``, the case's figure,
+        ``beyond_gradients``, the same without the gradients of the decoders' weights (None for a
+        whole step), and the measurements behind them: ``bare``, and ``before`` and ``peak`` of each
+        run.
     """
     memory = CUDAMemory(device) if device.type == 'cuda' else CPUMemory()
     before, peak = [], []
@@ -121,6 +136,9 @@ def measure_memory(case: Case, device: torch.device, seed: int) -> dict[str, Any
         memory.reset()
         bare = memory.used()
         work = case.build()
+        for _ in range(case.memory_runs if memory.warm_up else 0):
+            torch.manual_seed(seed)
+            work.run()
         for _ in range(case.memory_runs):
             memory.reset()
             before.append(memory.used())
@@ -132,7 +150,7 @@ def measure_memory(case: Case, device: torch.device, seed: int) -> dict[str, Any
     else:
         rises = [high - low for high, low in zip(peak, before, strict=True)]
         figure = int(statistics.median(rises[1:] or rises))
-    return {
+    figures = {
         'bytes': figure,
         'beyond_gradients': None if case.above_bare else figure - work.gradient_bytes,
         'bare': bare,
@@ -140,6 +158,7 @@ def measure_memory(case: Case, device: torch.device, seed: int) -> dict[str, Any
         'peak': peak,
         'peak_was_reset': memory.was_reset,
     }
+    return figures, work
 
 
 def memory_in_fresh_process(name: str, command: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The ratio of two cases is taken round by round and its median reported.
 
 import os
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,11 @@ import torch
 
 from cct_mm.lab.grids.record import describe_machine
 from cct_mm.lab.markdown import markdown_table
+
+
+def say(line: str) -> None:
+    """Write a line to stderr at once; stdout is for the table."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def summarize(values: Iterable[float]) -> dict[str, Any]:
@@ -29,13 +35,13 @@ def summarize(values: Iterable[float]) -> dict[str, Any]:
 
 
 def paired_ratio(values: Sequence[float], others: Sequence[float]) -> dict[str, Any]:
-    """Summarize ``values / others``, taken round by round.
+    """Summarize ``values / others``, taken round by round; a last round may be incomplete.
 
     Example:
         >>> paired_ratio([2.0, 9.0, 4.0], [1.0, 3.0, 2.0])['median']
         2.0
     """
-    return summarize(value / other for value, other in zip(values, others, strict=True))
+    return summarize(value / other for value, other in zip(values, others, strict=False))
 
 
 def timed(seconds: Sequence[float], images: int = 0) -> dict[str, Any]:
@@ -53,12 +59,13 @@ def timed(seconds: Sequence[float], images: int = 0) -> dict[str, Any]:
 def ratio(one: dict, other: dict) -> dict[str, Any]:
     """Return the ratio of two entries: their times round by round, and their memory.
 
-    A ratio of memory is None if the other's is too small to be measured.
+    What was measured of one alone has no ratio. A ratio of memory is None if the other's is too
+    small to be measured.
     """
     entry = {'of': one['case'], 'over': other['case']}
-    if 'seconds' in one:
+    if 'seconds' in one and 'seconds' in other:
         entry['time'] = paired_ratio(one['seconds']['all'], other['seconds']['all'])
-    if 'memory' in one:
+    if 'memory' in one and 'memory' in other:
         for key, name in (('bytes', 'memory'), ('beyond_gradients', 'memory_beyond_gradients')):
             ours, theirs = one['memory'][key], other['memory'][key]
             entry[name] = ours / theirs if ours is not None and theirs > 0 else None
@@ -117,9 +124,11 @@ def tables(report: dict[str, Any]) -> str:
 def _case_table(results: Sequence[dict]) -> str:
     header = ['case', 'time, ms', 'quartiles', 'images/s', 'peak memory, MiB']
     header += ["beyond the weights' gradients, MiB", 'loss']
+    header += ['kernels', 'host waits', 'auxiliary part: calls', 'kernels', 'host waits']
     lines = []
     for entry in results:
         seconds, memory = entry.get('seconds', {}), entry.get('memory', {})
+        run, auxiliary = (entry.get('counts', {}).get(part, {}) for part in ('run', 'auxiliary'))
         lines.append(
             [
                 entry['case'],
@@ -129,6 +138,8 @@ def _case_table(results: Sequence[dict]) -> str:
                 _number(memory.get('bytes'), 2**-20),
                 _number(memory.get('beyond_gradients'), 2**-20),
                 f'{entry["loss"]:.6g}' if 'loss' in entry else '',
+                *(str(run.get(name, '')) for name in ('kernels', 'waits')),
+                *(str(auxiliary.get(name, '')) for name in ('calls', 'kernels', 'waits')),
             ]
         )
     return _without_empty_columns(header, lines)

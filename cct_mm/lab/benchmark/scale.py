@@ -5,7 +5,8 @@ import argparse
 from .cases import Case, Group
 from .config import load_config, with_decoders
 from .decoders import decoders_case
-from .step import Variant, step_case
+from .step import step_case
+from .variants import Variant
 
 
 def plan_scale(args: argparse.Namespace) -> list[Group]:

@@ -4,9 +4,7 @@ import argparse
 import copy
 import dataclasses
 import itertools
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,81 +14,13 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from cct_mm import schedules
-from cct_mm.models.cct import (
-    AuxiliaryBank,
-    Target,
-    UnsupervisedLoss,
-    UnsupervisedTerms,
-    consistency_fused,
-    consistency_reference,
-)
+from cct_mm.models.cct import AuxiliaryBank, Target, UnsupervisedLoss, UnsupervisedTerms
 from cct_mm.models.progress import set_progress
 
 from .cases import Case, Group, Work
 from .config import load_config, set_domains, with_decoders
 from .inputs import made_up_batch
-
-
-def no_decoders(
-    bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms
-) -> UnsupervisedLoss:
-    """Compute no decoder (K = 0): the mean of z takes the place of L_u.
-
-    It is the cheapest scalar whose gradient goes back through the whole encoder on the unlabeled
-    images, so the step still makes z and the target.
-    """
-    return UnsupervisedLoss(
-        terms.consistency_weight * z.mean(), z.new_zeros(len(bank)), pairwise=None
-    )
-
-
-PATHS = {'k0': no_decoders, 'reference': consistency_reference, 'fused': consistency_fused}
-TITLES = {'k0': 'K = 0'}
-
-
-def current_path(name: str) -> str:
-    """Return the name of a path, where the old name ``fast`` stands for ``fused``."""
-    if name == 'fast':
-        warnings.warn('benchmark: the path `fast` is called `fused` now', stacklevel=2)
-        return 'fused'
-    return name
-
-
-@dataclass(frozen=True)
-class Variant:
-    """How a step is computed.
-
-    Args:
-        path: One of ``PATHS``.
-        bfloat16: Whether it runs in mixed precision.
-        channels_last: Whether the model's memory format is channels last.
-    """
-
-    path: str
-    bfloat16: bool = False
-    channels_last: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> 'Variant':
-        """Read ``fused`` or ``fused+bfloat16+channels-last``.
-
-        Raises:
-            argparse.ArgumentTypeError: The text names no variant.
-        """
-        path, *extras = text.split('+')
-        path = current_path(path)
-        if path not in PATHS or not {'bfloat16', 'channels-last'}.issuperset(extras):
-            raise argparse.ArgumentTypeError(
-                f'found {text!r}, expected one of {", ".join(PATHS)}, with +bfloat16 and '
-                '+channels-last where wanted'
-            )
-        return cls(path, 'bfloat16' in extras, 'channels-last' in extras)
-
-    @property
-    def name(self) -> str:
-        """The name in the table."""
-        extras = [', bfloat16'] * self.bfloat16 + [', channels last'] * self.channels_last
-        return ''.join([TITLES.get(self.path, self.path), *extras])
+from .variants import PATHS, Variant, compute_decoders
 
 
 def build_step(
@@ -128,15 +58,62 @@ def build_step(
     return model, build_optim_wrapper(model, wrapper)
 
 
-def step_work(model: nn.Module, wrapper: Any, batches: Sequence[dict]) -> Work:
-    """Return a whole training step: preprocessing, losses, backward, optimizer; batches in turn."""
+class Prepared(nn.Module):
+    """The preprocessor of batches that have been through the model's own."""
+
+    def forward(self, data: dict, training: bool) -> dict:
+        """Return the batch as it is."""
+        return data
+
+
+def step_work(
+    model: nn.Module, wrapper: Any, batches: Sequence[dict], from_device: bool = False
+) -> Work:
+    """Return a whole training step: preprocessing, losses, backward, optimizer; batches in turn.
+
+    Args:
+        model: The model.
+        wrapper: Its optimizer wrapper.
+        batches: As a dataloader gives them, on the CPU.
+        from_device: Whether preprocessing and copies to the device are done here, once, and are no
+            part of the step.
+    """
+    if from_device:
+        batches = [model.data_preprocessor(copy.deepcopy(batch), True) for batch in batches]
+        model.data_preprocessor = Prepared()
     turns = itertools.cycle(batches)
 
     def run() -> Tensor:
-        # The preprocessor pads the labels in place.
-        return model.train_step(copy.deepcopy(next(turns)), wrapper)['loss'].detach()
+        batch = next(turns)
+        # The model's own preprocessor pads the labels in place.
+        batch = batch if from_device else copy.deepcopy(batch)
+        return model.train_step(batch, wrapper)['loss'].detach()
 
     return Work(run)
+
+
+def auxiliary_part(model: nn.Module, path: str, run: Callable[[], Any]) -> Callable[[], Tensor]:
+    """Return what computes the auxiliary decoders alone, on what a step gives them.
+
+    Args:
+        model: A model of CCT.
+        path: The path of its decoders.
+        run: Computes a step of it; called once.
+    """
+    own, given = model.unsupervised_loss, []
+
+    def note(
+        bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms
+    ) -> UnsupervisedLoss:
+        given[:] = [bank, z.detach().requires_grad_(), target, terms]
+        return own(bank, z, target, terms)
+
+    model.unsupervised_loss = note
+    try:
+        run()
+    finally:
+        model.unsupervised_loss = own
+    return lambda: compute_decoders(path, *given)
 
 
 def step_case(
@@ -151,7 +128,8 @@ def step_case(
     """Return the case of a training step on made-up images.
 
     Args:
-        args: ``classes``, ``labeled``, ``unlabeled``, ``size``, ``device`` and ``seed``.
+        args: ``classes``, ``labeled``, ``unlabeled``, ``size``, ``from_device``, ``device`` and
+            ``seed``.
         cfg: Config of CCT.
         variant: How it is computed.
         name: Name of the case; None takes the variant's.
@@ -172,7 +150,10 @@ def step_case(
             made_up_batch(domain, args.classes, size, args.labeled, args.unlabeled, args.seed)
             for domain in config.model.domains
         ]
-        return step_work(model, wrapper, batches)
+        work = step_work(model, wrapper, batches, args.from_device)
+        if variant.path != 'k0':
+            work.auxiliary = lambda: auxiliary_part(model, variant.path, work.run)
+        return work
 
     count = 0 if variant.path == 'k0' else sum(entry.get('num', 1) for entry in entries)
     return Case(

@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -44,37 +45,38 @@ def seconds_of(run: Callable[[], Tensor], device: torch.device) -> tuple[float, 
     return time.perf_counter() - begin, result
 
 
-def measure_times(
-    works: dict[str, Work],
-    device: torch.device,
-    warmup: int,
-    repeats: int,
-    seed: int,
-    advance: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Time works in turns.
+@dataclass
+class Timing:
+    """One run of one work.
+
+    Args:
+        turn: Number of the round, from 0.
+        name: Name of the work.
+        seconds: Its time.
+        loss: What it returned.
+    """
+
+    turn: int
+    name: str
+    seconds: float
+    loss: float
+
+
+def time_in_turns(
+    works: dict[str, Work], device: torch.device, rounds: int, seed: int
+) -> Iterator[Timing]:
+    """Time works in turns, and yield each time as soon as it is known.
 
     Args:
         works: By name.
         device: Where they run.
-        warmup: Number of rounds that do not count.
-        repeats: Number of rounds that count.
+        rounds: How often each of them runs.
         seed: Seeds the global generators before each run, so that a model's dropout repeats itself.
-        advance: Called after each run.
-
-    Returns:
-        For each name its seconds in each round, and its loss in the first round.
     """
-    times: dict[str, list[float]] = {name: [] for name in works}
-    losses: dict[str, float] = {}
     with cheap_collection():
-        for turn in range(warmup + repeats):
+        for turn in range(rounds):
             for name, work in works.items():
                 gc.collect()
                 torch.manual_seed(seed)
                 seconds, loss = seconds_of(work.run, device)
-                losses.setdefault(name, loss.item())
-                if turn >= warmup:
-                    times[name].append(seconds)
-                advance()
-    return times, losses
+                yield Timing(turn, name, seconds, loss.item())

@@ -1,5 +1,9 @@
 """A tiny CCT, with a few images to load."""
 
+import importlib.util
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -63,3 +67,26 @@ def config(tmp_path):
     path = tmp_path / 'cct.py'
     path.write_text(CONFIG.replace('DATA_ROOT', repr(str(data))))
     return str(path)
+
+
+@pytest.fixture(scope='session')
+def tool():
+    """The module tools/benchmark.py."""
+    path = Path(__file__).parents[3] / 'tools/benchmark.py'
+    spec = importlib.util.spec_from_file_location('benchmark', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+@pytest.fixture
+def run(tool, config, tmp_path, capsys):
+    """Runs the command and returns its JSON and what it printed."""
+
+    def run(command, *arguments):
+        out = tmp_path / 'out' / 'figures.json'
+        quick = ('--repeats', '1', '--warmup', '0', '--device', 'cpu')
+        tool.main([command, '--config', config, '--out', str(out), *quick, *arguments])
+        return json.loads(out.read_text()), capsys.readouterr().out
+
+    return run

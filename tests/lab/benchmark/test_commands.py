@@ -1,41 +1,16 @@
 """The commands of tools/benchmark.py: their cases, tables and refusals."""
 
-import importlib.util
 import json
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from cct_mm.models.cct.perturbations import PERTURBATIONS
 
-ROOT = Path(__file__).parents[3]
 
-
-def load_tool():
-    spec = importlib.util.spec_from_file_location('benchmark', ROOT / 'tools/benchmark.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
-
-
-tool = load_tool()
-
-
-@pytest.fixture
-def run(config, tmp_path, capsys):
-    """Runs the command and returns its JSON and what it printed."""
-
-    def run(command, *arguments):
-        out = tmp_path / 'out' / 'figures.json'
-        quick = ('--repeats', '1', '--warmup', '0', '--device', 'cpu')
-        tool.main([command, '--config', config, '--out', str(out), *quick, *arguments])
-        return json.loads(out.read_text()), capsys.readouterr().out
-
-    return run
-
-
-def refused(capsys, *arguments):
+def refused(tool, capsys, *arguments):
     """The last line of what the command says when it ends with an error."""
     with pytest.raises(SystemExit):
         tool.main(list(arguments))
@@ -148,8 +123,8 @@ def test_scale(run):
         (('scale', '--counts', '0'), '--counts has no K > 0, which the sweep auxiliary needs'),
     ],
 )
-def test_wrong_arguments_get_one_clear_sentence(arguments, message, capsys):
-    assert message in refused(capsys, *arguments)
+def test_wrong_arguments_get_one_clear_sentence(arguments, message, tool, capsys):
+    assert message in refused(tool, capsys, *arguments)
 
 
 def test_a_row_that_the_config_does_not_have_is_named(run):
@@ -157,12 +132,12 @@ def test_a_row_that_the_config_does_not_have_is_named(run):
         run('decoders', '--rows', 'F-Noise')
 
 
-def test_a_config_that_is_not_there_is_named():
+def test_a_config_that_is_not_there_is_named(tool):
     with pytest.raises(FileNotFoundError, match='nowhere.py.*--config'):
         tool.main(['step', '--config', 'nowhere.py'])
 
 
-def test_a_config_without_auxiliary_decoders_is_named(tmp_path):
+def test_a_config_without_auxiliary_decoders_is_named(tool, tmp_path):
     path = tmp_path / 'supervised.py'
     path.write_text("model = dict(type='MultiDomainSegmentor')")
     with pytest.raises(ValueError, match='supervised.py.*auxiliary decoders.*--config'):
@@ -172,3 +147,22 @@ def test_a_config_without_auxiliary_decoders_is_named(tmp_path):
 def test_a_case_is_asked_for_once(run):
     with pytest.raises(ValueError, match='"step, domains = 2".*twice'):
         run('scale', '--sweeps', 'domains', '--domains', '2', '2')
+
+
+def test_a_process_that_is_ended_keeps_what_it_has_measured(tool, config, tmp_path):
+    out = tmp_path / 'figures.json'
+    command = [sys.executable, tool.__file__, 'decoders', '--config', config, '--out', str(out)]
+    command += ['--device', 'cpu', '--only', 'time', '--repeats', '1000000', '--threads', '1']
+    command += ['--rows', 'main', 'all', '--paths', 'fused', '--sizes', '2x2', '--classes', '3']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        # The lines come while it measures, though no terminal is there.
+        next(
+            line for line in it.stderr if line.startswith('main, z 2x2, fused') and '(2 of' in line
+        )
+        it.terminate()
+        text, _ = it.communicate()
+    assert it.returncode == 130
+    assert 'Not finished (interrupted)' in text and '| main, z 2x2, fused |' in text
+    report = json.loads(out.read_text())
+    assert report['unfinished'] == 'interrupted'
+    assert len(report['results'][0]['seconds']['all']) >= 2

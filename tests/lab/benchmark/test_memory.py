@@ -27,12 +27,30 @@ def test_memory_is_what_a_run_holds_at_its_peak(size):
 
         return Work(run, gradient_bytes=MIB)
 
-    above_before = measure_memory(Case('', build), CPU, seed=0)
+    above_before, _ = measure_memory(Case('', build), CPU, seed=0)
     assert above_before['bytes'] == pytest.approx(size * MIB, abs=2 * MIB)
     assert above_before['beyond_gradients'] == above_before['bytes'] - MIB
-    above_bare = measure_memory(Case('', build, above_bare=True), CPU, seed=0)
+    above_bare, _ = measure_memory(Case('', build, above_bare=True), CPU, seed=0)
     assert above_bare['bytes'] == pytest.approx((40 + size) * MIB, abs=2 * MIB)
     assert above_bare['beyond_gradients'] is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu_neither_first_runs_nor_other_cases_count():
+    device = torch.device('cuda', 0)
+
+    def build():
+        kept = torch.ones(40 * MIB // 4, device=device)
+        sizes = iter([512])
+
+        def run():
+            return torch.ones(next(sizes, 32) * MIB // 4, device=device)[0] + kept[0]
+
+        return Work(run)
+
+    case = Case('', build, above_bare=True)
+    works = [measure_memory(case, device, seed=0) for _ in range(2)]
+    assert [figures['bytes'] // MIB for figures, _ in works] == [72, 72]
 
 
 def test_a_memory_process_that_fails_says_why():

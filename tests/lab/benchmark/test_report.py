@@ -6,7 +6,7 @@ import torch
 from cct_mm.lab.benchmark import report
 from cct_mm.lab.benchmark.cases import Work
 from cct_mm.lab.benchmark.measure import check_same_loss
-from cct_mm.lab.benchmark.timing import measure_times
+from cct_mm.lab.benchmark.timing import time_in_turns
 
 CPU = torch.device('cpu')
 
@@ -27,17 +27,25 @@ def test_images_a_second_follow_from_the_median():
     assert report.timed([0.5])['seconds']['quartiles'] == [0.5, 0.5]
 
 
-def test_works_take_turns_and_warm_up_does_not_count():
+def test_what_was_measured_of_one_alone_has_no_ratio():
+    one = {'case': 'a', **report.timed([2.0, 9.0])}
+    other = {'case': 'b', 'memory': {'bytes': 1, 'beyond_gradients': None}}
+    assert report.ratio(one, other) == {'of': 'a', 'over': 'b'}
+    # The last round was interrupted.
+    assert report.ratio(one, {'case': 'b', **report.timed([1.0])})['time']['all'] == [2.0]
+
+
+def test_works_take_turns():
     calls = []
 
     def work(name, loss):
         return Work(lambda: calls.append(name) or torch.tensor(loss))
 
     works = {'a': work('a', 1.0), 'b': work('b', 2.0)}
-    times, losses = measure_times(works, CPU, warmup=1, repeats=2, seed=0)
+    timings = list(time_in_turns(works, CPU, rounds=3, seed=0))
     assert calls == ['a', 'b'] * 3
-    assert [len(seconds) for seconds in times.values()] == [2, 2]
-    assert losses == {'a': 1.0, 'b': 2.0}
+    assert [timing.turn for timing in timings] == [0, 0, 1, 1, 2, 2]
+    assert [(timing.name, timing.loss) for timing in timings[:2]] == [('a', 1.0), ('b', 2.0)]
 
 
 @pytest.mark.parametrize('loss', [1.01, float('nan')])

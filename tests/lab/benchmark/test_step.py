@@ -5,7 +5,8 @@ import torch
 
 from cct_mm.lab.benchmark.config import load_config, with_decoders
 from cct_mm.lab.benchmark.inputs import made_up_batch
-from cct_mm.lab.benchmark.step import Variant, build_step, current_path, step_work
+from cct_mm.lab.benchmark.step import auxiliary_part, build_step, step_work
+from cct_mm.lab.benchmark.variants import Variant, current_path
 
 CPU = torch.device('cpu')
 
@@ -40,6 +41,27 @@ def test_every_repeat_of_a_step_computes_the_same(config):
     model, wrapper = build_step(cfg, Variant('fused'), CPU, seed=0)
     work = step_work(model, wrapper, [made_up_batch('field', 2, (32, 32), 2, 2, 0)])
     assert work.run() == work.run() == work.run()
+
+
+def test_a_step_from_the_device_computes_the_same(config):
+    cfg = load_config(config)
+    batch = made_up_batch('field', 2, (30, 36), 2, 2, 0)  # which the preprocessor pads
+    losses = []
+    for from_device in (False, True):
+        model, wrapper = build_step(cfg, Variant('fused'), CPU, seed=0)
+        work = step_work(model, wrapper, [batch], from_device)
+        losses += [work.run(), work.run()]
+    assert batch['inputs'][0].shape[1:] == (30, 36)
+    assert losses == losses[:1] * 4
+
+
+@pytest.mark.parametrize('path', ['fused', 'reference'])
+def test_the_auxiliary_part_of_a_step_is_its_unsupervised_loss(config, path):
+    model, wrapper = build_step(load_config(config), Variant(path), CPU, seed=0)
+    batch = made_up_batch('field', 2, (32, 40), 2, 2, 0)
+    compute = auxiliary_part(model, path, step_work(model, wrapper, [batch]).run)
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    torch.testing.assert_close(compute(), losses['field.loss_unsupervised'].detach())
 
 
 def test_variants_differ_in_precision_and_memory_format_as_named(config):
