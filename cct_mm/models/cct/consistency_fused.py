@@ -156,7 +156,9 @@ class _Computation:
 
     def run(self, z: Tensor) -> '_Result':
         """Compute the losses and their gradients for z, [B, D, h, w]."""
-        result = _Result(len(self.bank), torch.zeros_like(z))
+        channels_last = z.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        result = _Result(len(self.bank), torch.zeros_like(z, memory_format=layout))
         for group in self.groups:
             self._compute_group(group, z, result)
         return result

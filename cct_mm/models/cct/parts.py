@@ -136,8 +136,8 @@ def join_states(states: Sequence[Any], counts: Sequence[int]) -> Any:
         return states[0]
     if isinstance(states[0], tuple):
         return tuple(join_states(entries, counts) for entries in zip(*states, strict=True))
-    # What all decoders of a perturbation share has one entry.
-    expanded = [
-        state.expand(count, *state.shape[1:]) for state, count in zip(states, counts, strict=True)
-    ]
-    return torch.cat(expanded)
+    # What decoders, images or positions share has one entry.
+    common = torch.broadcast_shapes(*(state.shape[1:] for state in states))
+    return torch.cat(
+        [state.expand(count, *common) for state, count in zip(states, counts, strict=True)]
+    )

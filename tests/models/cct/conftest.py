@@ -4,19 +4,25 @@ import pytest
 import torch
 
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Context, Guidance
+from cct_mm.models.cct.perturbations.numbers import Request, StepKey, send
 
 
 @pytest.fixture
 def make_context():
-    """Return a function that makes a context from a map z and, where given, its other parts."""
+    """Return a function that makes the context of a perturbation for a map z.
+
+    Its random numbers are those that the perturbation asks for, of as many decoders as wanted.
+    """
 
     def make(
+        perturbation,
         z,
+        decoders=1,
         weight=None,
         labels=None,
         foreground=None,
         valid=None,
-        key=(0, 'camvid', 3, 'name', 0),
+        key=(0, 'camvid', 3),
         samples=None,
         kl_gradient=None,
     ):
@@ -27,14 +33,15 @@ def make_context():
             valid = torch.ones(batch, 1, height, width, dtype=torch.bool)
         if foreground is None:
             foreground = (labels > 0).unsqueeze(1)
-        return Context(
-            z=z,
-            weight=z.new_ones(1, channels) if weight is None else weight,
-            guidance=Guidance(labels, foreground & valid, valid),
-            kl_gradient=kl_gradient,
-            key=key,
-            samples=list(range(batch)) if samples is None else samples,
-        )
+        if weight is None:
+            weight = z.new_ones(decoders, 1, channels)
+        shape, numbers = perturbation.numbers(z, weight), None
+        if shape is not None:
+            samples = range(batch) if samples is None else samples
+            *parts, index = send(z.device, *StepKey.parts(key, samples), range(decoders))
+            (numbers,) = StepKey(*parts).draw([Request(index, shape, perturbation.shared)])
+        guidance = Guidance(labels, foreground & valid, valid)
+        return Context(z, weight, guidance, kl_gradient, numbers)
 
     return make
 

@@ -5,7 +5,7 @@ import torch
 
 from cct_mm import testing
 from cct_mm.models.cct import decoder_tree
-from cct_mm.models.cct.chunks import cut_into_chunks, tile
+from cct_mm.models.cct.chunks import cut_into_chunks, tile, tile_images
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 7), (7, 1), (5, 6), (13, 3)])
@@ -23,22 +23,34 @@ def step():
     return testing.example_step(dict(type='DropOut'), padding=True, weak=0.4, dtype=torch.float32)
 
 
+@pytest.mark.parametrize(
+    ('batch', 'most', 'expected'), [(5, 0, 5), (5, 2, 3), (6, 4, 2), (3, 9, 1)]
+)
+def test_runs_of_images_cover_the_batch_once(batch, most, expected):
+    runs = tile_images(batch, most)
+    assert len(runs) == expected
+    assert [i for run in runs for i in range(batch)[run]] == list(range(batch))
+    assert all(run.stop - run.start <= max(most, 1) for run in runs)
+
+
 def cut(step, most=4):
     weights = step.terms.position_weights(step.target, torch.float32)
     return cut_into_chunks(step.target, *weights, 2, most), *weights
 
 
-def test_each_position_of_each_image_is_in_one_chunk(step):
+@pytest.mark.parametrize('most', [4, 30, 60, 1000])
+def test_each_position_of_each_image_is_in_one_chunk(step, most):
     counts = torch.zeros_like(step.z)
-    chunks, *_ = cut(step)
+    chunks, *_ = cut(step, most)
     for chunk in chunks:
         chunk.crop(counts).add_(1)
     assert (counts == 1).all()
-    assert len({chunk.image for chunk in chunks}) == len(step.z)
+    assert len({chunk.images.start for chunk in chunks}) == {4: 3, 30: 3, 60: 2, 1000: 1}[most]
 
 
-def test_pixels_are_those_of_the_positions_in_tree_order(step):
-    chunks, position_weight, weak_position_weight = cut(step)
+@pytest.mark.parametrize('most', [4, 60])
+def test_pixels_are_those_of_the_positions_in_tree_order(step, most):
+    chunks, position_weight, weak_position_weight = cut(step, most)
     maps = {
         'prob': step.target.prob,
         'valid': step.target.valid,
@@ -48,10 +60,11 @@ def test_pixels_are_those_of_the_positions_in_tree_order(step):
     }
     for name, values in maps.items():
         # Bring all of an image into tree order first, and take the chunk's positions from there.
-        whole = torch.stack([decoder_tree.to_tree(one, 2) for one in values])
-        whole = whole.unflatten(2, (16, *step.z.shape[2:]))  # [B, c, 4^n, h, w]
+        whole = torch.stack([decoder_tree.to_tree(one[None], 2) for one in values], dim=1)
+        whole = whole.unflatten(2, (16, *step.z.shape[2:]))  # [c, B, 4^n, h, w]
+        whole = whole.transpose(1, 2)  # [c, 4^n, B, h, w]
         for chunk in chunks:
-            expected = whole[chunk.image, ..., chunk.rows, chunk.columns].flatten(1)
+            expected = whole[:, :, chunk.images, chunk.rows, chunk.columns].flatten(1)
             found = getattr(chunk, name)
             assert torch.equal(found if name == 'prob' else found[None], expected)
 
@@ -66,6 +79,7 @@ def test_a_chunk_of_maps_with_more_axes_is_a_view_of_its_part(step):
     maps = torch.randn(2, *step.z.shape)
     for chunk in cut(step)[0]:
         part = chunk.crop(maps)
-        assert torch.equal(part, maps[:, chunk.image, :, chunk.rows, chunk.columns])
+        expected = maps[:, chunk.images, :, chunk.rows, chunk.columns].transpose(1, 2)
+        assert torch.equal(part, expected)
         part.zero_()
     assert maps.count_nonzero() == 0

@@ -17,6 +17,7 @@ from cct_mm.models.cct import (
     consistency_reference,
 )
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Perturbation, SpatialMask
+from cct_mm.models.cct.plan import GPU, Plan
 from cct_mm.models.domain import Domain
 from cct_mm.models.losses import DISTANCES, ConsistencyLoss
 
@@ -166,7 +167,7 @@ def plain_loss(step, distance):
     for k, perturbation in enumerate(bank.perturbations):
         first, weights, biases = bank.decoder(k)
         state = perturbation.draw(step.context(k))
-        x = F.conv2d(perturbation.perturb(z, state), first[:, :, None, None])
+        x = F.conv2d(perturbation.perturb(z, state)[0], first[:, :, None, None])
         for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             x = F.conv2d(x, weight[:, :, None, None], bias)
             x = x.relu() if i < len(weights) - 1 else x
@@ -219,15 +220,18 @@ class TestChunksAndGroups:
     def expected(self, step):
         return testing.losses_and_gradients(consistency_fused, step)
 
-    @pytest.mark.parametrize('chunk_elements', [1, 511, 513, 2000, 10**4, 10**9])
-    def test_result_does_not_depend_on_the_chunks(self, step, expected, chunk_elements):
-        found = testing.losses_and_gradients(consistency_fused, step, chunk_elements=chunk_elements)
+    @pytest.mark.parametrize('chunk_elements', [1, 511, 513, 2000, 10**4, 4 * 10**4, 10**9])
+    @pytest.mark.parametrize('group_size', [8, None])
+    def test_result_does_not_depend_on_the_chunks(self, step, expected, chunk_elements, group_size):
+        plan = Plan(group_size, chunk_elements, copies=1)
+        found = testing.losses_and_gradients(consistency_fused, step, plan=plan)
         testing.assert_all_close(found, expected, 1e-12)
 
-    @pytest.mark.parametrize('size', [1, 2, 3, 5, 100])
-    def test_result_does_not_depend_on_the_groups(self, step, expected, size, monkeypatch):
-        monkeypatch.setattr(MODULE, 'GROUP_SIZE', size)
-        found = testing.losses_and_gradients(consistency_fused, step, chunk_elements=1000)
+    @pytest.mark.parametrize('size', [1, 2, 3, 5, 100, None])
+    @pytest.mark.parametrize('copies', [1, 2, None])
+    def test_result_does_not_depend_on_the_groups(self, step, expected, size, copies):
+        plan = Plan(size, 1000, copies)
+        found = testing.losses_and_gradients(consistency_fused, step, plan=plan)
         testing.assert_all_close(found, expected, 1e-12)
 
     def test_there_were_several_chunks_and_groups(self, step, monkeypatch):
@@ -238,14 +242,14 @@ class TestChunksAndGroups:
             'forward',
             lambda y, *rest: calls.append(tuple(y.shape)) or forward(y, *rest),
         )
-        # 4 classes x 16 pixels x 8 decoders a position. Of 5 x 6 positions, 13 are 2 rows of 6.
-        consistency_fused(step.bank, step.z, step.target, step.terms, chunk_elements=512 * 13)
-        assert {3, 8} <= {decoders for decoders, _, _ in calls}
-        assert {positions for _, _, positions in calls} == {12, 6}
-        calls.clear()
-        # And 4 are half a row.
-        consistency_fused(step.bank, step.z, step.target, step.terms, chunk_elements=512 * 4)
-        assert {positions for _, _, positions in calls} == {3}
+        # 4 classes x 16 pixels x 8 decoders a position. Of 5 x 6 positions, 13 are 2 rows of 6, 4
+        # are half a row, and 70 are two images of three.
+        for most, expected in ((13, {12, 6}), (4, {3}), (70, {60, 30})):
+            calls.clear()
+            plan = Plan(8, 512 * most, copies=1)
+            consistency_fused(step.bank, step.z, step.target, step.terms, plan)
+            assert {3, 8} <= {decoders for decoders, _, _ in calls}
+            assert {positions for _, _, positions in calls} == expected
 
     def test_memory_of_the_maps_does_not_grow_with_the_image(self, monkeypatch):
         largest = []
@@ -259,7 +263,7 @@ class TestChunksAndGroups:
         monkeypatch.setattr(MODULE.decoder_tree, 'forward', recorded)
         for size in ((8, 8), (24, 24)):
             step = testing.example_step(*ALL, size=size)
-            consistency_fused(step.bank, step.z, step.target, step.terms, chunk_elements=4096)
+            consistency_fused(step.bank, step.z, step.target, step.terms, Plan(8, 4096, 1))
         assert max(largest) <= 4096
 
 
@@ -311,7 +315,7 @@ class TestInvariances:
         testing.assert_all_close(found, expected, 1e-12)
 
     def test_another_iteration_or_domain_draws_anew(self):
-        step = testing.example_step(*ALL)
+        step = testing.example_step(*ALL, size=(12, 12))
         first = testing.losses_and_gradients(consistency_fused, step)['distances']
         for key in ((0, 'example', 8), (0, 'other', 7), (1, 'example', 7)):
             other = replace(step, target=replace(step.target, key=key))
@@ -468,10 +472,13 @@ class TestUserDefinedPerturbation:
         class Stripes(SpatialMask):
             """Drop every other row, beginning with a random one."""
 
+            def numbers(self, z, weight):
+                return 1, 1, 1
+
             def draw(self, context):
                 rows = torch.arange(context.z.shape[2], device=context.z.device)
-                first = context.uniform('first row', 1, 1, 1) < 0.5
-                return ((rows.view(-1, 1) % 2 == 0) == first).to(context.z.dtype)
+                first = context.uniform() < 0.5
+                return (rows.view(-1, 1) % 2 == 0) == first
 
         return Stripes
 
@@ -484,8 +491,11 @@ class TestUserDefinedPerturbation:
             def __init__(self, gain=2.0):
                 self.gain = gain
 
+            def numbers(self, z, weight):
+                return 1, 1, 1
+
             def draw(self, context):
-                return context.uniform('gain', 1, 1, 1, high=self.gain).to(context.z.dtype)
+                return context.uniform(high=self.gain).to(context.z.dtype)
 
             def perturb(self, z, state):
                 return torch.tanh(z * state)
@@ -532,12 +542,12 @@ class TestUserDefinedPerturbation:
             testing.assert_fused_equals_reference(dict(type='Stripes'))
 
     def test_an_unkeyed_draw_is_found(self, saturation, monkeypatch):
-        monkeypatch.setattr(saturation, 'draw', lambda self, context: torch.rand(()).double())
+        monkeypatch.setattr(saturation, 'draw', lambda self, context: torch.rand(1).double())
         with pytest.raises(AssertionError, match='the same batch again: '):
             testing.assert_draws_are_keyed(dict(type='Saturation'))
 
     def test_a_draw_that_depends_on_the_batch_is_found(self, saturation, monkeypatch):
-        monkeypatch.setattr(saturation, 'draw', lambda self, context: context.z.mean())
+        monkeypatch.setattr(saturation, 'draw', lambda self, context: context.z.mean().view(1))
         with pytest.raises(AssertionError, match='image 0 alone: '):
             testing.assert_draws_are_keyed(dict(type='Saturation'))
 

@@ -25,7 +25,7 @@ def plain(y, weights, biases, last_relu):
         subpixel_decode(y[g : g + 1], [w[g] for w in weights], [b[g] for b in biases], last_relu)
         for g in range(len(y))
     ]
-    return torch.stack([decoder_tree.to_tree(one[0], len(weights)) for one in logits])
+    return torch.stack([decoder_tree.to_tree(one, len(weights)) for one in logits])
 
 
 class TestToTree:
@@ -33,22 +33,21 @@ class TestToTree:
     def test_puts_every_pixel_where_its_children_stand(self, doublings):
         # A pixel's way down the tree: the bits of its row and column, coarsest level first.
         side = 2**doublings
-        x = torch.arange(3 * 2 * side * 3 * side).view(3, 2 * side, 3 * side)
-        tree = decoder_tree.to_tree(x, doublings).view(3, 4**doublings, 6)
+        x = torch.arange(4 * 3 * 2 * side * 3 * side).view(4, 3, 2 * side, 3 * side)
+        tree = decoder_tree.to_tree(x, doublings).view(3, 4**doublings, 4, 6)
         for row, column in product(range(2 * side), range(3 * side)):
             position = row // side * 3 + column // side
             child = 0
             for level in reversed(range(doublings)):  # the last level is the slowest axis
                 bit = doublings - 1 - level
                 child = child * 4 + 2 * (row >> bit & 1) + (column >> bit & 1)
-            assert torch.equal(tree[:, child, position], x[:, row, column])
+            assert torch.equal(tree[:, child, :, position], x[:, :, row, column].T)
 
     def test_any_memory_layout(self):
-        x = torch.randn(3, 8, 12)
+        x = torch.randn(2, 3, 8, 12)
         expected = decoder_tree.to_tree(x, 2)
-        assert torch.equal(
-            decoder_tree.to_tree(x.permute(1, 2, 0).contiguous().permute(2, 0, 1), 2), expected
-        )
+        channels_last = x.contiguous(memory_format=torch.channels_last)
+        assert torch.equal(decoder_tree.to_tree(channels_last, 2), expected)
         assert torch.equal(decoder_tree.to_tree(x.mT.contiguous().mT, 2), expected)
 
 
@@ -106,11 +105,11 @@ class TestTree:
 
         maps = decoder_tree.forward(x, layers, last_relu)
         # The gradients are added to what the tensors contain.
-        found = [torch.ones_like(layer) for layer in layers]
+        found = [torch.ones_like(layer.mT) for layer in layers]
         back = decoder_tree.backward(grad.clone(), maps, layers, last_relu, found)
         tolerance = dict(rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(back[:, :-1], of_y.flatten(2), **tolerance)
-        of_weights, of_biases = decoder_tree.without_bias(found)
+        of_weights, of_biases = decoder_tree.without_bias([grad.mT for grad in found])
         for one, other in zip([*of_weights, *of_biases], expected, strict=True):
             torch.testing.assert_close(one - 1, other, **tolerance)
         alone = decoder_tree.backward(grad.clone(), maps, layers, last_relu)

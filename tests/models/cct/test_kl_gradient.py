@@ -10,24 +10,24 @@ from cct_mm.models.cct.kl_gradient import KLGradient
 
 
 def kl_gradient(step, most=10**9):
-    """What the fused path gives the perturbation of decoder 1."""
-    first, weights, biases = step.bank.decoder(1)
-    layers = decoder_tree.with_bias([w[None] for w in weights], [b[None] for b in biases])
+    """What the fused path gives the perturbation of two decoders."""
+    first, *weights = step.bank.weights
+    layers = decoder_tree.with_bias(weights, step.bank.biases)
     weight = step.target.valid[:, 0].to(step.z.dtype)
-    chunks = cut_into_chunks(step.target, weight, None, len(biases), most)
+    chunks = cut_into_chunks(step.target, weight, None, len(weights), most)
     return KLGradient(step.z, first, layers, step.bank.last_relu, chunks)
 
 
 @pytest.mark.parametrize('last_relu', [False, True])
 @pytest.mark.parametrize('at_zero', [False, True])
-@pytest.mark.parametrize('most', [1, 4, 10**9])
+@pytest.mark.parametrize('most', [1, 4, 70, 10**9])
 def test_equals_autograd_in_chunks_of_any_size(at_zero, last_relu, most):
     entry = dict(type='I-VAT', num=2)
     step = testing.example_step(entry, padding=True, channels=6, last_relu=last_relu)
-    u = torch.linspace(-1, 2, 3 * 6 * 5 * 6, dtype=torch.float64).reshape(3, 6, 5, 6)
+    u = torch.linspace(-1, 2, 2 * 3 * 6 * 5 * 6, dtype=torch.float64).reshape(2, 3, 6, 5, 6)
     with torch.no_grad():
         found = kl_gradient(step, most)(u, at_zero)
-        expected = step.context(1).kl_gradient(u, at_zero)
+        expected = torch.cat([step.context(k).kl_gradient(u[k : k + 1], at_zero) for k in (0, 1)])
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
@@ -36,7 +36,7 @@ def test_equals_autograd_in_chunks_of_any_size(at_zero, last_relu, most):
 def test_is_the_slope_of_the_gradient_at_zero():
     step = testing.example_step(dict(type='I-VAT', num=2))
     gradient = kl_gradient(step)
-    u = torch.linspace(-1, 2, 3 * 4 * 5 * 6, dtype=torch.float64).reshape(3, 4, 5, 6)
+    u = torch.linspace(-1, 2, 2 * 3 * 4 * 5 * 6, dtype=torch.float64).reshape(2, 3, 4, 5, 6)
     assert gradient(torch.zeros_like(u), False).abs().max() < 1e-14
     slope = gradient(1e-6 * u, False) / 1e-6
     torch.testing.assert_close(gradient(u, True), slope, rtol=1e-4, atol=1e-5)
@@ -47,6 +47,6 @@ def test_padding_has_no_gradient():
     step = testing.example_step(dict(type='I-VAT', num=2))
     step.target.valid[:, :, :, 8:] = False
     for at_zero in (False, True):
-        found = kl_gradient(step)(torch.ones(3, 4, 5, 6, dtype=torch.float64), at_zero)
+        found = kl_gradient(step)(torch.ones(2, 3, 4, 5, 6, dtype=torch.float64), at_zero)
         assert found[..., 2:].count_nonzero() == 0
         assert found[..., :2].abs().max() > 0

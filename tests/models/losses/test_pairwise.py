@@ -41,15 +41,28 @@ class TestGradient:
         weight = torch.rand(20, dtype=torch.float64)
         expected = PairwiseLoss()(logits[:, None, ..., None], weight[None, :, None])
         (gradient,) = torch.autograd.grad(expected, logits)
-        value, found = PairwiseLoss.with_gradient(logits.detach().clone(), weight)
+        share = torch.full((4,), 0.25, dtype=torch.float64)
+        value, found = PairwiseLoss.with_gradient(logits.detach().clone(), weight, share)
         torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=0)
         torch.testing.assert_close(found, gradient, rtol=1e-11, atol=1e-15)
+
+    def test_decoders_that_are_not_compared_change_nothing_and_get_nothing(self):
+        logits = random_logits()[:, 0].flatten(2)
+        weight = torch.rand(20, dtype=torch.float64)
+        half = torch.full((2,), 0.5, dtype=torch.float64)
+        expected, gradient = PairwiseLoss.with_gradient(logits[[1, 2]], weight, half)
+        share = torch.tensor([0, 0.5, 0.5, 0], dtype=torch.float64)
+        value, found = PairwiseLoss.with_gradient(logits, weight, share)
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+        torch.testing.assert_close(found[1:3], gradient, rtol=1e-11, atol=1e-15)
+        assert found[[0, 3]].count_nonzero() == 0
 
     def test_descending_brings_the_decoders_together(self):
         logits = random_logits()[:, 0].flatten(2)
         weight = torch.ones(20, dtype=torch.float64)
-        before, gradient = PairwiseLoss.with_gradient(logits, weight)
-        after, _ = PairwiseLoss.with_gradient(logits - 0.1 * gradient, weight)
+        share = torch.full((4,), 0.25, dtype=torch.float64)
+        before, gradient = PairwiseLoss.with_gradient(logits, weight, share)
+        after, _ = PairwiseLoss.with_gradient(logits - 0.1 * gradient, weight, share)
         assert after < before
 
 

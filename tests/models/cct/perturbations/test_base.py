@@ -1,5 +1,7 @@
 """What holds for every perturbation: its algebraic form is exact, its draws are keyed."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -41,12 +43,9 @@ class TestContract:
 
 
 class TestDraws:
-    def perturbed(self, step, k=0, key=None):
-        context = step.context(k)
-        context.key = key or context.key
+    def perturbed(self, step, k=0):
         with torch.no_grad():
-            perturbation = step.bank.perturbations[k]
-            return perturbation.perturb(step.z, perturbation.draw(context))
+            return step.bank.perturbations[k].perturb(step.z, step.draw(k))[0]
 
     @pytest.mark.parametrize('name', NAMES)
     def test_differ_between_decoders_and_iterations(self, name):
@@ -56,13 +55,13 @@ class TestDraws:
             for parameter in step.bank.parameters():
                 parameter[1] = parameter[0]
         first = self.perturbed(step)
-        later = self.perturbed(step, key=(0, 'example', 8, name, 0))
+        later = self.perturbed(replace(step, target=replace(step.target, key=(0, 'example', 8))))
         for other in (self.perturbed(step, k=1), later):
             assert torch.equal(first, other) == (name in WITHOUT_DRAW)
 
     @pytest.mark.parametrize('name', BY_IMAGE)
     def test_differ_between_images(self, name):
-        step = testing.example_step(dict(type=name), batch=4)
+        step = testing.example_step(dict(type=name), batch=4, size=(12, 12))
         same = [0, 0, 0, 0]
         target = step.images(same).target
         step.z, step.target = step.z[same], target
@@ -86,32 +85,6 @@ class TestDraws:
         assert torch.equal(step.z, before)
 
 
-class TestContextDraws:
-    @pytest.fixture
-    def context(self, make_context):
-        return make_context(torch.zeros(3, 2, 4, 4), samples=[5, 6, 7])
-
-    def test_uniform_stays_within_its_ends(self, context):
-        numbers = context.uniform('x', 4000, low=-0.5, high=2.0)
-        assert numbers.shape == (3, 4000) and numbers.dtype == torch.float32
-        assert -0.5 <= numbers.min() < -0.48 and 1.98 < numbers.max() < 2.0
-        torch.testing.assert_close(numbers.mean(1), torch.full((3,), 0.75), atol=0.06, rtol=0)
-
-    def test_normal_has_mean_0_and_variance_1(self, context):
-        numbers = context.normal('x', 4000)
-        torch.testing.assert_close(numbers.mean(1), torch.zeros(3), atol=0.08, rtol=0)
-        torch.testing.assert_close(numbers.var(1), torch.ones(3), atol=0.12, rtol=0)
-
-    def test_names_are_independent(self, context):
-        assert not torch.equal(context.uniform('a', 5), context.uniform('b', 5))
-        assert torch.equal(context.uniform('a', 5), context.uniform('a', 5))
-
-    def test_shared_draw_does_not_depend_on_the_images(self, context):
-        shared = context.shared_uniform('n', 1, 5)
-        context.samples = [8]
-        assert shared.shape == (1, 5) and torch.equal(context.shared_uniform('n', 1, 5), shared)
-
-
 class TestGuidance:
     def test_computes_once_by_name(self):
         mask = torch.ones(1, 1, 2, 2, dtype=torch.bool)
@@ -128,10 +101,14 @@ class TestGuidance:
 
 def test_conv1x1_and_outer_are_sums_over_channels_and_positions():
     torch.manual_seed(0)
-    z, grad = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 4, 5)
-    weight = torch.randn(6, 3)
-    torch.testing.assert_close(conv1x1(z, weight), torch.einsum('cd,bdhw->bchw', weight, z))
-    torch.testing.assert_close(outer(grad, z), torch.einsum('bchw,bdhw->cd', grad, z))
+    z, grad = torch.randn(2, 3, 4, 5), torch.randn(5, 2, 6, 4, 5)
+    weight = torch.randn(5, 6, 3)
+    expected = torch.einsum('gcd,bdhw->gbchw', weight, z)
+    torch.testing.assert_close(conv1x1(z, weight), expected)
+    by_image = weight.unsqueeze(1) * torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)
+    expected = torch.einsum('gbcd,bdhw->gbchw', by_image, z)
+    torch.testing.assert_close(conv1x1(z, by_image), expected)
+    torch.testing.assert_close(outer(grad, z), torch.einsum('gbchw,bdhw->gbcd', grad, z))
 
 
 @pytest.mark.parametrize(

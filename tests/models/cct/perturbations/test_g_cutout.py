@@ -297,13 +297,12 @@ def cut_window(mask):
 
 class TestWindow:
     def cuts(self, make_context, labels, decoders, **arguments):
-        context = make_context(torch.ones(len(labels), 2, *labels.shape[1:]), labels=labels)
-        for decoder in range(decoders):
-            context.key = 0, 'G-Cutout', decoder
-            yield GCutout(**arguments).draw(context)
+        z = torch.ones(len(labels), 2, *labels.shape[1:])
+        cutout = GCutout(**arguments)
+        return cutout.draw(make_context(cutout, z, decoders, labels=labels))
 
     def cut(self, *arguments, **keywords):
-        return next(self.cuts(*arguments, 1, **keywords))
+        return self.cuts(*arguments, 1, **keywords)[0]
 
     @pytest.mark.parametrize('box', [(2, 3, 10, 12), (0, 0, 14, 18), (5, 6, 1, 7), (3, 3, 5, 2)])
     @pytest.mark.parametrize('area', [0.4, 0.9, 1.0])
@@ -328,12 +327,12 @@ class TestWindow:
         # A window of 3x3 in a box of 5x5.
         assert places == {(2 + i, 3 + j) for i in range(3) for j in range(3)}
 
-    @pytest.mark.parametrize(('draw', 'corner'), [(0.0, (2, 3)), (1 - 2**-24, (4, 5))])
+    @pytest.mark.parametrize(('draw', 'corner'), [(-(2**15), (2, 3)), (2**15 - 1, (4, 5))])
     def test_extreme_draws_stay_in_the_box_and_cut_nothing_else(self, make_context, draw, corner):
         labels = labels_with_box(2, 3, 5, 5)
-        context = make_context(torch.ones(1, 2, 14, 18), labels=labels)
-        context.uniform = lambda name, *shape: torch.full((1, *shape), draw)
-        assert cut_window(GCutout().draw(context)) == (*corner, 3, 3)
+        context = make_context(GCutout(), torch.ones(1, 2, 14, 18), labels=labels)
+        context.numbers.integers.fill_(draw)
+        assert cut_window(GCutout().draw(context)[0]) == (*corner, 3, 3)
 
     def test_every_object_loses_a_window_of_its_own(self, make_context):
         labels = labels_with_box(0, 0, 5, 5) + labels_with_box(7, 9, 6, 6, label=2)
@@ -359,13 +358,13 @@ class TestWindow:
 
     def test_nothing_is_cut_where_nothing_is_detected(self, make_context):
         mask = self.cut(make_context, torch.zeros(2, 6, 7, dtype=torch.long))
-        assert torch.equal(mask, torch.ones(2, 1, 6, 7))
+        assert torch.equal(mask, torch.ones(2, 1, 6, 7, dtype=torch.bool))
 
     def test_background_is_no_object(self, make_context):
         z, labels = torch.ones(1, 1, 6, 6), torch.ones(1, 6, 6, dtype=torch.long)
         foreground = torch.zeros(1, 1, 6, 6, dtype=torch.bool)
-        mask = GCutout().draw(make_context(z, labels=labels, foreground=foreground))
-        assert mask.min() == 1
+        context = make_context(GCutout(), z, labels=labels, foreground=foreground)
+        assert GCutout().draw(context).all()
 
     def test_boxes_are_found_once_for_all_decoders(self, make_context, monkeypatch):
         calls = []
@@ -375,7 +374,7 @@ class TestWindow:
             lambda *arguments: calls.append(None) or object_boxes(*arguments),
         )
         labels = labels_with_box(2, 2, 5, 5)
-        context = make_context(torch.ones(1, 1, 14, 18), labels=labels)
+        context = make_context(GCutout(), torch.ones(1, 1, 14, 18), labels=labels)
         for _ in range(3):
             GCutout().draw(context)
         assert len(calls) == 1

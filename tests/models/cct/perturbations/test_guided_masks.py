@@ -9,10 +9,10 @@ from cct_mm.models.cct.perturbations import ConMsk, ObjMsk
 def test_they_are_complementary(make_context):
     torch.manual_seed(0)
     z, labels = torch.randn(2, 3, 6, 7), torch.randint(0, 4, (2, 6, 7))
-    context = make_context(z, labels=labels)
     objects, surroundings = ObjMsk(), ConMsk()
-    without_objects = objects.perturb(z, objects.draw(context))
-    only_objects = surroundings.perturb(z, surroundings.draw(context))
+    context = make_context(objects, z, labels=labels)
+    (without_objects,) = objects.perturb(z, objects.draw(context))
+    (only_objects,) = surroundings.perturb(z, surroundings.draw(context))
     assert torch.equal(without_objects + only_objects, z)
     is_object = (labels > 0).unsqueeze(1).expand_as(z)
     assert (without_objects[is_object] == 0).all() and (without_objects[~is_object] != 0).all()
@@ -22,7 +22,7 @@ def test_they_are_complementary(make_context):
 def test_foreground_is_the_domains_not_class_above_0(make_context):
     z, labels = torch.ones(1, 1, 1, 3), torch.tensor([[[0, 1, 2]]])
     foreground = torch.tensor([True, False, True]).view(1, 1, 1, 3)
-    context = make_context(z, labels=labels, foreground=foreground)
+    context = make_context(ConMsk(), z, labels=labels, foreground=foreground)
     assert ConMsk().draw(context).flatten().tolist() == [1, 0, 1]
     assert ObjMsk().draw(context).flatten().tolist() == [0, 1, 0]
 

@@ -50,12 +50,14 @@ def cosine(one, other):
 def found(step, **arguments):
     """r_adv as I-VAT gives it, in the space of z."""
     perturbation = IVAT(**arguments)
-    return perturbation.perturb(step.z, perturbation.draw(step.context())) - step.z
+    step.bank.perturbations[0] = perturbation
+    return perturbation.perturb(step.z, step.draw())[0] - step.z
 
 
 def start(step, xi):
     """The starting point of start='uniform', whose keyed numbers can be drawn again."""
-    r = step.context().uniform('start', *step.z.shape[1:], low=-0.5, high=0.5).to(step.z.dtype)
+    step.bank.perturbations[0] = IVAT(start='uniform')
+    (r,) = step.context().uniform(-0.5, 0.5).to(step.z.dtype)
     return xi * r / norm(r)
 
 
@@ -162,8 +164,10 @@ class TestStart:
         torch.manual_seed(0)
         weight = torch.randn(channels, in_channels, dtype=torch.float64)
         z = torch.zeros(1, in_channels, 150, 150, dtype=torch.float64)
-        u = IVAT(xi=0.7)._start(make_context(z, weight=weight))
-        u = u[0].flatten(1) * z.numel() ** 0.5 / 0.7
+        perturbation = IVAT(xi=0.7)
+        context = make_context(perturbation, z, weight=weight[None])
+        u = perturbation._start(context, (weight @ weight.T)[None])
+        u = u[0, 0].flatten(1) * z.numel() ** 0.5 / 0.7
         covariance = weight @ weight.T
         scale = covariance.diag().mean()
         assert (u.mean(dim=1) / scale.sqrt()).abs().max() < 0.05
@@ -171,8 +175,9 @@ class TestStart:
 
     def test_uniform_start_has_norm_xi(self, make_context):
         z = torch.zeros(2, 3, 4, 5, dtype=torch.float64)
-        identity = torch.eye(3, dtype=torch.float64)
-        u = IVAT(xi=0.7, start='uniform')._start(make_context(z, weight=identity))
+        identity = torch.eye(3, dtype=torch.float64)[None]
+        perturbation = IVAT(xi=0.7, start='uniform')
+        (u,) = perturbation._start(make_context(perturbation, z, weight=identity), identity)
         torch.testing.assert_close(norm(u), torch.full_like(norm(u), 0.7))
 
     def test_unknown_start(self):
@@ -199,6 +204,6 @@ def test_kl_gradient_of_the_context_equals_autograd(padding, last_relu):
     point = u.clone().requires_grad_()
     (expected,) = torch.autograd.grad(total(point), point)
     kl_gradient = step.context().kl_gradient
-    torch.testing.assert_close(kl_gradient(u, False), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(kl_gradient(u[None], False)[0], expected, rtol=1e-10, atol=1e-12)
     _, expected = torch.autograd.functional.hvp(total, torch.zeros_like(u), u)
-    torch.testing.assert_close(kl_gradient(u, True), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(kl_gradient(u[None], True)[0], expected, rtol=1e-10, atol=1e-12)
