@@ -32,7 +32,7 @@ from cct_mm.models.cct import (
 from cct_mm.models.cct.consistency_reference import draw_context
 from cct_mm.models.cct.perturbations import Context
 from cct_mm.models.cct.perturbations.base import conv1x1
-from cct_mm.models.cct.plan import GPU, Plan, plan_for
+from cct_mm.models.cct.plan import Plan, cpu_plan, gpu_plan
 from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss
 
 
@@ -196,14 +196,14 @@ def assert_fused_equals_reference(
     Args:
         *perturbations: Entries of ``AuxiliaryBank``.
         tolerance: See :func:`assert_all_close`; by default 1e-10 in float64, 1e-4 in float32.
-        plan: See ``consistency_fused``; None takes those of a CPU and of a GPU, one after the other.
+        plan: See ``consistency_fused``; None takes first that of a CPU and then that of a GPU.
         **example: Further arguments of :func:`example_step`.
     """
     step = example_step(*perturbations, **example)
     if tolerance is None:
         tolerance = 1e-10 if step.z.dtype == torch.float64 else 1e-4
     expected = losses_and_gradients(consistency_reference, step)
-    for own in (plan,) if plan else (plan_for(step.z.device), GPU):
+    for own in (plan,) if plan else (cpu_plan(), gpu_plan(len(step.z))):
         found = losses_and_gradients(consistency_fused, step, plan=own)
         assert_all_close(found, expected, tolerance)
 

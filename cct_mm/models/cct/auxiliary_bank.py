@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cct_mm.models.subpixel_head import (
     init_subpixel_,
@@ -34,6 +35,7 @@ class AuxiliaryBank(BaseModule):
     Attributes:
         perturbations: The :class:`Perturbation` of each of the K decoders.
         names: Their registered names, one for each decoder.
+        kinds: The different names, in the order in which they appear.
 
     Raises:
         ValueError: If a perturbation is unknown, its ``num`` is below 1, its arguments are wrong,
@@ -70,6 +72,10 @@ class AuxiliaryBank(BaseModule):
         shapes = subpixel_shapes(in_channels, channels or num_classes, num_classes, doublings)
         self.weights = nn.ParameterList(torch.empty(len(self), *shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.empty(len(self), shape[0]) for shape in shapes[1:])
+        self.kinds = list(dict.fromkeys(self.names))
+        kind = torch.tensor([self.kinds.index(name) for name in self.names])
+        shares = F.one_hot(kind).T.float()  # [kinds, K]
+        self.register_buffer('kind_shares', shares / shares.sum(dim=1, keepdim=True), False)
         for k in range(len(self)):
             init_subpixel_([w[k] for w in self.weights], [b[k] for b in self.biases])
 
@@ -84,6 +90,11 @@ class AuxiliaryBank(BaseModule):
         """Names of the perturbations that need to know what is foreground."""
         pairs = zip(self.names, self.perturbations, strict=True)
         return sorted({name for name, perturbation in pairs if perturbation.guided})
+
+    def means_by_kind(self, values: Tensor) -> dict[str, Tensor]:
+        """Return the mean of the decoders' values, [K], over each kind of perturbation."""
+        means = self.kind_shares @ values.to(self.kind_shares.dtype)
+        return dict(zip(self.kinds, means, strict=True))
 
     def decoder(self, k: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the first layer, and the weights and biases of the sub-pixel layers, of decoder k.

@@ -59,7 +59,7 @@ def consistency_fused(
         - z: [B, D, h, w]
     """
     with torch.no_grad():
-        computation = _Computation.of(bank, z, target, terms, plan or plan_for(z.device))
+        computation = _Computation.of(bank, z, target, terms, plan or plan_for(z))
     total, distances, pairwise, weak = _Fused.apply(z, computation, *bank.weights, *bank.biases)
     return UnsupervisedLoss(
         total,

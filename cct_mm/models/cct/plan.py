@@ -21,19 +21,27 @@ class Plan(NamedTuple):
     copies: int | None
 
 
-GPU = Plan(group_size=None, chunk_elements=2**24, copies=None)
-"""A few large calls, whose number does not grow with the number of decoders; 64 MiB a map."""
+def plan_for(z: Tensor) -> Plan:
+    """Return the plan for a batch of images, on the device where it is."""
+    return cpu_plan() if z.device.type == 'cpu' else gpu_plan(len(z))
 
 
-def plan_for(device: torch.device) -> Plan:
-    """Return the plan of a device.
+def cpu_plan() -> Plan:
+    """Return the plan of a CPU.
 
-    On a CPU, the maps of a chunk fit the caches of its cores (of at most 8), and eight decoders are
-    enough for efficient matrix products, however many there are.
+    The maps of a chunk fit the caches of its cores (of at most 8), and eight decoders are enough
+    for efficient matrix products, however many there are.
     """
-    if device.type == 'cpu':
-        return Plan(8, 2**18 * min(torch.get_num_threads(), 8), 1)
-    return GPU
+    return Plan(8, 2**18 * min(torch.get_num_threads(), 8), 1)
+
+
+def gpu_plan(images: int) -> Plan:
+    """Return the plan of a GPU: as many calls for a large batch and many decoders as for a few.
+
+    A chunk's maps are 12 MiB each for every image of the batch, and four of them are in memory at
+    once, when the encoder's maps for backward take some 500 MiB for every image.
+    """
+    return Plan(group_size=None, chunk_elements=3 * 2**20 * images, copies=None)
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Cross-Consistency Training (paper, Sections 3.2 and 3.3, Algorithm 1): unlabeled images."""
 
-from collections import defaultdict
-
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -145,10 +143,8 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
 
     def _monitored(self, bank: AuxiliaryBank, loss: UnsupervisedLoss) -> dict[str, Tensor]:
         """Mean distance of each kind of perturbation and the like, for the log; not trained on."""
-        by_name = defaultdict(list)
-        for name, distance in zip(bank.names, loss.distances, strict=True):
-            by_name[name].append(distance)
-        values = {f'distance {name}': torch.stack(d).mean() for name, d in by_name.items()}
+        means = bank.means_by_kind(loss.distances)
+        values = {f'distance {name}': mean for name, mean in means.items()}
         further = {'pairwise': loss.pairwise, 'weak': loss.weak}
         return values | {name: value for name, value in further.items() if value is not None}
 

@@ -17,7 +17,7 @@ from cct_mm.models.cct import (
     consistency_reference,
 )
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Perturbation, SpatialMask
-from cct_mm.models.cct.plan import GPU, Plan
+from cct_mm.models.cct.plan import Plan
 from cct_mm.models.domain import Domain
 from cct_mm.models.losses import DISTANCES, ConsistencyLoss
 

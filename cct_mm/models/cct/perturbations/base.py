@@ -83,12 +83,24 @@ class Context:
 
         Shape:
             - output: [G, B, *numbers], or [G, 1, *numbers] if the batch shares them; float32
+
+        Raises:
+            ValueError: If the perturbation asks for none.
         """
-        return self.numbers.uniform(low, high)
+        return self._drawn().uniform(low, high)
 
     def normal(self) -> Tensor:
         """Return the random numbers as draws from N(0, 1), shaped as :meth:`uniform`'s."""
-        return self.numbers.normal()
+        return self._drawn().normal()
+
+    def _drawn(self) -> Numbers:
+        if self.numbers is None:
+            raise ValueError(
+                'a perturbation draws random numbers without asking for any: add the method '
+                'numbers(self, z, weight) to its class, which returns the shape of those that a '
+                'decoder needs for an image, such as (1, 1, 1)'
+            )
+        return self.numbers
 
 
 def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
