@@ -70,15 +70,14 @@ def with_bias(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tenso
         - biases: [G, 4 c_out] each
         - output: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 c_out, c_in + 1]
     """
-    layers = []
-    for weight, bias in zip(weights, biases, strict=True):
-        layer = torch.cat([weight, bias.unsqueeze(2)], dim=2)  # [G, 4 c_out, c_in + 1]
-        if len(layers) < len(weights) - 1:
-            if not layers or ones.shape[2] != layer.shape[2]:
-                ones = layer.new_zeros(len(layer), 4, layer.shape[2])
-                ones[:, :, -1] = 1
-            layer = torch.cat([layer, ones], dim=1)
-        layers.append(layer)
+    layers = [
+        torch.cat([weight, bias.unsqueeze(2)], dim=2)  # [G, 4 c_out, c_in + 1]
+        for weight, bias in zip(weights, biases, strict=True)
+    ]
+    for i, layer in enumerate(layers[:-1]):
+        ones = layer.new_zeros(len(layer), 4, layer.shape[2])
+        ones[:, :, -1] = 1
+        layers[i] = torch.cat([layer, ones], dim=1)
     return layers
 
 

@@ -39,7 +39,7 @@ class Target:
     pseudo_labels: Tensor | None = None
 
     def guidance(self, size: tuple[int, int]) -> Guidance:
-        """Bring the main prediction to z's size (h, w): the first pixel of each position's block."""
+        """Bring the main prediction to z's size (h, w): the first pixel of each position."""
         steps = [full // own for full, own in zip(self.prob.shape[2:], size, strict=True)]
         first = (..., slice(None, None, steps[0]), slice(None, None, steps[1]))
         labels = self.prob[first].argmax(dim=1)  # [B, h, w]

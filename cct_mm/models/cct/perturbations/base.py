@@ -201,6 +201,7 @@ class Perturbation(ABC):
         Returns:
             The shape; None where nothing is random.
         """
+        return None
 
     @property
     def form(self) -> tuple[Callable, Callable]:
