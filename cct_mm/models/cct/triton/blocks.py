@@ -8,6 +8,28 @@ the channels stays within the few threads that share a row.
 import triton
 import triton.language as tl
 
+from .layout import padded
+
+
+def block_shape(channels: int, classes: int, precision: str) -> dict[str, int]:
+    """Return the constants that set the size of a block, of its tiles and of a program.
+
+    A program holds two maps of the block for each level of its tree, some four at a leaf and a tile
+    of weights. With four warps, a map of 64 x 32 numbers takes 16 of a thread's 255 registers.
+    """
+    CP, LP = padded(channels + 1), padded(classes)
+    side = max(CP, LP)
+    if precision == 'ieee':
+        # Products without tensor cores: a thread reads whole rows and columns into its registers,
+        # so there are few numbers for each thread.
+        block, warps = 32, 8 if side > 16 else 4
+    else:
+        # Each warp's tensor cores take 16 rows.
+        block, warps = 64 if side <= 32 else 32, 4
+    # One stage: the pipelining of loads in loops knows nothing of gradients that are added up in
+    # memory.
+    return dict(CP=CP, LP=LP, BLOCK=block, num_warps=warps, num_stages=1)
+
 
 @triton.jit
 def tile_offsets(ROWS: tl.constexpr, COLUMNS: tl.constexpr):

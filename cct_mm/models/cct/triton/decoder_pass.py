@@ -23,8 +23,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .blocks import child_of, child_tile, map_offsets, softmax, through_softmax, with_ones
-from .layout import pack_layers, padded, to_leaves, unpack_layers
+from .blocks import (
+    block_shape,
+    child_of,
+    child_tile,
+    map_offsets,
+    softmax,
+    through_softmax,
+    with_ones,
+)
+from .layout import pack_layers, to_leaves, unpack_layers
 
 PROGRAMS = 512
 """Programs of a launch, about: a few for each of the some 130 multiprocessors of a large GPU.
@@ -103,7 +111,7 @@ def decoder_pass(
     y = y.contiguous()
     layers = pack_layers(weights, biases)  # [K, T]
     target = to_leaves(prob, doublings)  # [B, 4^n, P, C]
-    shape = _block_shape(channels, classes)
+    shape = block_shape(channels, classes, precision)
     blocks = batch * triton.cdiv(positions, shape['BLOCK'])
     # Each program computes the same number of blocks, or one less.
     slots = triton.cdiv(blocks, triton.cdiv(blocks * count, programs))
@@ -135,12 +143,6 @@ def decoder_pass(
     distances, weak, pairwise = sums.sum(dim=2)  # [K] each
     gradients = unpack_layers(grad_layers.sum(dim=1), doublings, channels, classes)
     return PassResult(distances, weak, pairwise.sum(), grad_y, *gradients)
-
-
-def _block_shape(channels: int, classes: int) -> dict[str, int]:
-    """Return the constants that set the size of a block and of a program."""
-    # One stage: the pipelining of loads in loops knows nothing of the additions to the slot.
-    return dict(CP=padded(channels + 1), LP=padded(classes), BLOCK=64, num_warps=4, num_stages=1)
 
 
 @triton.jit
