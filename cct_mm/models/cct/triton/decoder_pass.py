@@ -111,7 +111,7 @@ def decoder_pass(
     y = y.contiguous()
     layers = pack_layers(weights, biases)  # [K, T]
     target = to_leaves(prob, doublings)  # [B, 4^n, P, C]
-    shape = block_shape(channels, classes, precision)
+    shape = block_shape(channels, classes, doublings, precision)
     blocks = batch * triton.cdiv(positions, shape['BLOCK'])
     # Each program computes the same number of blocks, or one less.
     slots = triton.cdiv(blocks, triton.cdiv(blocks * count, programs))
