@@ -11,32 +11,23 @@ import triton.language as tl
 from .layout import padded
 
 
-def block_shape(channels: int, classes: int, doublings: int, precision: str) -> dict[str, int]:
+def block_shape(channels: int, classes: int, precision: str) -> dict[str, int]:
     """Return the constants that set the size of a block, of its tiles and of a program.
 
     A program holds the block's map and its gradient at each level of the tree, some four maps at a
-    leaf, and a tile of weights. A map of 64 x 32 numbers takes 16 of the 255 registers of a thread
-    of four warps. The constants are those with which ptxas keeps most of them in registers
-    (``tests/models/cct/triton/test_compiled.py``); no GPU has timed them.
-
-    Args:
-        channels: c.
-        classes: C.
-        doublings: n.
-        precision: ``input_precision`` of ``tl.dot``.
+    leaf, and a tile of weights. With two warps, a map of 32 x 32 numbers takes 16 of a thread's 255
+    registers, and four such programs share a multiprocessor, so that one computes while another
+    waits. Of the constants that were compiled, these need the fewest instructions and keep the
+    numbers of the two inner levels in registers; no GPU has timed them.
     """
     CP, LP = padded(channels + 1), padded(classes)
-    side = max(CP, LP)
-    if precision == 'ieee':
-        # Products without tensor cores: a thread reads whole rows and columns into its registers,
-        # so it should compute few numbers.
-        block, warps = (32 if side <= 32 else 16), (4 if side <= 16 else 8)
-    else:
-        # The tensor cores of four warps take 64 rows at once.
-        block, warps = (16 if side > 32 else 64 if doublings <= 3 else 32), 4
+    small = max(CP, LP) <= 32
+    # The tensor cores of a warp take 16 rows. Without them a thread reads whole rows and columns
+    # into its registers, so it should compute fewer numbers.
+    warps = (2 if small else 4) * (2 if precision == 'ieee' else 1)
     # One stage: the pipelining of loads in loops knows nothing of gradients that are added up in
     # memory.
-    return dict(CP=CP, LP=LP, BLOCK=block, num_warps=warps, num_stages=1)
+    return dict(CP=CP, LP=LP, BLOCK=32 if small else 16, num_warps=warps, num_stages=1)
 
 
 @triton.jit

@@ -111,7 +111,7 @@ def decoder_pass(
     y = y.contiguous()
     layers = pack_layers(weights, biases)  # [K, T]
     target = to_leaves(prob, doublings)  # [B, 4^n, P, C]
-    shape = block_shape(channels, classes, doublings, precision)
+    shape = block_shape(channels, classes, precision)
     blocks = batch * triton.cdiv(positions, shape['BLOCK'])
     # Each program computes the same number of blocks, or one less.
     slots = triton.cdiv(blocks, triton.cdiv(blocks * count, programs))
@@ -136,7 +136,8 @@ def decoder_pass(
         y, layers, target, pixels(position_weight, torch.float32),
         pixels(labels, torch.uint8), pixels(weak_position_weight, torch.float32),
         y if compared is None else compared, amount, mean, grad_y, grad_layers, sums,
-        count, batch, positions, distance_factor, weak_factor, pairwise_factor,
+        count, batch, positions,
+        float(distance_factor), float(weak_factor), float(pairwise_factor),
         N=doublings, CHANNELS=channels, CLASSES=classes, DISTANCE=distance, LAST_RELU=last_relu,
         WEAK=labels is not None, PAIRWISE=compared is not None, PRECISION=precision, **shape,
     )  # fmt: skip

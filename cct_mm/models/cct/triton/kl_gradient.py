@@ -54,7 +54,7 @@ def kl_gradient(
     """
     count, batch, channels, height, width = y.shape
     classes, doublings, positions = weights[-1].shape[1] // 4, len(weights), height * width
-    shape = block_shape(channels, classes, doublings, precision)
+    shape = block_shape(channels, classes, precision)
     gradient = torch.empty(y.shape, device=y.device)  # [K, B, c, h, w]
     _kl_gradient[(batch * triton.cdiv(positions, shape['BLOCK']), count)](
         y.contiguous(), u.contiguous(), pack_layers(weights, biases),
