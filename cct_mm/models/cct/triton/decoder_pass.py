@@ -16,7 +16,7 @@ The shapes use the letters of ``layout.py`` and ``blocks.py``; N is n and P are 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import triton
@@ -41,8 +41,7 @@ Each loops over several blocks, so there are few slots however large the maps ar
 """
 
 
-@dataclass
-class PassResult:
+class PassResult(NamedTuple):
     """The losses of the decoders and the gradients of their weighted sum.
 
     Shape:

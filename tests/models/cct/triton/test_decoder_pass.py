@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from cct_mm.labels import IGNORE_INDEX
 from cct_mm.models.losses import (
@@ -99,10 +100,10 @@ class Example:
         return losses, [x.float() for x in torch.autograd.grad(total, inputs)]
 
 
-def assert_equals_autograd(interpreted, **options):
+def assert_equals_autograd(run, **options):
     example = Example(**options)
     arguments, options = example.arguments()
-    found = interpreted(decoder_pass, *arguments, **options)
+    found = run(decoder_pass, *arguments, **options)
     losses, gradients = example.expected()
     torch.testing.assert_close(
         [found.distances, found.weak, found.pairwise], losses, rtol=1e-4, atol=1e-7
@@ -131,7 +132,7 @@ class TestEqualsAutograd:
     )
     def test_with_every_option(
         self,
-        interpreted,
+        run,
         distance,
         weak,
         pairwise,
@@ -141,7 +142,7 @@ class TestEqualsAutograd:
         doublings,
     ):
         assert_equals_autograd(
-            interpreted,
+            run,
             doublings=doublings,
             distance=distance,
             weak=weak,
@@ -155,9 +156,9 @@ class TestEqualsAutograd:
         ('classes', 'channels'),
         [(2, 2), (11, 11), (19, 19), (21, 21), (21, 6), (3, 40), (16, 15), (150, 4)],
     )
-    def test_for_any_number_of_classes_and_channels(self, interpreted, classes, channels):
+    def test_for_any_number_of_classes_and_channels(self, run, classes, channels):
         assert_equals_autograd(
-            interpreted, classes=classes, channels=channels, doublings=2, count=1, batch=1
+            run, classes=classes, channels=channels, doublings=2, count=1, batch=1
         )
 
     @pytest.mark.parametrize(
@@ -168,34 +169,34 @@ class TestEqualsAutograd:
             pytest.param(5, (1, 2), 1, marks=pytest.mark.slow),
         ],
     )
-    def test_for_any_stride(self, interpreted, doublings, size, batch):
+    def test_for_any_stride(self, run, doublings, size, batch):
         assert_equals_autograd(
-            interpreted, doublings=doublings, size=size, batch=batch, count=1, distance='kl'
+            run, doublings=doublings, size=size, batch=batch, count=1, distance='kl'
         )
 
     # 135 positions are three blocks, whose last is not full.
     @pytest.mark.parametrize('size', [(1, 1), (9, 15)])
-    def test_for_maps_smaller_and_larger_than_a_block(self, interpreted, size):
-        assert_equals_autograd(interpreted, size=size, distance='js', pairwise=True, weak=True)
+    def test_for_maps_smaller_and_larger_than_a_block(self, run, size):
+        assert_equals_autograd(run, size=size, distance='js', pairwise=True, weak=True)
 
 
 @pytest.mark.parametrize('distance', ['mse', 'kl', 'js'])
-def test_is_finite_where_predictions_are_certain(interpreted, distance):
+def test_is_finite_where_predictions_are_certain(run, distance):
     example = Example(distance=distance, scale=1e4, weak=True, pairwise=True)
     example.prob = torch.zeros_like(example.prob)
     example.prob[:, 1] = 1
     arguments, options = example.arguments()
-    found = interpreted(decoder_pass, *arguments, **options)
+    found = run(decoder_pass, *arguments, **options)
     for x in (found.distances, found.weak, found.pairwise, found.grad_y, *found.grad_weights):
         assert x.isfinite().all()
 
 
-def test_does_not_depend_on_the_number_of_programs(interpreted):
+def test_does_not_depend_on_the_number_of_programs(run):
     example = Example(size=(9, 15), count=1, weak=True)
     arguments, options = example.arguments()
-    many = interpreted(decoder_pass, *arguments, **options)
+    many = run(decoder_pass, *arguments, **options)
     # One program computes all the blocks.
-    one = interpreted(decoder_pass, *arguments, **options, programs=1)
+    one = run(decoder_pass, *arguments, **options, programs=1)
     torch.testing.assert_close(one.grad_y, many.grad_y, rtol=0, atol=0)
     for x, y in zip(
         [one.distances, one.weak, *one.grad_weights, *one.grad_biases],
@@ -203,3 +204,31 @@ def test_does_not_depend_on_the_number_of_programs(interpreted):
         strict=True,
     ):
         torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-7)
+
+
+class TestOnAGPU:
+    """What the interpreter cannot show: its programs and threads run one after another."""
+
+    SIZE = dict(classes=21, channels=21, doublings=3, count=8, size=(40, 41))
+
+    @pytest.mark.parametrize('precision', ['ieee', 'tf32', 'tf32x3'])
+    def test_gives_the_same_bits_again(self, gpu, precision):
+        arguments, options = Example(**self.SIZE, weak=True, pairwise=True).arguments()
+        one, *others = (
+            tree_leaves(gpu(decoder_pass, *arguments, **options, precision=precision))
+            for _ in range(3)
+        )
+        for other in others:
+            torch.testing.assert_close(other, one, rtol=0, atol=0)
+
+    @pytest.mark.parametrize(
+        ('precision', 'tolerance'), [('ieee', 1e-5), ('tf32x3', 1e-4), ('tf32', 2e-2)]
+    )
+    def test_equals_autograd_at_a_size_of_training(self, gpu, precision, tolerance):
+        example = Example(**self.SIZE, weak=True, pairwise=True)
+        arguments, options = example.arguments()
+        found = gpu(decoder_pass, *arguments, **options, precision=precision)
+        losses, gradients = example.expected()
+        expected = [*losses, *gradients]
+        for x, y in zip(tree_leaves(found), expected, strict=True):
+            assert (x - y).norm() <= tolerance * y.norm()

@@ -16,7 +16,7 @@ SIZES = dict(
 )
 
 
-def noise_of(interpreted, decoder, *shape):
+def noise_of(run, decoder, *shape):
     """Return N_k by its definition: 8 half-words of each counter, low before high."""
     count = torch.Size(shape).numel()
     index = torch.arange((count + 7) // 8)
@@ -24,7 +24,7 @@ def noise_of(interpreted, decoder, *shape):
         [index, torch.full_like(index, decoder), *(torch.full_like(index, s) for s in SAMPLE)]
     ).to(torch.int32)
     keys = KEY[:, None].expand(2, len(index)).contiguous()
-    found = interpreted(words, counters, keys, 7)  # [4, N]
+    found = run(words, counters, keys, 7)  # [4, N]
     halves = found.T.contiguous().view(torch.int16).flatten()[:count]
     return ((halves.double() + 0.5) / 32768).view(shape)
 
@@ -35,40 +35,39 @@ def example(depth, size, channels, batch=2, decoders=(4, 9, 0)):
     return z, weight, Noise(0.3, torch.tensor(decoders, dtype=torch.int32), SAMPLE, KEY)
 
 
-def expected(interpreted, z, weight, noise):
+def expected(run, z, weight, noise):
     scale = torch.stack(
-        [1 + noise.bound * noise_of(interpreted, k, *z.shape[1:]) for k in noise.decoders.tolist()]
+        [1 + noise.bound * noise_of(run, k, *z.shape[1:]) for k in noise.decoders.tolist()]
     )
     return torch.einsum('kcd,kbdhw->kbchw', weight.double(), z.double() * scale[:, None])
 
 
 @pytest.mark.parametrize('sizes', SIZES.values(), ids=SIZES)
-def test_project_equals_the_convolution_of_the_perturbed_map(interpreted, sizes):
+def test_project_equals_the_convolution_of_the_perturbed_map(run, sizes):
     z, weight, noise = example(**sizes)
-    found = interpreted(project, z, weight, noise)
-    exact = expected(interpreted, z, weight, noise).float()
+    found = run(project, z, weight, noise)
+    exact = expected(run, z, weight, noise).float()
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('sizes', SIZES.values(), ids=SIZES)
-def test_backward_equals_autograd_and_adds_to_the_gradient_of_z(interpreted, sizes):
+def test_backward_equals_autograd_and_adds_to_the_gradient_of_z(run, sizes):
     z, weight, noise = example(**sizes)
     before = torch.randn_like(z)
     inputs = [x.requires_grad_() for x in (z.double(), weight.double())]
-    y = expected(interpreted, *inputs, noise)
+    y = expected(run, *inputs, noise)
     grad = torch.randn(y.shape)
     grad_z, grad_weight = torch.autograd.grad(y, inputs, grad.double())
-    # Processes share the memory of tensors, so what the other one adds arrives here.
     found_z = before.clone()
-    found_weight = interpreted(project_backward, grad, z, weight, noise, found_z)
+    found_weight = run(project_backward, grad, z, weight, noise, found_z)
     torch.testing.assert_close(found_z, before + grad_z.float(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found_weight, grad_weight.float(), rtol=1e-4, atol=1e-4)
 
 
-def test_noise_is_centered_and_within_its_bound(interpreted):
+def test_noise_is_centered_and_within_its_bound(run):
     z, weight = torch.ones(1, 64, 8, 8), torch.eye(64)[None]
     number = torch.zeros(1, dtype=torch.int32)
-    noise = interpreted(project, z, weight, Noise(0.5, number, SAMPLE, KEY)) - 1
+    noise = run(project, z, weight, Noise(0.5, number, SAMPLE, KEY)) - 1
     assert noise.abs().max() < 0.5
     # U(-0.5, 0.5) has a standard deviation of 12^-0.5, and its mean over 4096 one of 0.0045.
     assert noise.mean().abs() < 0.02

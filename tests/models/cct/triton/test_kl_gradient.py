@@ -35,10 +35,10 @@ def expected(y, u, weights, biases, last_relu, valid, at_zero):
     return result.float()
 
 
-def assert_equals_autograd(interpreted, last_relu, at_zero, **options):
+def assert_equals_autograd(run, last_relu, at_zero, **options):
     y, u, weights, biases, valid = example(**options)
     arguments = (y, u, weights, biases, last_relu, valid, at_zero)
-    found, exact = interpreted(kl_gradient, *arguments), expected(*arguments)
+    found, exact = run(kl_gradient, *arguments), expected(*arguments)
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=2e-6 * exact.abs().max().item())
 
 
@@ -46,16 +46,16 @@ def assert_equals_autograd(interpreted, last_relu, at_zero, **options):
 @pytest.mark.parametrize('at_zero', [False, True])
 class TestEqualsAutograd:
     @pytest.mark.parametrize('doublings', [1, 2])
-    def test_for_strides_2_and_4(self, interpreted, at_zero, last_relu, doublings):
-        assert_equals_autograd(interpreted, last_relu, at_zero, doublings=doublings)
+    def test_for_strides_2_and_4(self, run, at_zero, last_relu, doublings):
+        assert_equals_autograd(run, last_relu, at_zero, doublings=doublings)
 
     @pytest.mark.parametrize(('classes', 'channels'), [(2, 2), (11, 11), (19, 7), (21, 40)])
-    def test_for_any_number_of_classes(self, interpreted, at_zero, last_relu, classes, channels):
+    def test_for_any_number_of_classes(self, run, at_zero, last_relu, classes, channels):
         assert_equals_autograd(
-            interpreted, last_relu, at_zero, classes=classes, channels=channels, doublings=1
+            run, last_relu, at_zero, classes=classes, channels=channels, doublings=1
         )
 
 
 @pytest.mark.parametrize('at_zero', [False, True])
-def test_stride_8_and_maps_larger_than_a_block(interpreted, at_zero):
-    assert_equals_autograd(interpreted, False, at_zero, doublings=3, size=(5, 7), count=1, batch=1)
+def test_stride_8_and_maps_larger_than_a_block(run, at_zero):
+    assert_equals_autograd(run, False, at_zero, doublings=3, size=(5, 7), count=1, batch=1)

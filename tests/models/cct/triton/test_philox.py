@@ -42,21 +42,21 @@ KNOWN = [
 ]
 
 
-def by_kernel(interpreted, inputs, rounds):
+def by_kernel(run, inputs, rounds):
     """Return the kernel's words for rows of four counter words and two key words."""
     columns = torch.tensor(inputs, dtype=torch.int64).to(torch.int32).T.contiguous()  # [6, N]
-    found = interpreted(words, columns[:4], columns[4:], rounds)  # [4, N]
+    found = run(words, columns[:4], columns[4:], rounds)  # [4, N]
     return [tuple(row) for row in (found.T.long() & 0xFFFFFFFF).tolist()]
 
 
 @pytest.mark.parametrize(('inputs', 'rounds', 'expected'), KNOWN)
-def test_known_answers(interpreted, inputs, rounds, expected):
+def test_known_answers(run, inputs, rounds, expected):
     assert philox4x32(inputs[:4], inputs[4:], rounds) == expected
-    assert by_kernel(interpreted, [inputs], rounds) == [expected]
+    assert by_kernel(run, [inputs], rounds) == [expected]
 
 
 @pytest.mark.parametrize('rounds', [7, 10])
-def test_equals_the_definition(interpreted, rounds):
+def test_equals_the_definition(run, rounds):
     inputs = [tuple(random.getrandbits(32) for _ in range(6)) for _ in range(100)]
     expected = [philox4x32(row[:4], row[4:], rounds) for row in inputs]
-    assert by_kernel(interpreted, inputs, rounds) == expected
+    assert by_kernel(run, inputs, rounds) == expected
