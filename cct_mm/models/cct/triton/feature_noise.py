@@ -1,0 +1,284 @@
+"""F-Noise projected by the first layers, with its noise drawn inside the kernels.
+
+The perturbed map of decoder k is z (1 + s N_k). Neither it nor N_k, each as large as z for every
+decoder, reaches the GPU's memory: a program draws the numbers of its tile where it multiplies by
+them, and the backward pass draws them again.
+
+Element e of N_k, counted through [D, h, w], is half-word e % 8 of the Philox words of counter
+(e // 8, k, sample), the low half of a word first. A half-word i, read as a signed number, gives
+(i + 1/2) / 32768, which is in (-1, 1) and as often positive as negative.
+
+In the shapes there are K decoders with this perturbation, D channels and P positions of z and c
+channels after the first layer; CP is c rounded up to a power of two.
+"""
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .layout import padded
+from .philox import philox4x32
+
+ROUNDS = 7
+
+# A thread of four warps holds 16 numbers of z's tile, and the four words for each of them.
+TILE = dict(DEPTH=32, BLOCK=64, num_warps=4, num_stages=1)
+"""Channels of z and positions of a tile."""
+
+PROGRAMS = 512
+"""Programs of the launch that sums over positions, about; see ``decoder_pass.py``."""
+
+
+class Noise(NamedTuple):
+    """What determines the noise of all decoders, on the GPU, where nothing has to wait for it.
+
+    Args:
+        bound: s, the largest share of its value by which an element of z changes.
+        decoders: Number of each decoder, the second word of its counters.
+        sample: The third and the fourth word of the counters.
+        key: The key of the step.
+
+    Shape:
+        - decoders: [K], int32
+        - sample, key: [2], int32, whose bits are those of the unsigned words
+    """
+
+    bound: float
+    decoders: Tensor
+    sample: Tensor
+    key: Tensor
+
+
+def project(z: Tensor, weight: Tensor, noise: Noise, precision: str = 'ieee') -> Tensor:
+    """Return W_k (z (1 + s N_k)) for all decoders.
+
+    Args:
+        z: The encoder's output.
+        weight: The first layers of the decoders.
+        noise: Their noise, which all images share.
+        precision: As for ``decoder_pass``.
+
+    Shape:
+        - z: [B, D, h, w], float32
+        - weight: [K, c, D]
+        - output: [K, B, c, h, w]
+    """
+    count, channels, depth = weight.shape
+    batch, positions = len(z), z.shape[2] * z.shape[3]
+    y = z.new_empty(count, batch, channels, *z.shape[2:])  # [K, B, c, h, w]
+    _project[(triton.cdiv(positions, TILE['BLOCK']), batch, count)](
+        z.contiguous(), weight.contiguous(), *noise, y, batch, depth, positions,
+        CHANNELS=channels, CP=padded(channels), ROUNDS=ROUNDS, PRECISION=precision, **TILE,
+    )  # fmt: skip
+    return y
+
+
+def project_backward(
+    grad: Tensor, z: Tensor, weight: Tensor, noise: Noise, grad_z: Tensor, precision: str = 'ieee'
+) -> Tensor:
+    """Return the gradient of ``weight`` and add that of ``z`` to ``grad_z``.
+
+    The arguments are those of :func:`project`, and its output's gradient.
+
+    Shape:
+        - grad: [K, B, c, h, w]
+        - grad_z: [B, D, h, w], contiguous
+        - output: [K, c, D]
+    """
+    count, channels, depth = weight.shape
+    batch, positions = len(z), z.shape[2] * z.shape[3]
+    blocks, parts = triton.cdiv(positions, TILE['BLOCK']), triton.cdiv(depth, TILE['DEPTH'])
+    grad, z, weight = grad.contiguous(), z.contiguous(), weight.contiguous()
+    sizes = dict(CHANNELS=channels, CP=padded(channels), ROUNDS=ROUNDS, PRECISION=precision, **TILE)
+    _backward_z[(blocks, parts, batch)](
+        grad, weight, *noise, grad_z, count, batch, depth, positions, **sizes
+    )
+    slots = triton.cdiv(batch * blocks, triton.cdiv(batch * blocks * parts * count, PROGRAMS))
+    grad_weight = z.new_empty(count, slots, channels, depth)  # [K, slots, c, D]
+    _backward_weight[(parts, slots, count)](
+        grad, z, *noise, grad_weight, batch, depth, positions, **sizes
+    )
+    return grad_weight.sum(dim=1)
+
+
+@triton.jit
+def _scale(
+    channel,  # of z, [DEPTH, 1]
+    position,  # [1, BLOCK]
+    positions,
+    bound,
+    decoder,  # the second word of the counters
+    sample_ptr,
+    key_ptr,
+    ROUNDS: tl.constexpr,
+):
+    """Return 1 + s N of a tile, [DEPTH, BLOCK]."""
+    element = (channel * positions + position).to(tl.uint32)  # [DEPTH, BLOCK]
+    zeros = tl.zeros_like(element)
+    words = philox4x32(
+        element // 8,
+        zeros + decoder.to(tl.uint32, bitcast=True),
+        zeros + tl.load(sample_ptr).to(tl.uint32, bitcast=True),
+        zeros + tl.load(sample_ptr + 1).to(tl.uint32, bitcast=True),
+        tl.load(key_ptr).to(tl.uint32, bitcast=True),
+        tl.load(key_ptr + 1).to(tl.uint32, bitcast=True),
+        ROUNDS,
+    )
+    half = element % 8
+    low, high = tl.where(half < 2, words[0], words[1]), tl.where(half < 6, words[2], words[3])
+    word = tl.where(half < 4, low, high)
+    bits = tl.where(half % 2 == 0, word & 0xFFFF, word >> 16).to(tl.int32)
+    signed = tl.where(bits < 32768, bits, bits - 65536).to(tl.float32)
+    return 1 + bound * ((signed + 0.5) * (1 / 32768))
+
+
+@triton.jit
+def _project(
+    z_ptr,  # [B, D, P]
+    weight_ptr,  # [K, c, D]
+    bound,
+    decoders_ptr,  # [K]
+    sample_ptr,  # [2]
+    key_ptr,  # [2]
+    y_ptr,  # [K, B, c, P]
+    batch,
+    depth,
+    positions,
+    CHANNELS: tl.constexpr,
+    CP: tl.constexpr,
+    ROUNDS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    DEPTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Write a block of positions; program (block, image, decoder)."""
+    # Offsets can exceed 32 bits, and these make them 64-bit numbers.
+    image, decoder = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
+    position = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]  # [1, BLOCK]
+    row = tl.arange(0, CP)[:, None]  # [CP, 1]
+    number = tl.load(decoders_ptr + decoder)
+    y = tl.zeros((CP, BLOCK), tl.float32)
+    for start in range(0, depth, DEPTH):
+        channel = start + tl.arange(0, DEPTH)  # [DEPTH]
+        z = tl.load(
+            z_ptr + (image * depth + channel[:, None]) * positions + position,
+            (channel[:, None] < depth) & (position < positions),
+            0.0,
+        )  # [DEPTH, BLOCK]
+        z *= _scale(
+            channel[:, None], position, positions, bound, number, sample_ptr, key_ptr, ROUNDS
+        )
+        weight = tl.load(
+            weight_ptr + (decoder * CHANNELS + row) * depth + channel[None, :],
+            (row < CHANNELS) & (channel[None, :] < depth),
+            0.0,
+        )  # [CP, DEPTH]
+        y = tl.dot(weight, z, y, input_precision=PRECISION)
+    tl.store(
+        y_ptr + ((decoder * batch + image) * CHANNELS + row) * positions + position,
+        y,
+        (row < CHANNELS) & (position < positions),
+    )
+
+
+@triton.jit
+def _backward_z(
+    grad_ptr,  # [K, B, c, P]
+    weight_ptr,  # [K, c, D]
+    bound,
+    decoders_ptr,  # [K]
+    sample_ptr,  # [2]
+    key_ptr,  # [2]
+    grad_z_ptr,  # [B, D, P]
+    count,
+    batch,
+    depth,
+    positions,
+    CHANNELS: tl.constexpr,
+    CP: tl.constexpr,
+    ROUNDS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    DEPTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Add all decoders' gradients to a tile of z's; program (block, channels, image)."""
+    image = tl.program_id(2).to(tl.int64)
+    position = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]  # [1, BLOCK]
+    channel = tl.program_id(1) * DEPTH + tl.arange(0, DEPTH)[:, None]  # [DEPTH, 1]
+    row = tl.arange(0, CP)  # [CP]
+    total = tl.zeros((DEPTH, BLOCK), tl.float32)
+    for k in range(count):
+        decoder = tl.cast(k, tl.int64)
+        grad = tl.load(
+            grad_ptr + ((decoder * batch + image) * CHANNELS + row[:, None]) * positions + position,
+            (row[:, None] < CHANNELS) & (position < positions),
+            0.0,
+        )  # [CP, BLOCK]
+        weight = tl.load(
+            weight_ptr + (decoder * CHANNELS + row[None, :]) * depth + channel,
+            (row[None, :] < CHANNELS) & (channel < depth),
+            0.0,
+        )  # [DEPTH, CP]
+        number = tl.load(decoders_ptr + k)
+        scale = _scale(channel, position, positions, bound, number, sample_ptr, key_ptr, ROUNDS)
+        total += scale * tl.dot(weight, grad, input_precision=PRECISION)
+    address = grad_z_ptr + (image * depth + channel) * positions + position
+    inside = (channel < depth) & (position < positions)
+    tl.store(address, tl.load(address, inside, 0.0) + total, inside)
+
+
+@triton.jit
+def _backward_weight(
+    grad_ptr,  # [K, B, c, P]
+    z_ptr,  # [B, D, P]
+    bound,
+    decoders_ptr,  # [K]
+    sample_ptr,  # [2]
+    key_ptr,  # [2]
+    grad_weight_ptr,  # [K, slots, c, D]
+    batch,
+    depth,
+    positions,
+    CHANNELS: tl.constexpr,
+    CP: tl.constexpr,
+    ROUNDS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    DEPTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Sum the gradient of some columns over every slots-th block; program (columns, slot, decoder).
+
+    Its sum is one of the parts that are added up afterwards.
+    """
+    decoder = tl.program_id(2).to(tl.int64)
+    slots = tl.num_programs(1)
+    channel = tl.program_id(0) * DEPTH + tl.arange(0, DEPTH)  # [DEPTH]
+    row = tl.arange(0, CP)[:, None]  # [CP, 1]
+    number = tl.load(decoders_ptr + decoder)
+    blocks = tl.cdiv(positions, BLOCK)
+    total = tl.zeros((CP, DEPTH), tl.float32)
+    for block in range(tl.program_id(1), batch * blocks, slots):
+        image = (block // blocks).to(tl.int64)
+        position = block % blocks * BLOCK + tl.arange(0, BLOCK)[None, :]  # [1, BLOCK]
+        z = tl.load(
+            z_ptr + (image * depth + channel[:, None]) * positions + position,
+            (channel[:, None] < depth) & (position < positions),
+            0.0,
+        )  # [DEPTH, BLOCK]
+        z *= _scale(
+            channel[:, None], position, positions, bound, number, sample_ptr, key_ptr, ROUNDS
+        )
+        grad = tl.load(
+            grad_ptr + ((decoder * batch + image) * CHANNELS + row) * positions + position,
+            (row < CHANNELS) & (position < positions),
+            0.0,
+        )  # [CP, BLOCK]
+        total = tl.dot(grad, tl.trans(z), total, input_precision=PRECISION)
+    place = (decoder * slots + tl.program_id(1)) * CHANNELS + row
+    tl.store(
+        grad_weight_ptr + place * depth + channel[None, :],
+        total,
+        (row < CHANNELS) & (channel[None, :] < depth),
+    )
