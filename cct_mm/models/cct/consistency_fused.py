@@ -12,7 +12,7 @@ The result is that of ``consistency_reference.py``, to rounding. Three facts mak
 The code knows no perturbation by name, and no loop runs over decoders: those of a group are drawn
 (``parts.py``), projected and pulled back together. It is best read in this order:
 :func:`consistency_fused`, ``_Fused``, ``_Computation.run`` and ``_compute_group``, which has the
-five steps of the method.
+five steps of the method; the fourth is ``decoder_pass.py``.
 
 The shapes beside the tensors use these letters: B images, K decoders, G of them in a group, D
 channels and h x w positions of z, c channels after the first layer, n sub-pixel layers, C classes,
@@ -25,12 +25,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cct_mm.models.losses import weak_cross_entropy_with_gradient
-
-from . import decoder_tree
 from .auxiliary_bank import AuxiliaryBank
-from .chunks import Chunk, cut_into_chunks
-from .kl_gradient import KLGradient
+from .chunks import Chunk
+from .decoder_pass import DecoderPass, Objective, TritonPass
 from .parts import Drawing, assemble
 from .perturbations import Guidance
 from .perturbations.numbers import StepKey, send
@@ -82,13 +79,13 @@ class _Fused(torch.autograd.Function):
         result = computation.run(z)
         distances, weak, *grad_parameters = result.of_decoders
         ctx.save_for_backward(result.grad_z, *grad_parameters)
-        ctx.unit = computation.unit
+        ctx.unit = computation.objective.unit
         pairwise, weak = result.pairwise, weak.mean()
-        terms = computation.terms
+        terms = computation.objective.terms
         total = terms.consistency_weight * distances.mean()  # []
         if terms.pairwise:
             total = total + terms.pairwise.weight * pairwise
-        if computation.target.pseudo_labels is not None:
+        if computation.objective.target.pseudo_labels is not None:
             total = total + terms.weak_weight * weak
         ctx.mark_non_differentiable(distances, pairwise, weak)
         return total, distances, pairwise, weak
@@ -107,18 +104,16 @@ class _Computation:
 
     Args:
         bank: The auxiliary decoders.
-        target: The predictions that the decoders learn from.
-        terms: The terms of the loss and their weights.
+        objective: What they are measured by.
         plan: How much is computed at once.
         guidance: What the guided perturbations know of the batch.
         key: On what the random numbers depend.
         groups: The decoders that are computed side by side, one group after another.
-        chunks: The parts of the batch, computed one after another.
+        chunks: The parts of the batch, computed one after another; empty with Triton.
     """
 
     bank: AuxiliaryBank
-    target: Target
-    terms: UnsupervisedTerms
+    objective: Objective
     plan: Plan
     guidance: Guidance
     key: StepKey
@@ -137,22 +132,14 @@ class _Computation:
             z.device, *StepKey.parts(target.key, target.samples), decoders, marks
         )
         groups = groups_of(len(bank), compared, index, marks, plan, z.dtype)
-        largest = max(len(group.index) for group in groups)
-        weights = terms.position_weights(target, z.dtype)  # [B, H, W] each
-        max_positions = plan.chunk_elements // (bank.num_classes * bank.stride**2 * largest)
-        chunks = cut_into_chunks(target, *weights, len(bank.biases), max(1, max_positions))
+        objective = Objective(target, terms, len(bank), *terms.position_weights(target, z.dtype))
+        chunks = []
+        if plan.precision is None:
+            largest = max(len(group.index) for group in groups)
+            by_position = bank.num_classes * bank.stride**2 * largest
+            chunks = objective.chunks(len(bank.biases), plan.chunk_elements // by_position)
         guidance = target.guidance(z.shape[2:])
-        return cls(bank, target, terms, plan, guidance, StepKey(*key), groups, chunks)
-
-    @property
-    def unit(self) -> float:
-        """w_u / K, the weight of one decoder's distance in the total loss.
-
-        Gradients are summed up as multiples of it, and the backward pass multiplies by it at the
-        end. So the gradient of a distance needs no scaling, which saves a pass over its map. It is
-        1 where w_u is 0.
-        """
-        return self.terms.consistency_weight / len(self.bank) or 1.0
+        return cls(bank, objective, plan, guidance, StepKey(*key), groups, chunks)
 
     def run(self, z: Tensor) -> '_Result':
         """Compute the losses and their gradients for z, [B, D, h, w]."""
@@ -168,16 +155,10 @@ class _Computation:
         # 1. Take the group's parameters.
         # [G, c, D]; [G, 4 c_out, c_in] each; [G, 4 c_out] each
         first, *weights = [group.take(weight) for weight in self.bank.weights]
-        biases = [group.take(bias) for bias in self.bank.biases]
-        # [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
-        layers = decoder_tree.with_bias(weights, biases)
+        decoders = self._decoders(weights, [group.take(bias) for bias in self.bank.biases])
 
         # 2. Let the perturbations make their choices.
-        def kl_gradient(decoders: slice) -> KLGradient:
-            own = [layer[decoders] for layer in layers]
-            return KLGradient(z, first[decoders], own, self.bank.last_relu, self.chunks)
-
-        drawing = Drawing(z, first, group.index, self.guidance, self.key, kl_gradient)
+        drawing = Drawing(z, first, group.index, self.guidance, self.key, decoders.kl_gradient)
         perturbations = [self.bank.perturbations[k] for k in group.decoders]
         parts = drawing.parts(perturbations, self.plan.copies)
 
@@ -187,87 +168,29 @@ class _Computation:
             [part.perturbation.project(z, part.take(first), part.state) for part in parts],
         )  # [G, B, c, h, w]
 
-        # 4. Go from there to the losses and back, chunk by chunk.
-        # [G, B, c, h, w]; [G, c_in + 1, 4 c_out + 4] each, the last [G, c_in + 1, 4 C]
-        sums, grad_y, grad_layers = self._compute_chunks(y, layers, group)
+        # 4. Go from there to the losses and back.
+        own = decoders.run(y, group.share)
 
         # 5. Go back through the first layer and the perturbation.
         grad_first = assemble(
             parts,
             [
                 part.perturbation.project_backward(
-                    part.take(grad_y), z, part.take(first), part.state, result.grad_z
+                    part.take(own.grad_y), z, part.take(first), part.state, result.grad_z
                 )
                 for part in parts
             ],
         )  # [G, c, D]
-        # [G, 4 c_out, c_in] each; [G, 4 c_out] each
-        grad_weights, grad_biases = decoder_tree.without_bias([grad.mT for grad in grad_layers])
-        result.pairwise += sums.pairwise
-        result.store(group, sums.distances, sums.weak, grad_first, *grad_weights, *grad_biases)
+        result.pairwise += own.pairwise
+        gradients = grad_first, *own.grad_weights, *own.grad_biases
+        result.store(group, own.distances, own.weak, *gradients)
 
-    def _compute_chunks(
-        self, y: Tensor, layers: list[Tensor], group: Group
-    ) -> tuple['_Sums', Tensor, list[Tensor]]:
-        """Return the losses of a group and their gradients with respect to y and the layers.
-
-        Shape:
-            - y and its gradient: [G, B, c, h, w]
-            - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
-            - gradients of the layers: as the layers, transposed
-        """
-        last_relu = self.bank.last_relu
-        decoders, batch = y.shape[:2]
-        # The images are the first axis in memory, as the products of step 5 want it.
-        grad_y = y.new_empty(batch, decoders, *y.shape[2:]).transpose(0, 1)  # [G, B, c, h, w]
-        grad_layers = [torch.zeros_like(layer.mT) for layer in layers]  # as layers, transposed
-        sums = _Sums(*y.new_zeros(2, decoders), y.new_zeros(()))  # [G], [G], []
-        for chunk in self.chunks:
-            part = chunk.crop(y)  # [G, c, b, rows, columns]
-            # [G, c_i + 1, 4^i P] each for i < n, the last [G, C, 4^n P]
-            maps = decoder_tree.forward(decoder_tree.with_ones(part), layers, last_relu)
-            grad = self._losses(maps[-1], chunk, group, sums)  # [G, C, 4^n P]
-            # [G, c + 1, P]
-            grad = decoder_tree.backward(grad, maps, layers, last_relu, grad_layers)
-            chunk.crop(grad_y).copy_(grad[:, :-1].view(part.shape))
-        return sums, grad_y, grad_layers
-
-    def _losses(self, logits: Tensor, chunk: Chunk, group: Group, sums: '_Sums') -> Tensor:
-        """Add a chunk's losses to the sums and return the gradient of its logits.
-
-        Shape:
-            - logits, output: [G, C, 4^n P]
-        """
-        terms = self.terms
-        # [G], [G, C, 4^n P]
-        value, grad = terms.consistency.distance.with_gradient(
-            chunk.prob, logits, chunk.position_weight
-        )
-        sums.distances += value
-        if terms.consistency_weight == 0:
-            grad.zero_()
-        if group.share is not None:
-            # [], [G, C, 4^n P]
-            value, more = terms.pairwise.with_gradient(logits, chunk.position_weight, group.share)
-            sums.pairwise += value
-            grad.add_(more, alpha=terms.pairwise.weight / self.unit)
-        if chunk.labels is not None:
-            # [G], [G, C, 4^n P]
-            value, more = weak_cross_entropy_with_gradient(
-                logits, chunk.labels, chunk.weak_position_weight
-            )
-            sums.weak += value
-            grad.add_(more, alpha=terms.weak_weight / len(self.bank) / self.unit)
-        return grad
-
-
-@dataclass
-class _Sums:
-    """The losses of one group of decoders, to which every chunk adds its part."""
-
-    distances: Tensor  # d(y^u, y_a^k), [G]
-    weak: Tensor  # cross-entropies with the pseudo-labels, [G]
-    pairwise: Tensor  # L_P-Wise, []
+    def _decoders(self, weights: list[Tensor], biases: list[Tensor]) -> DecoderPass | TritonPass:
+        """Return what computes a group of decoders from the output of their first layers."""
+        own = weights, biases, self.bank.last_relu, self.objective
+        if self.plan.precision is None:
+            return DecoderPass(*own, self.chunks)
+        return TritonPass(*own, self.plan.precision)
 
 
 class _Result:

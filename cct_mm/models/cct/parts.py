@@ -55,7 +55,8 @@ class Drawing:
         index: The decoders, for the keys of their random numbers.
         guidance: See ``Context``.
         key: On what the random numbers depend.
-        kl_gradient: Returns ``Context.kl_gradient`` of some decoders of the group.
+        kl_gradient: Returns ``Context.kl_gradient`` of some decoders of the group, from z, their
+            first layers and their places in the group.
 
     Shape:
         - z: [B, D, h, w]
@@ -68,7 +69,7 @@ class Drawing:
     index: Tensor
     guidance: Guidance
     key: StepKey
-    kl_gradient: Callable[[slice], Callable[[Tensor, bool], Tensor]]
+    kl_gradient: Callable[[Tensor, Tensor, slice], Callable[[Tensor, bool], Tensor]]
 
     def parts(self, perturbations: Sequence[Perturbation], copies: int | None) -> list[Part]:
         """Let the perturbations draw, and put those of one form together.
@@ -89,9 +90,9 @@ class Drawing:
         for (run, perturbation), numbers in zip(runs, self._numbers(runs), strict=True):
             for own in cut(run, copies if perturbation.copies_z else None):
                 of_own = numbers and numbers.of(slice(own.start - run.start, own.stop - run.start))
-                context = Context(
-                    self.z, self.first[own], self.guidance, self.kl_gradient(own), of_own
-                )
+                first = self.first[own]
+                kl_gradient = self.kl_gradient(self.z, first, own)
+                context = Context(self.z, first, self.guidance, kl_gradient, of_own)
                 yield Part([own], perturbation, perturbation.draw(context))
 
     def _numbers(self, runs: list[tuple[slice, Perturbation]]) -> list:

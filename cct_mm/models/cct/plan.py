@@ -1,10 +1,14 @@
 """How the fused path divides its work: into groups of decoders, and chunks of positions."""
 
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from .auxiliary_bank import AuxiliaryBank
+from .triton import unsupported
 
 
 class Plan(NamedTuple):
@@ -14,11 +18,14 @@ class Plan(NamedTuple):
         group_size: Decoders computed side by side; None means all.
         chunk_elements: Numbers in the logits of one chunk.
         copies: Decoders of which perturbed copies of z are made at once; None means all.
+        precision: ``input_precision`` of the products in Triton kernels, 'ieee' or 'tf32', which
+            compute whole groups without chunks; None computes in PyTorch.
     """
 
     group_size: int | None
     chunk_elements: int
     copies: int | None
+    precision: str | None = None
 
 
 def plan_for(z: Tensor) -> Plan:
@@ -42,6 +49,26 @@ def gpu_plan(images: int) -> Plan:
     once, when the encoder's maps for backward take some 500 MiB for every image.
     """
     return Plan(group_size=None, chunk_elements=3 * 2**20 * images, copies=None)
+
+
+def triton_plan(bank: AuxiliaryBank, z: Tensor, precision: str) -> Plan:
+    """Return the plan that computes in Triton kernels or, saying so once, the one without them.
+
+    Args:
+        bank: The decoders.
+        z: The encoder's output, [B, D, h, w].
+        precision: As in :class:`Plan`.
+    """
+    channels, doublings = bank.weights[0].shape[1], len(bank.biases)
+    reason = unsupported(z.device, z.dtype, channels, bank.num_classes, doublings)
+    if reason is None:
+        return gpu_plan(len(z))._replace(precision=precision)
+    # Python shows a warning from one place once.
+    warnings.warn(
+        f'path="triton" of CCT computes in PyTorch, as path="fused" does, because {reason}',
+        stacklevel=2,
+    )
+    return plan_for(z)
 
 
 @dataclass
