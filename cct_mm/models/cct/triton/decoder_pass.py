@@ -15,7 +15,6 @@ It is best read in this order: :func:`decoder_pass`, ``_decoder_pass``, ``_subtr
 The shapes use the letters of ``layout.py`` and ``blocks.py``; N is n and P are the h w positions.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,7 +31,7 @@ from .blocks import (
     through_softmax,
     with_ones,
 )
-from .layout import pack_layers, to_leaves, unpack_layers
+from .layout import Layers, to_leaves
 
 PROGRAMS = 512
 """Programs of a launch, about: a few for each of the some 130 multiprocessors of a large GPU.
@@ -62,8 +61,7 @@ class PassResult(NamedTuple):
 
 def decoder_pass(
     y: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    layers: Layers,
     last_relu: bool,
     prob: Tensor,
     position_weight: Tensor,
@@ -82,8 +80,7 @@ def decoder_pass(
 
     Args:
         y: The output of the decoders' first layers.
-        weights: The weights of their n sub-pixel layers.
-        biases: Their biases.
+        layers: Their sub-pixel layers.
         last_relu: See ``subpixel_decode``.
         prob: y^u, the main head's probabilities.
         position_weight: From ``ConsistencyLoss.position_weight``.
@@ -99,17 +96,14 @@ def decoder_pass(
 
     Shape:
         - y: [K, B, c, h, w], float32
-        - weights: [K, 4 c_out, c_in] each
-        - biases: [K, 4 c_out] each
         - prob: [B, C, h 2^n, w 2^n]
         - position_weight, labels, weak_position_weight: [B, h 2^n, w 2^n]
         - compared: [K], float32
     """
     count, batch, channels, height, width = y.shape
-    classes, doublings, positions = prob.shape[1], len(weights), height * width
-    y = y.contiguous()
-    layers = pack_layers(weights, biases)  # [K, T]
-    target = to_leaves(prob, doublings)  # [B, 4^n, P, C]
+    classes, doublings, positions = layers.classes, layers.doublings, height * width
+    y, packed = y.contiguous(), layers.packed  # [K, B, c, h, w], [K, T]
+    target = to_leaves(prob, doublings, torch.float32)  # [B, 4^n, P, C]
     shape = block_shape(channels, classes, precision)
     blocks = batch * triton.cdiv(positions, shape['BLOCK'])
     # Each program computes the same number of blocks, or one less.
@@ -117,22 +111,22 @@ def decoder_pass(
 
     def pixels(x: Tensor | None, dtype: torch.dtype) -> Tensor:
         # [B, 4^n, P, 1]; where there is none nothing is read, and any tensor will do
-        return y if x is None else to_leaves(x[:, None], doublings, dtype)
+        return y if x is None else to_leaves(x, doublings, dtype)
 
     mean = amount = y
     if compared is not None:
         amount = compared.sum()  # []
         mean = torch.empty_like(target)  # [B, 4^n, P, C]
         _mean_probability[(blocks, 4**doublings)](
-            y, layers, compared, amount, mean, count, batch, positions,
+            y, packed, compared, amount, mean, count, batch, positions,
             N=doublings, CHANNELS=channels, CLASSES=classes, LAST_RELU=last_relu,
             PRECISION=precision, **shape,
         )  # fmt: skip
     grad_y = torch.empty_like(y)  # [K, B, c, h, w]
-    grad_layers = layers.new_zeros(count, slots, layers.shape[1])  # [K, slots, T]
-    sums = layers.new_empty(3, count, slots)  # [3, K, slots]
+    grad_layers = packed.new_zeros(count, slots, packed.shape[1])  # [K, slots, T]
+    sums = packed.new_empty(3, count, slots)  # [3, K, slots]
     _decoder_pass[(slots, count)](
-        y, layers, target, pixels(position_weight, torch.float32),
+        y, packed, target, pixels(position_weight, torch.float32),
         pixels(labels, torch.uint8), pixels(weak_position_weight, torch.float32),
         y if compared is None else compared, amount, mean, grad_y, grad_layers, sums,
         count, batch, positions,
@@ -141,7 +135,7 @@ def decoder_pass(
         WEAK=labels is not None, PAIRWISE=compared is not None, PRECISION=precision, **shape,
     )  # fmt: skip
     distances, weak, pairwise = sums.sum(dim=2)  # [K] each
-    gradients = unpack_layers(grad_layers.sum(dim=1), doublings, channels, classes)
+    gradients = layers.unpack(grad_layers.sum(dim=1))
     return PassResult(distances, weak, pairwise.sum(), grad_y, *gradients)
 
 

@@ -5,8 +5,6 @@ image and one decoder down the tree of ``decoder_pass.py``, with two maps instea
 gradient of the logits back up. The layers need no gradients here.
 """
 
-from collections.abc import Sequence
-
 import torch
 import triton
 import triton.language as tl
@@ -21,14 +19,13 @@ from .blocks import (
     through_softmax,
     with_ones,
 )
-from .layout import pack_layers, to_leaves
+from .layout import Layers, to_leaves
 
 
 def kl_gradient(
     y: Tensor,
     u: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    layers: Layers,
     last_relu: bool,
     valid: Tensor,
     at_zero: bool,
@@ -39,8 +36,7 @@ def kl_gradient(
     Args:
         y: The output of the decoders' first layers.
         u: The direction in which it changes.
-        weights: The weights of the decoders' n sub-pixel layers.
-        biases: Their biases.
+        layers: The decoders' sub-pixel layers.
         last_relu: See ``subpixel_decode``.
         valid: False on padding, which the divergence leaves out.
         at_zero: Whether u is a direction from 0, or the point.
@@ -48,16 +44,14 @@ def kl_gradient(
 
     Shape:
         - y, u, output: [K, B, c, h, w], float32
-        - weights: [K, 4 c_out, c_in] each
-        - biases: [K, 4 c_out] each
         - valid: [B, 1, h 2^n, w 2^n], bool
     """
     count, batch, channels, height, width = y.shape
-    classes, doublings, positions = weights[-1].shape[1] // 4, len(weights), height * width
+    classes, doublings, positions = layers.classes, layers.doublings, height * width
     shape = block_shape(channels, classes, precision)
     gradient = torch.empty(y.shape, device=y.device)  # [K, B, c, h, w]
     _kl_gradient[(batch * triton.cdiv(positions, shape['BLOCK']), count)](
-        y.contiguous(), u.contiguous(), pack_layers(weights, biases),
+        y.contiguous(), u.contiguous(), layers.packed,
         to_leaves(valid, doublings, torch.uint8), gradient, batch, positions,
         N=doublings, CHANNELS=channels, CLASSES=classes, LAST_RELU=last_relu, AT_ZERO=at_zero,
         PRECISION=precision, **shape,

@@ -11,9 +11,13 @@ the four of the last layer, [LP, CP].
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from cct_mm.models.subpixel_head import subpixel_shapes
 
 SMALLEST = 16
 """The smallest side of a tile that ``tl.dot`` takes."""
@@ -24,8 +28,42 @@ def padded(size: int) -> int:
     return max(SMALLEST, 1 << (size - 1).bit_length())
 
 
-def pack_layers(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """Return all layers in one tensor, each child's weights in a tile padded with zeros.
+class Layers(NamedTuple):
+    """The sub-pixel layers of K decoders, from :func:`pack`.
+
+    Args:
+        packed: The tiles of all layers, [K, T].
+        channels: c.
+        classes: C.
+        doublings: n.
+    """
+
+    packed: Tensor
+    channels: int
+    classes: int
+    doublings: int
+
+    def select(self, decoders: Tensor) -> 'Layers':
+        """Return those of some decoders, whose numbers are on the layers' device."""
+        return self._replace(packed=self.packed.index_select(0, decoders))
+
+    def unpack(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the weights and the biases of such tiles, or of their gradients.
+
+        Shape:
+            - packed: [K, T]
+            - output: [K, 4 c_out, c_in] each and [K, 4 c_out] each
+        """
+        _, back = _places(self.channels, self.classes, self.doublings, packed.device)
+        shapes = subpixel_shapes(1, self.channels, self.classes, self.doublings)[1:]
+        sizes = [rows * columns for rows, columns in shapes] + [rows for rows, _ in shapes]
+        parts = packed.index_select(1, back).split(sizes, dim=1)
+        weights = [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=False)]
+        return weights, list(parts[len(shapes) :])
+
+
+def pack(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Layers:
+    """Pack the layers in two launches, each child's weights in a tile padded with zeros.
 
     Every map in the kernels has an additional channel of ones, as in ``decoder_tree.py``: column c
     of a tile is the bias, and row c of a hidden layer's tile yields the ones of the next map.
@@ -33,61 +71,67 @@ def pack_layers(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
     Shape:
         - weights: [K, 4 c_out, c_in] each
         - biases: [K, 4 c_out] each
-        - output: [K, T]
     """
-    channels, classes = weights[0].shape[2], weights[-1].shape[1] // 4
-    width = padded(channels + 1)
-    total = 4 * width * ((len(weights) - 1) * width + padded(classes))
-    packed = weights[0].new_zeros(len(weights[0]), total)
-    tiles = _tiles(packed, len(weights), channels, classes)
-    for tile, weight, bias in zip(tiles, weights, biases, strict=True):
-        rows = weight.shape[1] // 4
-        tile[:, :, :rows, :channels] = weight.unflatten(1, (rows, 4)).transpose(1, 2)
-        tile[:, :, :rows, channels] = bias.unflatten(1, (rows, 4)).transpose(1, 2)
-    for tile in tiles[:-1]:
-        tile[:, :, channels, channels] = 1
-    return packed
+    sizes = weights[0].shape[2], weights[-1].shape[1] // 4, len(weights)
+    places, _ = _places(*sizes, weights[0].device)
+    constants = _constants(weights[0].dtype, weights[0].device).expand(len(weights[0]), 2)
+    numbers = torch.cat([*(weight.flatten(1) for weight in weights), *biases, constants], dim=1)
+    return Layers(numbers.index_select(1, places), *sizes)
 
 
-def unpack_layers(
-    packed: Tensor, doublings: int, channels: int, classes: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Undo :func:`pack_layers`, for gradients: return those of the weights and of the biases."""
-    tiles = _tiles(packed, doublings, channels, classes)
-    rows = [channels] * (doublings - 1) + [classes]
-    # [K, 4 c_out, CP] each
-    layers = [
-        tile[:, :, :n].transpose(1, 2).flatten(1, 2) for tile, n in zip(tiles, rows, strict=True)
-    ]
-    return [layer[..., :channels] for layer in layers], [layer[..., channels] for layer in layers]
+@cache
+def _constants(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return what tiles hold beside weights and biases."""
+    return torch.tensor([[0, 1]], dtype=dtype, device=device)
 
 
-def _tiles(packed: Tensor, doublings: int, channels: int, classes: int) -> list[Tensor]:
-    """Return views of the packed layers, [K, 4, CP, CP] each and the last [K, 4, LP, CP]."""
-    width = padded(channels + 1)
-    heights = [width] * (doublings - 1) + [padded(classes)]
-    parts = packed.split([4 * height * width for height in heights], dim=1)
-    return [
-        part.unflatten(1, (4, height, width)) for part, height in zip(parts, heights, strict=True)
-    ]
+@cache
+def _places(
+    channels: int, classes: int, doublings: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return which number each element of the tiles is, and where in the tiles each number is.
+
+    The numbers are the weights of all layers, their biases, 0 and 1.
+
+    Shape:
+        - output: [T] and [number of weights and biases], int64
+    """
+    shapes = subpixel_shapes(1, channels, classes, doublings)[1:]
+    weights, biases = sum(rows * columns for rows, columns in shapes), sum(r for r, _ in shapes)
+    zero, one = weights + biases, weights + biases + 1
+    width, places, weight, bias = padded(channels + 1), [], 0, weights
+    for i, (rows, columns) in enumerate(shapes):
+        is_last = i == len(shapes) - 1
+        tile = torch.full((4, padded(classes) if is_last else width, width), zero)
+        # Row 4 c + s of a layer is channel c of child s.
+        row = torch.arange(rows).view(-1, 4).T  # [4, c_out]
+        tile[:, : rows // 4, :columns] = weight + row[..., None] * columns + torch.arange(columns)
+        tile[:, : rows // 4, columns] = bias + row
+        if not is_last:
+            tile[:, channels, channels] = one
+        places.append(tile.flatten())
+        weight, bias = weight + rows * columns, bias + rows
+    places = torch.cat(places)
+    back = torch.empty(zero, dtype=torch.int64)
+    back[places[places < zero]] = (places < zero).nonzero().squeeze(1)
+    return places.to(device), back.to(device)
 
 
-def to_leaves(x: Tensor, doublings: int, dtype: torch.dtype | None = None) -> Tensor:
+def to_leaves(x: Tensor, doublings: int, dtype: torch.dtype) -> Tensor:
     """Order a full-resolution map by leaf, position and channel, in one copy.
 
     What a program reads for a block of positions at one leaf is then one piece of memory.
 
     Shape:
-        - x: [B, C, h 2^n, w 2^n]
+        - x: [B, C, h 2^n, w 2^n], or [B, h 2^n, w 2^n] for C = 1
         - output: [B, 4^n, h w, C]
     """
-    batch, channels, height, width = x.shape
-    side = 2**doublings
-    x = x.unflatten(3, (width // side, *[2] * doublings))  # [B, C, h 2^n, w, 2, ..., 2]
-    x = x.unflatten(2, (height // side, *[2] * doublings))  # [B, C, h, 2, ..., 2, w, 2, ..., 2]
+    batch, side, twos = len(x), 2**doublings, [2] * doublings
+    height, width = x.shape[-2] // side, x.shape[-1] // side
+    x = x.view(batch, *x.shape[1:-2], height, *twos, width, *twos)
     # The first run of twos is dy of the levels 1 to n, and the second is dx of them.
-    rows, columns = 3, 4 + doublings
+    columns, rows = x.ndim - doublings, x.ndim - 2 * doublings - 1
     path = [axis for level in range(doublings) for axis in (rows + level, columns + level)]
-    x = x.permute(0, *path, 2, 3 + doublings, 1)  # [B, 2, ..., 2, h, w, C]
-    leaves = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device).copy_(x)
-    return leaves.view(batch, 4**doublings, -1, channels)
+    x = x.permute(0, *path, rows - 1, columns - 1, *range(1, rows - 1))
+    x = x.to(dtype, copy=True, memory_format=torch.contiguous_format)  # [B, 2, ..., 2, h, w, C]
+    return x.view(batch, 4**doublings, height * width, -1)

@@ -19,6 +19,7 @@ from cct_mm.models.subpixel_head import subpixel_decode, subpixel_shapes
 pytest.importorskip('triton')
 
 from cct_mm.models.cct.triton.decoder_pass import decoder_pass
+from cct_mm.models.cct.triton.layout import pack
 
 DISTANCE_FACTOR, WEAK_FACTOR, PAIRWISE_FACTOR = 0.8, 0.3, 1.7
 """Of the losses in the sum whose gradient is computed."""
@@ -68,8 +69,8 @@ class Example:
             options.update(weak_factor=WEAK_FACTOR)
         if self.pairwise:
             options.update(compared=self.compared, pairwise_factor=PAIRWISE_FACTOR)
-        layers = self.weights, self.biases
-        return (self.y, *layers, self.last_relu, self.prob, self.weight), options
+        layers = pack(self.weights, self.biases)
+        return (self.y, layers, self.last_relu, self.prob, self.weight), options
 
     def expected(self) -> tuple[list[Tensor], list[Tensor]]:
         """Return the losses and the gradients of y, the weights and the biases."""

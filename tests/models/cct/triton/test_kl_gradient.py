@@ -8,6 +8,7 @@ from cct_mm.models.subpixel_head import subpixel_decode, subpixel_shapes
 pytest.importorskip('triton')
 
 from cct_mm.models.cct.triton.kl_gradient import kl_gradient
+from cct_mm.models.cct.triton.layout import pack
 
 
 def example(classes=5, channels=5, doublings=2, size=(3, 5), count=2, batch=2):
@@ -37,8 +38,8 @@ def expected(y, u, weights, biases, last_relu, valid, at_zero):
 
 def assert_equals_autograd(run, last_relu, at_zero, **options):
     y, u, weights, biases, valid = example(**options)
-    arguments = (y, u, weights, biases, last_relu, valid, at_zero)
-    found, exact = run(kl_gradient, *arguments), expected(*arguments)
+    found = run(kl_gradient, y, u, pack(weights, biases), last_relu, valid, at_zero)
+    exact = expected(y, u, weights, biases, last_relu, valid, at_zero)
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=2e-6 * exact.abs().max().item())
 
 
