@@ -18,6 +18,7 @@ from . import decoder_tree
 from .chunks import Chunk, cut_into_chunks
 from .kl_gradient import KLGradient
 from .perturbations.base import conv1x1
+from .triton.layout import pack
 from .unsupervised import Target, UnsupervisedTerms
 
 
@@ -160,9 +161,7 @@ class DecoderPass:
         gradients = decoder_tree.without_bias([grad.mT for grad in grad_layers])
         return PassResult(sums.distances, sums.weak, sums.pairwise, grad_y, *gradients)
 
-    def _losses(
-        self, logits: Tensor, chunk: Chunk, share: Tensor | None, sums: '_Sums'
-    ) -> Tensor:
+    def _losses(self, logits: Tensor, chunk: Chunk, share: Tensor | None, sums: '_Sums') -> Tensor:
         """Add a chunk's losses to the sums and return the gradient of its logits.
 
         Shape:
@@ -219,8 +218,7 @@ class TritonPass:
         objective: Objective,
         precision: str,
     ) -> None:
-        self.weights = weights
-        self.biases = biases
+        self.layers = pack(weights, biases)
         self.last_relu = last_relu
         self.objective = objective
         self.precision = precision
@@ -231,15 +229,11 @@ class TritonPass:
         """Return ``Context.kl_gradient`` of some decoders of the group."""
         from .triton.kl_gradient import kl_gradient
 
-        weights = [weight[decoders] for weight in self.weights]
-        biases = [bias[decoders] for bias in self.biases]
-        valid = self.objective.target.valid
+        layers = self.layers.of(decoders)
+        options = self.last_relu, self.objective.target.valid
 
         def gradient(u: Tensor, at_zero: bool) -> Tensor:
-            y = conv1x1(z, first)  # [g, B, c, h, w]
-            return kl_gradient(
-                y, u, weights, biases, self.last_relu, valid, at_zero, self.precision
-            )
+            return kl_gradient(conv1x1(z, first), u, layers, *options, at_zero, self.precision)
 
         return gradient
 
@@ -250,8 +244,7 @@ class TritonPass:
         objective, terms = self.objective, self.objective.terms
         return decoder_pass(
             y,
-            self.weights,
-            self.biases,
+            self.layers,
             self.last_relu,
             objective.target.prob,
             objective.position_weight,

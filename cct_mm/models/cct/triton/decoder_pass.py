@@ -15,12 +15,12 @@ It is best read in this order: :func:`decoder_pass`, ``_decoder_pass``, ``_subtr
 The shapes use the letters of ``layout.py`` and ``blocks.py``; N is n and P are the h w positions.
 """
 
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from cct_mm.models.cct.decoder_pass import PassResult
 
 from .blocks import (
     block_shape,
@@ -40,25 +40,6 @@ Each loops over several blocks, so there are few slots however large the maps ar
 """
 
 
-class PassResult(NamedTuple):
-    """The losses of the decoders and the gradients of their weighted sum.
-
-    Shape:
-        - distances, weak: [K]
-        - pairwise: scalar
-        - grad_y: [K, B, c, h, w]
-        - grad_weights: [K, 4 c_out, c_in] each
-        - grad_biases: [K, 4 c_out] each
-    """
-
-    distances: Tensor
-    weak: Tensor
-    pairwise: Tensor
-    grad_y: Tensor
-    grad_weights: list[Tensor]
-    grad_biases: list[Tensor]
-
-
 def decoder_pass(
     y: Tensor,
     layers: Layers,
@@ -71,7 +52,7 @@ def decoder_pass(
     labels: Tensor | None = None,
     weak_position_weight: Tensor | None = None,
     weak_factor: float = 0.0,
-    compared: Tensor | None = None,
+    share: Tensor | None = None,
     pairwise_factor: float = 0.0,
     precision: str = 'ieee',
     programs: int = PROGRAMS,
@@ -89,7 +70,8 @@ def decoder_pass(
         labels: Pseudo-labels y_p of L_w, 255 where there is none; None without L_w.
         weak_position_weight: From the function of this name, 0 where a label is 255.
         weak_factor: Factor of the sum of the weak cross-entropies, in the gradients only.
-        compared: 1 for the decoders that Eq. 10 compares and 0 for the others; None without it.
+        share: 1 / number of decoders that Eq. 10 compares for these, 0 for the others; None without
+            it.
         pairwise_factor: Factor of L_P-Wise, in the gradients only.
         precision: ``input_precision`` of ``tl.dot``: 'ieee', 'tf32' or 'tf32x3'.
         programs: Most programs of the launch, if at least one for each decoder.
@@ -98,7 +80,7 @@ def decoder_pass(
         - y: [K, B, c, h, w], float32
         - prob: [B, C, h 2^n, w 2^n]
         - position_weight, labels, weak_position_weight: [B, h 2^n, w 2^n]
-        - compared: [K], float32
+        - share: [K], float32
     """
     count, batch, channels, height, width = y.shape
     classes, doublings, positions = layers.classes, layers.doublings, height * width
@@ -113,12 +95,11 @@ def decoder_pass(
         # [B, 4^n, P, 1]; where there is none nothing is read, and any tensor will do
         return y if x is None else to_leaves(x, doublings, dtype)
 
-    mean = amount = y
-    if compared is not None:
-        amount = compared.sum()  # []
+    mean = y
+    if share is not None:
         mean = torch.empty_like(target)  # [B, 4^n, P, C]
         _mean_probability[(blocks, 4**doublings)](
-            y, packed, compared, amount, mean, count, batch, positions,
+            y, packed, share, mean, count, batch, positions,
             N=doublings, CHANNELS=channels, CLASSES=classes, LAST_RELU=last_relu,
             PRECISION=precision, **shape,
         )  # fmt: skip
@@ -128,11 +109,11 @@ def decoder_pass(
     _decoder_pass[(slots, count)](
         y, packed, target, pixels(position_weight, torch.float32),
         pixels(labels, torch.uint8), pixels(weak_position_weight, torch.float32),
-        y if compared is None else compared, amount, mean, grad_y, grad_layers, sums,
+        y if share is None else share, mean, grad_y, grad_layers, sums,
         count, batch, positions,
         float(distance_factor), float(weak_factor), float(pairwise_factor),
         N=doublings, CHANNELS=channels, CLASSES=classes, DISTANCE=distance, LAST_RELU=last_relu,
-        WEAK=labels is not None, PAIRWISE=compared is not None, PRECISION=precision, **shape,
+        WEAK=labels is not None, PAIRWISE=share is not None, PRECISION=precision, **shape,
     )  # fmt: skip
     distances, weak, pairwise = sums.sum(dim=2)  # [K] each
     gradients = layers.unpack(grad_layers.sum(dim=1))
@@ -147,8 +128,7 @@ def _decoder_pass(
     weight_ptr,  # [B, 4^N, P]
     label_ptr,  # [B, 4^N, P]
     weak_weight_ptr,  # [B, 4^N, P]
-    compared_ptr,  # [K]
-    amount_ptr,  # []
+    share_ptr,  # [K]
     mean_ptr,  # [B, 4^N, P, C]
     grad_y_ptr,  # [K, B, c, P]
     grad_layers_ptr,  # [K, slots, T]
@@ -179,7 +159,7 @@ def _decoder_pass(
     T: tl.constexpr = 4 * CP * ((N - 1) * CP + LP)
     share = 0.0  # of this decoder in L_P-Wise
     if PAIRWISE:
-        share = tl.load(compared_ptr + decoder) / tl.load(amount_ptr)
+        share = tl.load(share_ptr + decoder)
     pointers = (
         layers_ptr + decoder * T, grad_layers_ptr + place * T,
         target_ptr, weight_ptr, label_ptr, weak_weight_ptr, mean_ptr,
@@ -351,8 +331,7 @@ def _log(x):
 def _mean_probability(
     y_ptr,  # [K, B, c, P]
     layers_ptr,  # [K, T]
-    compared_ptr,  # [K]
-    amount_ptr,  # []
+    share_ptr,  # [K]
     mean_ptr,  # [B, 4^N, P, C]
     count,
     batch,
@@ -375,7 +354,8 @@ def _mean_probability(
     offsets, inside = map_offsets(start, positions, CHANNELS, BLOCK, CP)
     total = tl.zeros((BLOCK, LP), tl.float32)
     for decoder in range(count):
-        if tl.load(compared_ptr + decoder) > 0:
+        share = tl.load(share_ptr + decoder)
+        if share > 0:
             y = y_ptr + (tl.cast(decoder, tl.int64) * batch + image) * CHANNELS * positions
             h = with_ones(tl.load(y + offsets, inside, 0.0), CHANNELS, CP)
             for level in tl.static_range(N):
@@ -385,12 +365,12 @@ def _mean_probability(
                 if LAST_RELU or level < N - 1:
                     h = tl.maximum(h, 0.0)
             prob, _ = softmax(h, CLASSES, LP)
-            total += prob
+            total += share * prob
     pixel = tl.arange(0, BLOCK)[:, None]  # [BLOCK, 1]
     classes = tl.arange(0, LP)[None, :]  # [1, LP]
     row = (image * 4**N + leaf) * positions + start
     tl.store(
         mean_ptr + row * CLASSES + pixel * CLASSES + classes,
-        total / tl.load(amount_ptr),
+        total,
         (start + pixel < positions) & (classes < CLASSES),
     )

@@ -43,9 +43,9 @@ class Layers(NamedTuple):
     classes: int
     doublings: int
 
-    def select(self, decoders: Tensor) -> 'Layers':
-        """Return those of some decoders, whose numbers are on the layers' device."""
-        return self._replace(packed=self.packed.index_select(0, decoders))
+    def of(self, decoders: slice) -> 'Layers':
+        """Return those of some of the decoders."""
+        return self._replace(packed=self.packed[decoders])
 
     def unpack(self, packed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the weights and the biases of such tiles, or of their gradients.

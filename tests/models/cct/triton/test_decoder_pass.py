@@ -68,7 +68,9 @@ class Example:
             options.update(labels=self.labels, weak_position_weight=self.weak_weight)
             options.update(weak_factor=WEAK_FACTOR)
         if self.pairwise:
-            options.update(compared=self.compared, pairwise_factor=PAIRWISE_FACTOR)
+            options.update(
+                share=self.compared / self.compared.sum(), pairwise_factor=PAIRWISE_FACTOR
+            )
         layers = pack(self.weights, self.biases)
         return (self.y, layers, self.last_relu, self.prob, self.weight), options
 

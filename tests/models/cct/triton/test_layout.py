@@ -44,7 +44,7 @@ def test_packed_layers_are_unpacked_to_what_they_were(channels, classes, doublin
     width = padded(channels + 1)
     assert layers.packed.shape == (3, 4 * width * ((doublings - 1) * width + padded(classes)))
     torch.testing.assert_close(layers.unpack(layers.packed), (weights, biases), rtol=0, atol=0)
-    one = layers.select(torch.tensor([2]))
+    one = layers.of(slice(2, 3))
     expected = [w[2:] for w in weights], [b[2:] for b in biases]
     torch.testing.assert_close(one.unpack(one.packed), expected, rtol=0, atol=0)
 
