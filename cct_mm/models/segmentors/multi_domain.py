@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cct_mm.labels import SUPERVISIONS
 from cct_mm.models.active_domain import ActiveDomain
+from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
@@ -65,7 +66,8 @@ class MultiDomainSegmentor(EncoderDecoder):
         channels_last: Store weights and maps channels last, which convolutions on CPUs and GPUs
             prefer; results stay the same.
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
-        data_preprocessor: As in mmseg.
+        data_preprocessor: As in mmseg; a
+            :class:`~cct_mm.models.batch_preprocessor.BatchPreprocessor` stands in for mmseg's own.
         train_cfg: As in mmseg, where it has no effect either; ``init_model`` of mmseg sets it.
         pretrained: As in mmseg: the backbone's ``pretrained``; better say it in the backbone.
         init_cfg: As in mmengine.
@@ -92,7 +94,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         init_cfg: dict | None = None,
     ) -> None:
         # EncoderDecoder's own constructor would build a single head.
-        super(EncoderDecoder, self).__init__(data_preprocessor, init_cfg)
+        super(EncoderDecoder, self).__init__(instead_of_mmsegs(data_preprocessor), init_cfg)
         if not domains:
             raise ValueError(
                 f'{type(self).__name__}: `domains` is empty, expected at least one entry '
