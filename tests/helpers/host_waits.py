@@ -25,7 +25,8 @@ class HostWaits(TorchDispatchMode):
 
     They are reads of values, shapes that depend on values (``nonzero``, a mask as an index), and
     tensors made of Python's numbers, which are copied to the device from memory that is not pinned
-    (``torch.tensor``, a list as an index).
+    (``torch.tensor``, a list as an index). What a CPU cannot show is not found: ``tolist``,
+    ``numpy`` and copies between devices.
 
     Args:
         root: Folder of the code whose lines are told; what it calls elsewhere counts for the
@@ -49,5 +50,5 @@ class HostWaits(TorchDispatchMode):
     def _line(self) -> str:
         for frame in reversed(traceback.extract_stack()):
             if frame.filename.startswith(self.root):
-                return f'{Path(frame.filename).relative_to(self.root)}: {frame.line}'
+                return f'{Path(frame.filename).relative_to(self.root)}:{frame.lineno}: {frame.line}'
         return 'elsewhere:'
