@@ -8,6 +8,7 @@ product, in which nothing waits for anything else, and its result is the same in
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 
 import torch
@@ -68,7 +69,10 @@ def _times(matrix: Tensor, x: Tensor, channels_last: bool) -> Tensor:
         x: The map.
         channels_last: Whether the output's memory is [B, P, D], else [B, D, P].
     """
-    with torch.autocast(x.device.type, enabled=False):
+    kind = x.device.type
+    # Shapes alone, on device meta, know no autocast.
+    known = torch.amp.is_autocast_available(kind)
+    with torch.autocast(kind, enabled=False) if known else nullcontext():
         if channels_last:
             return (matrix @ x.flatten(2).mT).mT
         return x.flatten(2) @ matrix.T

@@ -96,3 +96,10 @@ def test_trains_on_matrices_that_inference_has_made():
     x = image(size, dtype=torch.float32)
     upsample(pool(x, [2])[0], x, align_corners=False).sum().backward()
     assert x.grad.sum() > 0
+
+
+def test_tells_shapes_without_data():
+    x = torch.empty(2, 3, 8, 12, device='meta')
+    pooled = pool(x, [2])[0]
+    assert pooled.shape == (2, 3, 2, 2)
+    assert upsample(pooled, x, align_corners=False).shape == (2, 3, 8, 12)
