@@ -11,6 +11,7 @@ from .domain_check import DomainCheckHook
 from .mixed_precision import CPUAmpOptimWrapper
 from .processes.agreement import AgreementHook
 from .processes.pooled_norms import PooledNormsHook
+from .runtime_info import RuntimeInfoHook
 from .training_progress import TrainingProgressHook
 from .visualization import DomainVisualizationHook
 
@@ -27,6 +28,7 @@ __all__ = [
     'LostValidationHook',
     'PooledNormsHook',
     'ResumeHook',
+    'RuntimeInfoHook',
     'TrainingProgressHook',
     'read_checkpoint',
 ]

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmseg.models import SegDataPreProcessor
 
 from cct_mm.datasets.checks.batch import check_batch
 from cct_mm.datasets.checks.file_facts import count_masks, read_headers
@@ -15,6 +16,7 @@ from cct_mm.datasets.checks.images import check_images, check_loading, check_ove
 from cct_mm.datasets.checks.labels import check_class_lists, check_label_maps, check_labels
 from cct_mm.datasets.checks.sources import FileSource, file_sources
 from cct_mm.evaluation.evaluator_check import check_evaluator
+from cct_mm.models.batch_preprocessor import BatchPreprocessor
 
 from .processes.first_rank import on_first_rank
 from .training_progress import model_of
@@ -117,6 +119,9 @@ def _check_batch(runner: Runner, split: str, sources: list[FileSource] | None = 
     if sources is None:
         sources, _ = file_sources(loader.dataset, split)
     preprocessor = type(model_of(runner).data_preprocessor)
+    if preprocessor.forward is BatchPreprocessor.forward:
+        # It leaves validation to mmseg's.
+        preprocessor = SegDataPreProcessor
     return check_batch(split, loader.batch_size, sources, preprocessor)
 
 

@@ -2,6 +2,7 @@
 
 from . import efficientnet_lite
 from .adversarial import DomainDiscriminator
+from .batch_preprocessor import BatchPreprocessor
 from .cct import AuxiliaryBank
 from .classification_head import ClassificationHead
 from .domain import Domain
@@ -20,6 +21,7 @@ __all__ = [
     'CCT',
     'AnnealedCrossEntropy',
     'AuxiliaryBank',
+    'BatchPreprocessor',
     'ClassificationHead',
     'ConsistencyLoss',
     'Domain',

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from cct_mm.labels import has_background
 from cct_mm.models.losses.average import mean_over_ranks
+from cct_mm.models.losses.labeled import loss_by_feat, terms_of
 from cct_mm.names import check_class_names, check_domain_name
 
 
@@ -183,13 +184,12 @@ class Domain(BaseModule):
                     "without labels, expected a label map; add dict(type='LoadCheckedAnnotations') "
                     'to its pipeline, or make it an unlabeled source'
                 )
-        losses = self.decode_head.loss_by_feat(self.logits(features, size), samples)
+        losses = loss_by_feat(self.decode_head, self.logits(features, size), samples)
         if get_world_size() > 1:
             labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
             count = (labels != self.decode_head.ignore_index).sum()
             share = count / mean_over_ranks(count).clamp(min=1e-6)
-            terms = self.decode_head.loss_decode
-            terms = terms if isinstance(terms, nn.ModuleList) else [terms]
+            terms = terms_of(self.decode_head)
             means = [t for t in terms if isinstance(t, CrossEntropyLoss) and t.avg_non_ignore]
             # mmseg adds up terms of one name.
             for name in {term.loss_name for term in means}:

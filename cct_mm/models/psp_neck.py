@@ -10,6 +10,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .resampling import pool, upsample
+
 
 @MODELS.register_module()
 class PSPNeck(BaseModule):
@@ -70,7 +72,16 @@ class PSPNeck(BaseModule):
         x = inputs[self.in_index]  # [B, in_channels, h, w]
         if self.training:
             self._check_batch(len(x))
-        return (self.bottleneck(torch.cat([x, *self.pyramid(x)], dim=1)),)
+        return (self.bottleneck(torch.cat([x, *self._levels(x)], dim=1)),)
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        """Return what ``self.pyramid(x)`` does, in its weights, at x's size: [B, D', h, w] each."""
+        pooled = pool(x, self.pyramid.pool_scales)
+        convolutions = [convolution for _, convolution in self.pyramid]
+        return [
+            upsample(convolution(part), x, self.pyramid.align_corners)
+            for convolution, part in zip(convolutions, pooled, strict=True)
+        ]
 
     def _check_batch(self, size: int) -> None:
         if size != 1 or 1 not in self.pyramid.pool_scales:

@@ -19,6 +19,7 @@ from mmseg.utils import register_all_modules
 from PIL import Image
 
 from cct_mm.engine import DataCheckHook, EvaluatorCheckHook
+from cct_mm.models import BatchPreprocessor
 
 
 @pytest.fixture(autouse=True)
@@ -304,8 +305,9 @@ class TestSizesOfValidation:
     def test_are_no_matter_alone(self, sources):
         assert run(*sources, batch_size=1) == []
 
-    def test_are_those_that_the_preprocessor_takes(self, sources, data):
-        preprocessor = SegDataPreProcessor(test_cfg=dict(size_divisor=32))
+    @pytest.mark.parametrize('kind', [SegDataPreProcessor, BatchPreprocessor])
+    def test_are_those_that_the_preprocessor_takes(self, sources, data, kind):
+        preprocessor = kind(test_cfg=dict(size_divisor=32))
         dataset = DATASETS.build(dict(type='MultiDomainDataset', domains=dict(plant=sources[1])))
         batch = pseudo_collate([dataset[0], dataset[1]])
         with pytest.raises(AssertionError, match='image size in a batch'):

@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
 from cct_mm.engine import CPUAmpOptimWrapper
+from cct_mm.engine.mixed_precision import enable_amp
 
 
 def test_is_registered_in_mmengine():
@@ -69,3 +71,34 @@ def test_losses_are_close_to_those_in_float32_but_not_equal(model, data):
 def test_autocast_ends_with_the_step(model, data):
     step(model, data, CPUAmpOptimWrapper)
     assert not torch.is_autocast_enabled('cpu')
+
+
+class TestOnAGPU:
+    @pytest.fixture(autouse=True)
+    def gpu(self, monkeypatch):
+        monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+
+    def config(self, **optimizer):
+        return Config(dict(optim_wrapper=dict(type='OptimWrapper', optimizer=optimizer)))
+
+    @pytest.mark.parametrize(
+        ('precision', 'dtype', 'scaled'),
+        [('auto', 'float16', True), ('float16', 'float16', True), ('bfloat16', 'bfloat16', False)],
+    )
+    def test_only_float16_has_a_loss_scale(self, precision, dtype, scaled):
+        cfg = self.config(type='SGD', momentum=0.9)
+        enable_amp(cfg, precision)
+        wrapper = cfg.optim_wrapper
+        assert (wrapper.type, wrapper.dtype) == ('AmpOptimWrapper', dtype)
+        assert wrapper.loss_scale == ('dynamic' if scaled else dict(enabled=False))
+
+    def test_float16_is_refused_with_a_fused_sgd(self):
+        cfg = self.config(type='SGD', momentum=0.9, fused=True)
+        with pytest.raises(SystemExit, match=r'^--amp float16: .* SGD with fused=True .*bfloat16$'):
+            enable_amp(cfg, 'auto')
+
+    @pytest.mark.parametrize(
+        'optimizer', [dict(type='SGD', fused=True), dict(type='Adam', fused=True)]
+    )
+    def test_float16_takes_what_it_does_not_spoil(self, optimizer):
+        enable_amp(self.config(**optimizer), 'float16')

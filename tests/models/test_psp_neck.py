@@ -63,6 +63,18 @@ class TestForward:
         neck = neck_of(in_index=1).eval()
         assert torch.equal(neck(maps)[0], neck([None, image()])[0])
 
+    @pytest.mark.parametrize('align_corners', [False, True])
+    def test_equals_mmsegs_pyramid(self, align_corners):
+        neck = neck_of(align_corners=align_corners).double().eval()
+        x = image().double().to(memory_format=torch.channels_last)
+        merged = neck.bottleneck(torch.cat([x, *neck.pyramid(x)], dim=1))
+        torch.testing.assert_close(neck([x])[0], merged, rtol=1e-10, atol=1e-10)
+
+    def test_keeps_the_names_of_mmsegs_pyramid(self):
+        names = {name.partition('.bn')[0].partition('.conv.')[0] for name in neck_of().state_dict()}
+        levels = {f'pyramid.{i}.1' for i in range(len(SCALES))}
+        assert names == {*levels, 'bottleneck'}
+
     def test_every_parameter_is_used(self):
         neck = neck_of()
         neck([image()])[0].sum().backward()

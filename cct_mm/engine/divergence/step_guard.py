@@ -30,8 +30,8 @@ class StepGuard:
     accumulated, those of earlier iterations are lost with it. The learning rate's schedule and the
     count of iterations go on.
 
-    With a loss scale (``AmpOptimWrapper``) only losses count, because the scale is found by
-    gradients beyond float16's range, and PyTorch leaves those steps out by itself.
+    With a loss scale (``AmpOptimWrapper`` in float16) only losses count, because the scale is found
+    by gradients beyond float16's range, and PyTorch leaves those steps out by itself.
 
     Args:
         model: The network, wrapped for several processes or not.
@@ -60,7 +60,8 @@ class StepGuard:
     def _guarded_backward(self, loss: Tensor, **kwargs) -> None:
         self._backward(loss, **kwargs)
         finite = torch.isfinite(loss.detach()).all()
-        if not hasattr(self.optim_wrapper, 'loss_scaler'):
+        scaler = getattr(self.optim_wrapper, 'loss_scaler', None)
+        if scaler is None or not scaler.is_enabled():
             groups = self.optim_wrapper.optimizer.param_groups
             gradients = [p.grad for g in groups for p in g['params'] if p.grad is not None]
             if gradients:

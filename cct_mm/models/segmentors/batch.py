@@ -1,13 +1,16 @@
 """The images of one iteration that a loss treats alike."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
+from torch.nn import functional as F
 
 from cct_mm.labels import IGNORE_INDEX, SUPERVISIONS
+from cct_mm.models.transfer import stack_on
 
 
 @dataclass
@@ -39,15 +42,23 @@ class Batch:
         The preprocessor pads; a transform such as RandomRotate fills, see
         :mod:`cct_mm.datasets.filling`.
         """
-        valid = torch.ones(len(self), 1, *self.size, dtype=torch.bool, device=self.images.device)
-        for mask, sample in zip(valid, self.samples, strict=True):
-            height, width = sample.metainfo['img_shape'][:2]
-            mask[:, height:] = False
-            mask[:, :, width:] = False
-            if 'filled' in sample:
-                filled = sample.filled.data
-                mask[:, : filled.shape[1], : filled.shape[2]] &= ~filled
-        return valid
+        sizes = [tuple(sample.metainfo['img_shape'][:2]) for sample in self.samples]
+        if all(size == self.size for size in sizes):
+            valid = torch.ones(
+                len(self), 1, *self.size, dtype=torch.bool, device=self.images.device
+            )
+        else:
+            valid = _inside(sizes, self.size, self.images.device)
+        filled = self._filled()
+        return valid if filled is None else valid & ~filled
+
+    def _filled(self) -> Tensor | None:
+        """Return True where a transform has filled an image, [B, 1, H, W], or None if nowhere."""
+        if not any('filled' in sample for sample in self.samples):
+            return None
+        nowhere = torch.zeros(1, *self.size, dtype=torch.bool, device=self.images.device)
+        maps = [sample.filled.data if 'filled' in sample else nowhere for sample in self.samples]
+        return torch.stack([_padded(map_, self.size) for map_ in maps])
 
     def pseudo_labels(self) -> Tensor | None:
         """Return y_p of the weakly labeled images, 255 elsewhere: [B, H, W], int64.
@@ -60,18 +71,35 @@ class Batch:
         """
         if not any(sample.metainfo['supervision'] == 'weak' for sample in self.samples):
             return None
-        labels = self.images.new_full((len(self), *self.size), IGNORE_INDEX, dtype=torch.int64)
-        for own, sample in zip(labels, self.samples, strict=True):
-            if sample.metainfo['supervision'] == 'weak':
-                if 'gt_sem_seg' not in sample:
-                    raise ValueError(
-                        f'{sample.metainfo["domain"]}, weak source: '
-                        f'{sample.metainfo.get("img_path")} comes without pseudo-labels, expected '
-                        'a label map; make them with tools/gen_pseudo_labels.py, and load them in '
-                        'its pipeline with LoadCheckedAnnotations'
-                    )
-                own.copy_(sample.gt_sem_seg.data.squeeze(0))
-        return labels
+        shape = (1, *self.size)
+        none = self.images.new_full(shape, IGNORE_INDEX, dtype=torch.int64)
+        labels = []
+        for sample in self.samples:
+            weak = sample.metainfo['supervision'] == 'weak'
+            if weak and 'gt_sem_seg' not in sample:
+                raise ValueError(
+                    f'{sample.metainfo["domain"]}, weak source: '
+                    f'{sample.metainfo.get("img_path")} comes without pseudo-labels, expected '
+                    'a label map; make them with tools/gen_pseudo_labels.py, and load them in '
+                    'its pipeline with LoadCheckedAnnotations'
+                )
+            labels.append(sample.gt_sem_seg.data.long().view(shape) if weak else none)
+        return torch.cat(labels)
+
+
+def _inside(
+    sizes: Sequence[tuple[int, int]], padded: tuple[int, int], device: torch.device
+) -> Tensor:
+    """Return True in the upper left part of each map that has the image's size, [B, 1, H, W]."""
+    limits = stack_on(device, [torch.tensor(sizes)])[0, :, :, None]  # [B, 2, 1]
+    rows, columns = (torch.arange(side, device=device) for side in padded)
+    return (rows < limits[:, 0])[:, None, :, None] & (columns < limits[:, 1])[:, None, None, :]
+
+
+def _padded(map_: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a map of booleans, [1, h, w], with False up to the size, [1, H, W]."""
+    down, across = (full - side for full, side in zip(size, map_.shape[1:], strict=True))
+    return F.pad(map_, (0, across, 0, down)) if down or across else map_
 
 
 def select(inputs: Tensor, data_samples: list[SegDataSample], *supervisions: str) -> Batch:
@@ -82,8 +110,17 @@ def select(inputs: Tensor, data_samples: list[SegDataSample], *supervisions: str
         data_samples: Their samples.
         *supervisions: Some of :data:`~cct_mm.labels.SUPERVISIONS`.
     """
-    chosen = [i for i, s in enumerate(data_samples) if s.metainfo['supervision'] in supervisions]
-    return Batch(inputs[chosen], [data_samples[i] for i in chosen])
+    chosen = [s.metainfo['supervision'] in supervisions for s in data_samples]
+    # The labeled images come first, so that this is mostly one slice. A list of indices would be
+    # copied to the device, which waits for it.
+    runs, start = [], 0
+    for taken, run in itertools.groupby(chosen):
+        end = start + len(list(run))
+        if taken:
+            runs.append(inputs[start:end])
+        start = end
+    images = torch.cat(runs) if len(runs) > 1 else runs[0] if runs else inputs[:0]
+    return Batch(images, list(itertools.compress(data_samples, chosen)))
 
 
 def check_supervision(data_samples: Sequence[SegDataSample]) -> None:

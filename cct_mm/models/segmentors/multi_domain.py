@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cct_mm.labels import SUPERVISIONS
 from cct_mm.models.active_domain import ActiveDomain
+from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
@@ -64,8 +65,12 @@ class MultiDomainSegmentor(EncoderDecoder):
             :data:`cct_mm.models.norm.NORMS`.
         channels_last: Store weights and maps channels last, which convolutions on CPUs and GPUs
             prefer; results stay the same.
+        compile_encoder: Compile the backbone for training by ``torch.compile``: True, or the
+            arguments of ``nn.Module.compile``. Results are the same to rounding, and checkpoints
+            have the same names; see docs/performance.md.
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
-        data_preprocessor: As in mmseg.
+        data_preprocessor: As in mmseg; a
+            :class:`~cct_mm.models.batch_preprocessor.BatchPreprocessor` stands in for mmseg's own.
         train_cfg: As in mmseg, where it has no effect either; ``init_model`` of mmseg sets it.
         pretrained: As in mmseg: the backbone's ``pretrained``; better say it in the backbone.
         init_cfg: As in mmengine.
@@ -85,6 +90,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         joint_encoding: bool = False,
         norm: str = 'domain-specific',
         channels_last: bool = True,
+        compile_encoder: bool | dict = False,
         test_cfg: dict = {'mode': 'whole'},  # noqa: B006
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
@@ -92,7 +98,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         init_cfg: dict | None = None,
     ) -> None:
         # EncoderDecoder's own constructor would build a single head.
-        super(EncoderDecoder, self).__init__(data_preprocessor, init_cfg)
+        super(EncoderDecoder, self).__init__(instead_of_mmsegs(data_preprocessor), init_cfg)
         if not domains:
             raise ValueError(
                 f'{type(self).__name__}: `domains` is empty, expected at least one entry '
@@ -113,6 +119,7 @@ class MultiDomainSegmentor(EncoderDecoder):
             for name, domain in self.domains.items():
                 self.extend_domain(domain, **further[name])
         self.joint_encoding = joint_encoding
+        self.compile_encoder = compile_encoder
         self.norm = norm_named(norm, type(self).__name__)
         self._active = ActiveDomain(self.domains)
         for part in NORMS[self.norm]:
@@ -304,6 +311,20 @@ class MultiDomainSegmentor(EncoderDecoder):
         parts = [level.split([len(batch) for batch in batches]) for level in features]
         for batch, *levels in zip(batches, *parts, strict=True):
             batch.features = levels
+
+    def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Return h(inputs), the encoder's maps, [B, D, h, w] each."""
+        if self.compile_encoder is False:
+            return super().extract_feat(inputs)
+        if not self.training:
+            # Images of inference have many sizes, each of which would be compiled.
+            with torch.compiler.set_stance('force_eager'):
+                return super().extract_feat(inputs)
+        # Here and not in the constructor, because copies of a module are not compiled.
+        if self.backbone._compiled_call_impl is None:
+            options = {} if self.compile_encoder is True else self.compile_encoder
+            self.backbone.compile(**options)
+        return super().extract_feat(inputs)
 
     def view(self, batch: Batch, name: str) -> Batch:
         """Return the same images in another view, normalized and padded as the first one.

@@ -202,7 +202,13 @@ def make_training(runner):
     return make
 
 
-@pytest.mark.parametrize('kind', [OptimWrapper, CPUAmpOptimWrapper])
+class Unscaled(OptimWrapper):
+    """What AmpOptimWrapper has in bfloat16 on a GPU: a scaler that does nothing."""
+
+    loss_scaler = torch.amp.GradScaler('cpu', enabled=False)
+
+
+@pytest.mark.parametrize('kind', [OptimWrapper, CPUAmpOptimWrapper, Unscaled])
 @pytest.mark.parametrize('what', ['loss', 'gradient'])
 def test_steps_left_out_leave_everything_as_it_was(runner, make_training, kind, what):
     wrapper, batches = make_training(kind)
