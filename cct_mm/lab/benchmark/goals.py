@@ -6,6 +6,7 @@ decoders. The aim is a third of that. On another card, the plain step of ``plain
 factors stands for the released code.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,14 +92,20 @@ def goals(
 def _ratio_goals(batch: str, count: int, ratios: dict) -> list[Goal]:
     judged = []
     for low, precision in (('', 'float32'), (LOW, 'bfloat16, channels last')):
-        zero, fused, reference = (
-            f'{batch}, {path}{low}' for path in ('K = 0', 'fused', 'reference')
+        zero, fused, reference, kernels = (
+            f'{batch}, {path}{low}'
+            for path in ('K = 0', 'fused', 'reference', 'triton-tf32' if low else 'triton')
         )
-        title, entry = f'{batch}, {precision}', ratios.get((fused, zero), {})
-        more = ratios.get((reference, fused), {})
+        title, more = f'{batch}, {precision}', ratios.get((reference, fused), {})
+        for name, path in ((fused, 'fused'), (kernels, 'triton')):
+            entry = ratios.get((name, zero), {})
+            judged += [
+                Goal(f'{title}: K = {count} over K = 0, {path}, time', _median(entry), 1.10, 3),
+                Goal(
+                    f'{title}: K = {count} over K = 0, {path}, memory', entry.get('memory'), 1.05, 3
+                ),
+            ]
         judged += [
-            Goal(f'{title}: K = {count} over K = 0, time', _median(entry), 1.10, 3),
-            Goal(f'{title}: K = {count} over K = 0, memory', entry.get('memory'), 1.05, 3),
             Goal(f'{title}: reference over fused, time', _median(more), None, 2),
             Goal(f'{title}: reference over fused, memory', more.get('memory'), None, 2),
         ]
@@ -111,7 +118,12 @@ def _time_goals(batch: str, i: int, count: int, results: dict, gpu: str | None) 
         return seconds and 1000 * seconds['median']
 
     plain, zero, fused = (milliseconds(name) for name in ('plain', 'K = 0', 'fused'))
-    known = [time for time in (fused, milliseconds(f'fused{LOW}')) if time is not None]
+    others = (
+        milliseconds(f'fused{LOW}'),
+        milliseconds('triton'),
+        milliseconds(f'triton-tf32{LOW}'),
+    )
+    known = [time for time in (fused, *others) if time is not None]
     if re.search(r'\bH200\b', gpu or ''):
         none, released, aim = (H200[name][i] for name in ('none', 'released', 'aim'))
     else:
@@ -142,23 +154,23 @@ def _launch_goals(
     results: dict,
     gpu: str | None,
 ) -> list[Goal]:
-    names = {
-        f'{labeled} + {unlabeled}, auxiliary part, K = {count}': results.get(
-            f'{labeled} + {unlabeled}, decoders alone, K = {count}', {}
-        )
-        .get('counts', {})
-        .get('auxiliary', {})
-        for labeled, unlabeled in batches
-        for count in decoders
-    }
     judged = []
-    # A CPU has a plan of its own, chunk by chunk, which is judged by its time.
-    limit = LAUNCHES if gpu else None
-    for what in ('kernels', 'calls'):
-        values = {title: counts.get(what) for title, counts in names.items()}
-        judged += [Goal(f'{title}: {what}', value, limit) for title, value in values.items()]
-        judged.append(_spread(f'auxiliary part, all of them: {what}, most - fewest', values, limit))
-    return judged + [Goal(f'{title}: host waits', _waits(c), 0) for title, c in names.items()]
+    for path in ('fused', 'triton') if gpu else ('fused',):
+        counts = {}
+        for (labeled, unlabeled), count in itertools.product(batches, decoders):
+            batch = f'{labeled} + {unlabeled}'
+            entry = results.get(f'{batch}, decoders alone, {path}, K = {count}', {})
+            auxiliary = entry.get('counts', {}).get('auxiliary', {})
+            counts[f'{batch}, auxiliary part, {path}, K = {count}'] = auxiliary
+        # A CPU has a plan of its own, chunk by chunk, which is judged by its time.
+        limit = LAUNCHES if gpu else None
+        for what in ('kernels', 'calls'):
+            values = {title: own.get(what) for title, own in counts.items()}
+            judged += [Goal(f'{title}: {what}', value, limit) for title, value in values.items()]
+            title = f'auxiliary part, {path}, all of them: {what}, most - fewest'
+            judged.append(_spread(title, values, limit))
+        judged += [Goal(f'{title}: host waits', _waits(own), 0) for title, own in counts.items()]
+    return judged
 
 
 def _spread(title: str, values: dict[str, int | None], limit: float | None) -> Goal:

@@ -52,7 +52,7 @@ def build_step(
     wrapper = cfg.optim_wrapper.to_dict()
     wrapper['optimizer']['lr'] = 0.0
     if variant.bfloat16 and device.type == 'cuda':
-        wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=1.0)
+        wrapper.update(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=dict(enabled=False))
     elif variant.bfloat16:
         wrapper.update(type='CPUAmpOptimWrapper')
     return model, build_optim_wrapper(model, wrapper)

@@ -86,15 +86,19 @@ def _plain_group(args: argparse.Namespace, depth: int) -> Group:
 
 def _step_group(args: argparse.Namespace, cfg: Config, count: int, extras: str) -> Group:
     batch = batch_name(args.labeled, args.unlabeled)
-    variants = [Variant.parse(path + extras) for path in PATHS]
+    paths = list(PATHS)
+    if args.device.type == 'cuda':
+        paths.append('triton-tf32' if extras else 'triton')
+    variants = [Variant.parse(path + extras) for path in paths]
     names = [f'{batch}, {variant.name}' for variant in variants]
     cases = [
         step_case(args, cfg, variant, name, count)
         for variant, name in zip(variants, names, strict=True)
     ]
-    zero, fused, reference = names
-    same = [] if extras else [(reference, fused)]
-    return Group(cases, [(fused, zero), (reference, fused)], same)
+    zero, fused, reference, *kernels = names
+    same = [] if extras else [(reference, fused), *((own, fused) for own in kernels)]
+    ratios = [(fused, zero), (reference, fused), *((own, zero) for own in kernels)]
+    return Group(cases, ratios, same)
 
 
 def _decoders_group(args: argparse.Namespace, cfg: Config, counts: Sequence[int]) -> Group:
@@ -102,12 +106,17 @@ def _decoders_group(args: argparse.Namespace, cfg: Config, counts: Sequence[int]
     z_shape = (args.unlabeled, *(-(-side // stride) for side in args.size))
     own = cfg.model.auxiliary.perturbations
     batch = batch_name(args.labeled, args.unlabeled)
-    names = [f'{batch}, decoders alone, K = {count}' for count in counts]
+    paths = ('fused', 'triton') if args.device.type == 'cuda' else ('fused',)
+    names = {
+        (path, count): f'{batch}, decoders alone, {path}, K = {count}'
+        for path in paths
+        for count in counts
+    }
     cases = [
-        decoders_case(args, cfg, name, 'fused', with_decoders(own, count), z_shape)
-        for name, count in zip(names, counts, strict=True)
+        decoders_case(args, cfg, name, path, with_decoders(own, count), z_shape)
+        for (path, count), name in names.items()
     ]
-    return Group(cases, [(names[1], names[0])])
+    return Group(cases, [(names[path, counts[1]], names[path, counts[0]]) for path in paths])
 
 
 class Measuring:

@@ -3,6 +3,7 @@
 import argparse
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from cct_mm.models.cct import (
     consistency_fused,
     consistency_reference,
 )
+from cct_mm.models.cct.plan import triton_plan
 
 
 def no_decoders(
@@ -30,7 +32,27 @@ def no_decoders(
     )
 
 
-PATHS = {'k0': no_decoders, 'reference': consistency_reference, 'fused': consistency_fused}
+def triton_or_error(
+    bank: AuxiliaryBank, z: Tensor, target: Target, terms: UnsupervisedTerms, precision: str
+) -> UnsupervisedLoss:
+    """Compute with Triton kernels, whose figures are not to be those of PyTorch.
+
+    Raises:
+        ValueError: They cannot compute it.
+    """
+    plan = triton_plan(bank, z, precision)
+    if plan.precision is None:
+        raise ValueError('path triton: the kernels cannot compute this, see the warning above')
+    return consistency_fused(bank, z, target, terms, plan)
+
+
+PATHS = {
+    'k0': no_decoders,
+    'reference': consistency_reference,
+    'fused': consistency_fused,
+    'triton': partial(triton_or_error, precision='ieee'),
+    'triton-tf32': partial(triton_or_error, precision='tf32'),
+}
 TITLES = {'k0': 'K = 0'}
 
 

@@ -1,7 +1,7 @@
 """Cross-Consistency Training: perturbations, auxiliary decoders and the unsupervised loss."""
 
 from .auxiliary_bank import AuxiliaryBank
-from .consistency_fused import consistency_fused
+from .consistency_fused import consistency_fused, consistency_triton
 from .consistency_reference import consistency_reference
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
@@ -12,4 +12,5 @@ __all__ = [
     'UnsupervisedTerms',
     'consistency_fused',
     'consistency_reference',
+    'consistency_triton',
 ]

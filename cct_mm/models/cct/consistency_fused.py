@@ -31,7 +31,7 @@ from .decoder_pass import DecoderPass, Objective, TritonPass
 from .parts import Drawing, assemble
 from .perturbations import Guidance
 from .perturbations.numbers import StepKey, send
-from .plan import Group, Plan, groups_of, plan_for
+from .plan import Group, Plan, groups_of, plan_for, triton_plan
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
 
@@ -64,6 +64,25 @@ def consistency_fused(
         pairwise if terms.pairwise else None,
         weak if target.pseudo_labels is not None else None,
     )
+
+
+def consistency_triton(
+    bank: AuxiliaryBank,
+    z: Tensor,
+    target: Target,
+    terms: UnsupervisedTerms,
+    precision: str = 'ieee',
+) -> UnsupervisedLoss:
+    """Compute the same with Triton kernels on a GPU, or without them, saying why once.
+
+    Args:
+        bank: As for :func:`consistency_fused`.
+        z: Likewise.
+        target: Likewise.
+        terms: Likewise.
+        precision: See ``Plan.precision``.
+    """
+    return consistency_fused(bank, z, target, terms, triton_plan(bank, z, precision))
 
 
 class _Fused(torch.autograd.Function):

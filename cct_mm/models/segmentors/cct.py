@@ -1,5 +1,7 @@
 """Cross-Consistency Training (paper, Sections 3.2 and 3.3, Algorithm 1): unlabeled images."""
 
+from functools import partial
+
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -12,6 +14,7 @@ from cct_mm.models.cct import (
     UnsupervisedTerms,
     consistency_fused,
     consistency_reference,
+    consistency_triton,
 )
 from cct_mm.models.domain import Domain
 from cct_mm.models.progress import NeedsProgress
@@ -20,7 +23,12 @@ from cct_mm.schedules import RampUp
 from .batch import Batch
 from .multi_domain import MultiDomainSegmentor, Needs
 
-PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
+PATHS = {
+    'fused': consistency_fused,
+    'reference': consistency_reference,
+    'triton': consistency_triton,
+    'triton-tf32': partial(consistency_triton, precision='tf32'),
+}
 
 
 @MODELS.register_module()
@@ -38,8 +46,9 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             ``weak``); the paper ends at lambda_w = 0.4.
         loss_pairwise: Config of Eq. 10, or None.
         path: ``'fused'`` computes all auxiliary decoders together, ``'reference'`` one after
-            another as the paper tells it; the results are the same to rounding, and so are
-            checkpoints.
+            another as the paper tells it, and ``'triton'`` together in kernels for NVIDIA GPUs,
+            which no GPU has run yet; the results are the same to rounding, and so are checkpoints.
+            ``'triton-tf32'`` rounds the operands of products to TF32.
         **kwargs: As for :class:`~cct_mm.models.adversarial.WithDiscriminator` and
             :class:`~cct_mm.models.segmentors.MultiDomainSegmentor`.
 

@@ -48,11 +48,11 @@ TIMES = {
 def test_ratios_and_times_are_held_to_their_aims():
     memories = {'2 + 2, K = 0': 100, '2 + 2, fused': 106}
     found = judged(figures_of('NVIDIA H200', TIMES, memories))
-    time = found['2 + 2, float32: K = 30 over K = 0, time']
+    time = found['2 + 2, float32: K = 30 over K = 0, fused, time']
     assert (time.value, time.verdict) == (pytest.approx(1.08), 'met')
-    assert found[f'2 + 2{LOW}: K = 30 over K = 0, time'].verdict == 'MISSED'
-    assert found['2 + 2, float32: K = 30 over K = 0, memory'].verdict == 'MISSED'
-    assert found[f'2 + 2{LOW}: K = 30 over K = 0, memory'].verdict == 'not measured'
+    assert found[f'2 + 2{LOW}: K = 30 over K = 0, fused, time'].verdict == 'MISSED'
+    assert found['2 + 2, float32: K = 30 over K = 0, fused, memory'].verdict == 'MISSED'
+    assert found[f'2 + 2{LOW}: K = 30 over K = 0, fused, memory'].verdict == 'not measured'
     best = found['2 + 2, best settings: K = 30, ms']
     assert (best.value, best.limit, best.verdict) == (52.0, 51.0, 'MISSED')
     assert found['2 + 2, float32: K = 0, ms'].limit == 39.6
@@ -74,18 +74,18 @@ def test_launches_may_not_grow_with_the_decoders_or_the_batch(large, verdict):
     few = {'kernels': 120, 'calls': 80, 'waits': 0, 'never_waits': True}
     many = {'kernels': large, 'calls': 80, 'waits': 0, 'never_waits': False}
     counts = {
-        f'{batch}, decoders alone, K = {count}': many if count == 240 else few
+        f'{batch}, decoders alone, fused, K = {count}': many if count == 240 else few
         for batch in ('2 + 2', '10 + 10')
         for count in (30, 240)
     }
     found = judged(figures_of('NVIDIA H200', {}, counts=counts))
-    spread = found['auxiliary part, all of them: kernels, most - fewest']
+    spread = found['auxiliary part, fused, all of them: kernels, most - fewest']
     assert (spread.value, spread.verdict) == (large - 120, verdict)
-    assert found['auxiliary part, all of them: calls, most - fewest'].verdict == 'met'
-    assert found['2 + 2, auxiliary part, K = 240: kernels'].verdict == 'met'
-    assert found['2 + 2, auxiliary part, K = 30: host waits'].verdict == 'met'
+    assert found['auxiliary part, fused, all of them: calls, most - fewest'].verdict == 'met'
+    assert found['2 + 2, auxiliary part, fused, K = 240: kernels'].verdict == 'met'
+    assert found['2 + 2, auxiliary part, fused, K = 30: host waits'].verdict == 'met'
     # None was noted, but an error was raised.
-    assert found['2 + 2, auxiliary part, K = 240: host waits'].verdict == 'MISSED'
+    assert found['2 + 2, auxiliary part, fused, K = 240: host waits'].verdict == 'MISSED'
 
 
 def arguments(**changes):
@@ -147,11 +147,11 @@ def test_the_plain_network_has_stride_8_and_learns_in_all_its_layers():
 
 def test_the_command_ends_with_a_table(run):
     report, text = run('targets', '--tiny', '--only', 'time', 'counts')
-    assert '| 2 + 2, float32: K = 4 over K = 0, time |' in text
+    assert '| 2 + 2, float32: K = 4 over K = 0, fused, time |' in text
     assert report['errors'] == []
     verdicts = {goal['figure']: goal['verdict'] for goal in report['goals']}
     assert verdicts['2 + 2, float32: K = 0, ms'] in ('met', 'MISSED')
-    assert verdicts['3 + 3, auxiliary part, K = 8: kernels'] == 'not measured'
+    assert verdicts['3 + 3, auxiliary part, fused, K = 8: kernels'] == 'not measured'
     calls = {goal['figure']: goal['value'] for goal in report['goals'] if 'calls' in goal['figure']}
     assert all(value > 0 for value in calls.values())
 
