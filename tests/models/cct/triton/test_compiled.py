@@ -36,11 +36,10 @@ LOCAL_MEMORY = 512
 """Bytes that a thread may keep out of its 255 registers, half as much as in them."""
 
 TYPES = dict(
-    label_ptr='*u8', valid_ptr='*u8', counter_ptr='*i32', key_ptr='*i32', words_ptr='*i32',
-    decoders_ptr='*i32', sample_ptr='*i32', bound='fp32', distance_factor='fp32',
-    weak_factor='fp32', pairwise_factor='fp32',
+    label_ptr='*u8', valid_ptr='*u8', decoders_ptr='*i64', batch_ptr='*i64', constants_ptr='*i64',
+    bound='fp32', distance_factor='fp32', weak_factor='fp32', pairwise_factor='fp32',
 )  # fmt: skip
-"""Types of arguments, other than a pointer to float32 and int32."""
+"""Types of arguments other than int32 and pointers to float32."""
 
 
 def compiled(kernel, capability, tmp_path, num_warps, num_stages, **constants):
