@@ -34,7 +34,7 @@ from .blocks import (
 from .layout import Layers, to_leaves
 
 PROGRAMS = 512
-"""Programs of a launch, about: a few for each of the some 130 multiprocessors of a large GPU.
+"""Most programs of a launch: about four for each of the some 130 multiprocessors of a large GPU.
 
 Each loops over several blocks, so there are few slots however large the maps are.
 """

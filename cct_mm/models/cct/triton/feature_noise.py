@@ -4,9 +4,12 @@ The perturbed map of decoder k is z (1 + s N_k). Neither it nor N_k, each as lar
 decoder, reaches the GPU's memory: a program draws the numbers of its tile where it multiplies by
 them, and the backward pass draws them again.
 
-Element e of N_k, counted through [D, h, w], is half-word e % 8 of the Philox words of counter
-(e // 8, k, sample), the low half of a word first. A half-word i, read as a signed number, gives
-(i + 1/2) / 32768, which is in (-1, 1) and as often positive as negative.
+The noise is that of ``StepKey.draw``, to the last bit before the rounding of the sum: element e of
+N_k, counted through [D, h, w], is half-word e % 8 of the Philox words (w_0, w_1, w_2, w_3) of the
+counter (e // 8, k, high and low word of the batch's key). A half-word i, read as a signed number,
+gives (i + 1/2) / 32768, which is in (-1, 1) and as often positive as negative. The order of the
+half-words is that of two 64-bit integers w_0 2^32 + w_1 and w_2 2^32 + w_3 in memory: the words 1,
+0, 3, 2, the low half of each first.
 
 In the shapes there are K decoders with this perturbation, D channels and P positions of z and c
 channels after the first layer; CP is c rounded up to a power of two.
@@ -37,18 +40,19 @@ class Noise(NamedTuple):
     Args:
         bound: s, the largest share of its value by which an element of z changes.
         decoders: Number of each decoder, the second word of its counters.
-        sample: The third and the fourth word of the counters.
-        key: The key of the step.
+        batch: The key of numbers that all images share.
+        constants: From ``philox.constants``: two multipliers, then the two words of the key.
 
     Shape:
-        - decoders: [K], int32
-        - sample, key: [2], int32, whose bits are those of the unsigned words
+        - decoders: [K], int64
+        - batch: [1], int64
+        - constants: [4] or more, int64
     """
 
     bound: float
     decoders: Tensor
-    sample: Tensor
-    key: Tensor
+    batch: Tensor
+    constants: Tensor
 
 
 def project(z: Tensor, weight: Tensor, noise: Noise, precision: str = 'ieee') -> Tensor:
@@ -57,7 +61,7 @@ def project(z: Tensor, weight: Tensor, noise: Noise, precision: str = 'ieee') ->
     Args:
         z: The encoder's output.
         weight: The first layers of the decoders.
-        noise: Their noise, which all images share.
+        noise: What determines their noise, which all images share.
         precision: As for ``decoder_pass``.
 
     Shape:
@@ -110,25 +114,26 @@ def _scale(
     positions,
     bound,
     decoder,  # the second word of the counters
-    sample_ptr,
-    key_ptr,
+    batch_ptr,
+    constants_ptr,
     ROUNDS: tl.constexpr,
 ):
     """Return 1 + s N of a tile, [DEPTH, BLOCK]."""
     element = (channel * positions + position).to(tl.uint32)  # [DEPTH, BLOCK]
     zeros = tl.zeros_like(element)
+    batch = tl.load(batch_ptr)
     words = philox4x32(
         element // 8,
-        zeros + decoder.to(tl.uint32, bitcast=True),
-        zeros + tl.load(sample_ptr).to(tl.uint32, bitcast=True),
-        zeros + tl.load(sample_ptr + 1).to(tl.uint32, bitcast=True),
-        tl.load(key_ptr).to(tl.uint32, bitcast=True),
-        tl.load(key_ptr + 1).to(tl.uint32, bitcast=True),
+        zeros + decoder.to(tl.uint32),
+        zeros + (batch >> 32).to(tl.uint32),
+        zeros + batch.to(tl.uint32),
+        tl.load(constants_ptr + 2).to(tl.uint32),
+        tl.load(constants_ptr + 3).to(tl.uint32),
         ROUNDS,
     )
     half = element % 8
-    low, high = tl.where(half < 2, words[0], words[1]), tl.where(half < 6, words[2], words[3])
-    word = tl.where(half < 4, low, high)
+    first, last = tl.where(half < 2, words[1], words[0]), tl.where(half < 6, words[3], words[2])
+    word = tl.where(half < 4, first, last)
     bits = tl.where(half % 2 == 0, word & 0xFFFF, word >> 16).to(tl.int32)
     signed = tl.where(bits < 32768, bits, bits - 65536).to(tl.float32)
     return 1 + bound * ((signed + 0.5) * (1 / 32768))
@@ -140,8 +145,8 @@ def _project(
     weight_ptr,  # [K, c, D]
     bound,
     decoders_ptr,  # [K]
-    sample_ptr,  # [2]
-    key_ptr,  # [2]
+    batch_ptr,  # [1]
+    constants_ptr,  # [4] or more
     y_ptr,  # [K, B, c, P]
     batch,
     depth,
@@ -168,7 +173,7 @@ def _project(
             0.0,
         )  # [DEPTH, BLOCK]
         z *= _scale(
-            channel[:, None], position, positions, bound, number, sample_ptr, key_ptr, ROUNDS
+            channel[:, None], position, positions, bound, number, batch_ptr, constants_ptr, ROUNDS
         )
         weight = tl.load(
             weight_ptr + (decoder * CHANNELS + row) * depth + channel[None, :],
@@ -189,8 +194,8 @@ def _backward_z(
     weight_ptr,  # [K, c, D]
     bound,
     decoders_ptr,  # [K]
-    sample_ptr,  # [2]
-    key_ptr,  # [2]
+    batch_ptr,  # [1]
+    constants_ptr,  # [4] or more
     grad_z_ptr,  # [B, D, P]
     count,
     batch,
@@ -222,7 +227,9 @@ def _backward_z(
             0.0,
         )  # [DEPTH, CP]
         number = tl.load(decoders_ptr + k)
-        scale = _scale(channel, position, positions, bound, number, sample_ptr, key_ptr, ROUNDS)
+        scale = _scale(
+            channel, position, positions, bound, number, batch_ptr, constants_ptr, ROUNDS
+        )
         total += scale * tl.dot(weight, grad, input_precision=PRECISION)
     address = grad_z_ptr + (image * depth + channel) * positions + position
     inside = (channel < depth) & (position < positions)
@@ -235,8 +242,8 @@ def _backward_weight(
     z_ptr,  # [B, D, P]
     bound,
     decoders_ptr,  # [K]
-    sample_ptr,  # [2]
-    key_ptr,  # [2]
+    batch_ptr,  # [1]
+    constants_ptr,  # [4] or more
     grad_weight_ptr,  # [K, slots, c, D]
     batch,
     depth,
@@ -268,7 +275,7 @@ def _backward_weight(
             0.0,
         )  # [DEPTH, BLOCK]
         z *= _scale(
-            channel[:, None], position, positions, bound, number, sample_ptr, key_ptr, ROUNDS
+            channel[:, None], position, positions, bound, number, batch_ptr, constants_ptr, ROUNDS
         )
         grad = tl.load(
             grad_ptr + ((decoder * batch + image) * CHANNELS + row) * positions + position,

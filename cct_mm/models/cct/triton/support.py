@@ -9,8 +9,8 @@ from .layout import padded
 LARGEST_TILE = 64
 """Side of the largest tile.
 
-With tiles of 128, most of a block's numbers leave the registers, and its products need more shared
-memory than any GPU has.
+With tiles of 128, I-VAT's kernel needs more shared memory than any GPU has, and without tensor
+cores most of a block's numbers leave the registers.
 """
 
 MOST_DOUBLINGS = 5

@@ -15,6 +15,12 @@ from triton.compiler import ASTSource
 
 from cct_mm.models.cct.triton import decoder_pass, feature_noise, kl_gradient
 from cct_mm.models.cct.triton.blocks import block_shape
+from cct_mm.models.cct.triton.support import (
+    FEW_DOUBLINGS,
+    LARGEST_TILE,
+    MOST_DOUBLINGS,
+    SHARED_MEMORY,
+)
 
 TOOL = Path(triton.__file__).parent / 'backends/nvidia/bin/cuobjdump'
 
@@ -23,18 +29,17 @@ pytestmark = [
     pytest.mark.skipif('TRITON_INTERPRET' in os.environ, reason='Triton interprets its kernels'),
 ]
 
-SHARED_MEMORY = 99 * 1024
+LEAST_SHARED_MEMORY = 99 * 1024
 """Bytes that a program may have on all GPUs of compute capability 8.0 and newer."""
 
 LOCAL_MEMORY = 512
 """Bytes that a thread may keep out of its 255 registers, half as much as in them."""
 
 TYPES = dict(
-    label_ptr='*u8', valid_ptr='*u8', counter_ptr='*i32', key_ptr='*i32', words_ptr='*i32',
-    decoders_ptr='*i32', sample_ptr='*i32', bound='fp32', distance_factor='fp32',
-    weak_factor='fp32', pairwise_factor='fp32',
+    label_ptr='*u8', valid_ptr='*u8', decoders_ptr='*i64', batch_ptr='*i64', constants_ptr='*i64',
+    bound='fp32', distance_factor='fp32', weak_factor='fp32', pairwise_factor='fp32',
 )  # fmt: skip
-"""Types of arguments, other than a pointer to float32 and int32."""
+"""Types of arguments other than int32 and pointers to float32."""
 
 
 def compiled(kernel, capability, tmp_path, num_warps, num_stages, **constants):
@@ -81,7 +86,7 @@ class TestKernels:
         shape = block_shape(21, 21, precision)
         sizes = dict(N=3, CHANNELS=21, CLASSES=21, LAST_RELU=True, PRECISION=precision)
         shared, local = compiled(kernel, capability, tmp_path, **shape, **sizes, **options)
-        assert shared <= SHARED_MEMORY
+        assert shared <= LEAST_SHARED_MEMORY
         assert local <= LOCAL_MEMORY
 
     @pytest.mark.parametrize('name', ['_project', '_backward_z', '_backward_weight'])
@@ -90,5 +95,24 @@ class TestKernels:
         shared, local = compiled(
             kernel, capability, tmp_path, **feature_noise.TILE, **sizes, PRECISION=precision
         )
-        assert shared <= SHARED_MEMORY
+        assert shared <= LEAST_SHARED_MEMORY
         assert local == 0
+
+
+@pytest.mark.parametrize('capability', [80, 90])
+@pytest.mark.parametrize(
+    ('doublings', 'most'), [(FEW_DOUBLINGS, LEAST_SHARED_MEMORY), (MOST_DOUBLINGS, SHARED_MEMORY)]
+)
+def test_the_largest_sizes_have_their_shared_memory(tmp_path, capability, doublings, most):
+    # Of all kernels this one has the most maps in shared memory.
+    channels, classes = LARGEST_TILE - 1, LARGEST_TILE
+    sizes = dict(N=doublings, CHANNELS=channels, CLASSES=classes, LAST_RELU=True, AT_ZERO=True)
+    shared, _ = compiled(
+        kl_gradient._kl_gradient,
+        capability,
+        tmp_path,
+        **block_shape(channels, classes, 'tf32'),
+        **sizes,
+        PRECISION='tf32',
+    )
+    assert shared <= most

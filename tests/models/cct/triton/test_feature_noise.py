@@ -8,7 +8,8 @@ pytest.importorskip('triton')
 from cct_mm.models.cct.triton.feature_noise import Noise, project, project_backward
 from cct_mm.models.cct.triton.philox import words
 
-SAMPLE, KEY = torch.tensor([5, -7], dtype=torch.int32), torch.tensor([-3, 11], dtype=torch.int32)
+BATCH = torch.tensor([0x7654321089ABCDEF])
+CONSTANTS = torch.tensor([0xD2511F53, 0xCD9E8D57, 0xFEDCBA98, 0x12345678])
 SIZES = dict(
     several_tiles=dict(depth=40, size=(9, 11), channels=5),
     one_position=dict(depth=3, size=(1, 1), channels=2),
@@ -17,22 +18,21 @@ SIZES = dict(
 
 
 def noise_of(run, decoder, *shape):
-    """Return N_k by its definition: 8 half-words of each counter, low before high."""
+    """Return N_k by its definition: eight half-words of each counter."""
     count = torch.Size(shape).numel()
     index = torch.arange((count + 7) // 8)
-    counters = torch.stack(
-        [index, torch.full_like(index, decoder), *(torch.full_like(index, s) for s in SAMPLE)]
-    ).to(torch.int32)
-    keys = KEY[:, None].expand(2, len(index)).contiguous()
+    constant = torch.tensor([decoder, BATCH.item() >> 32, BATCH.item() & 0xFFFFFFFF])
+    counters = torch.cat([index[None], constant[:, None].expand(3, len(index))]).to(torch.int32)
+    keys = CONSTANTS[2:, None].expand(2, len(index)).to(torch.int32).contiguous()
     found = run(words, counters, keys, 7)  # [4, N]
-    halves = found.T.contiguous().view(torch.int16).flatten()[:count]
+    halves = found[[1, 0, 3, 2]].T.contiguous().view(torch.int16).flatten()[:count]
     return ((halves.double() + 0.5) / 32768).view(shape)
 
 
 def example(depth, size, channels, batch=2, decoders=(4, 9, 0)):
     z = torch.randn(batch, depth, *size)
     weight = torch.randn(len(decoders), channels, depth)
-    return z, weight, Noise(0.3, torch.tensor(decoders, dtype=torch.int32), SAMPLE, KEY)
+    return z, weight, Noise(0.3, torch.tensor(decoders), BATCH, CONSTANTS)
 
 
 def expected(run, z, weight, noise):
@@ -66,8 +66,8 @@ def test_backward_equals_autograd_and_adds_to_the_gradient_of_z(run, sizes):
 
 def test_noise_is_centered_and_within_its_bound(run):
     z, weight = torch.ones(1, 64, 8, 8), torch.eye(64)[None]
-    number = torch.zeros(1, dtype=torch.int32)
-    noise = run(project, z, weight, Noise(0.5, number, SAMPLE, KEY)) - 1
+    number = torch.zeros(1, dtype=torch.int64)
+    noise = run(project, z, weight, Noise(0.5, number, BATCH, CONSTANTS)) - 1
     assert noise.abs().max() < 0.5
     # U(-0.5, 0.5) has a standard deviation of 12^-0.5, and its mean over 4096 one of 0.0045.
     assert noise.mean().abs() < 0.02

@@ -1,7 +1,9 @@
 """What the kernels cannot compute is said, with the reason, and without Triton, too."""
 
 import re
+import subprocess
 import sys
+import textwrap
 
 import pytest
 import torch
@@ -45,7 +47,14 @@ def test_a_cpu_is_no_gpu():
     assert found == 'the tensors are on cpu, expected an NVIDIA GPU'
 
 
-def test_triton_may_be_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'triton', None)
-    found = unsupported(torch.device('cuda'), torch.float32, 21, 21, 3)
-    assert found == 'Triton is not installed'
+def test_the_reason_can_be_asked_for_without_triton():
+    script = """
+    import sys
+    sys.modules['triton'] = None
+    import torch
+    from cct_mm.models.cct.triton import unsupported
+    print(unsupported(torch.device('cuda'), torch.float32, 21, 21, 3))
+    """
+    command = [sys.executable, '-c', textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == 'Triton is not installed'
