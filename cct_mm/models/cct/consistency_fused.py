@@ -19,7 +19,7 @@ channels and h x w positions of z, c channels after the first layer, n sub-pixel
 and P positions in a chunk, which have 4^n P pixels. ``each`` stands beside a list of tensors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -150,6 +150,11 @@ class _Computation:
         *key, index, marks = send(
             z.device, *StepKey.parts(target.key, target.samples), decoders, marks
         )
+        key = StepKey(*key)
+        if plan.precision is not None:
+            from .triton.philox import generate
+
+            key = replace(key, generate=generate)
         groups = groups_of(len(bank), compared, index, marks, plan, z.dtype)
         objective = Objective(target, terms, len(bank), *terms.position_weights(target, z.dtype))
         chunks = []
@@ -158,7 +163,7 @@ class _Computation:
             by_position = bank.num_classes * bank.stride**2 * largest
             chunks = objective.chunks(len(bank.biases), plan.chunk_elements // by_position)
         guidance = target.guidance(z.shape[2:])
-        return cls(bank, objective, plan, guidance, StepKey(*key), groups, chunks)
+        return cls(bank, objective, plan, guidance, key, groups, chunks)
 
     def run(self, z: Tensor) -> '_Result':
         """Compute the losses and their gradients for z, [B, D, h, w]."""
@@ -177,7 +182,15 @@ class _Computation:
         decoders = self._decoders(weights, [group.take(bias) for bias in self.bank.biases])
 
         # 2. Let the perturbations make their choices.
-        drawing = Drawing(z, first, group.index, self.guidance, self.key, decoders.kl_gradient)
+        drawing = Drawing(
+            z,
+            first,
+            group.index,
+            self.guidance,
+            self.key,
+            self.plan.precision,
+            decoders.kl_gradient,
+        )
         perturbations = [self.bank.perturbations[k] for k in group.decoders]
         parts = drawing.parts(perturbations, self.plan.copies)
 

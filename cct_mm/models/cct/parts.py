@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .perturbations import Context, Guidance, Perturbation
-from .perturbations.numbers import Request, StepKey
+from .perturbations.numbers import Numbers, Request, StepKey, Undrawn
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Drawing:
         index: The decoders, for the keys of their random numbers.
         guidance: See ``Context``.
         key: On what the random numbers depend.
+        precision: See ``Plan.precision``.
         kl_gradient: Returns ``Context.kl_gradient`` of some decoders of the group, from z, their
             first layers and their places in the group.
 
@@ -69,6 +70,7 @@ class Drawing:
     index: Tensor
     guidance: Guidance
     key: StepKey
+    precision: str | None
     kl_gradient: Callable[[Tensor, Tensor, slice], Callable[[Tensor, bool], Tensor]]
 
     def parts(self, perturbations: Sequence[Perturbation], copies: int | None) -> list[Part]:
@@ -95,16 +97,19 @@ class Drawing:
                 context = Context(self.z, first, self.guidance, kl_gradient, of_own)
                 yield Part([own], perturbation, perturbation.draw(context))
 
-    def _numbers(self, runs: list[tuple[slice, Perturbation]]) -> list:
+    def _numbers(self, runs: list[tuple[slice, Perturbation]]) -> list[Numbers | Undrawn | None]:
         """Return the random numbers of each run, None where it asks for none."""
-        shapes = [perturbation.numbers(self.z, self.first[run]) for run, perturbation in runs]
-        requests = [
-            Request(self.index[run], shape, perturbation.shared)
-            for (run, perturbation), shape in zip(runs, shapes, strict=True)
-            if shape is not None
-        ]
-        drawn = iter(self.key.draw(requests))
-        return [None if shape is None else next(drawn) for shape in shapes]
+        numbers, requests = [], {}
+        for i, (run, perturbation) in enumerate(runs):
+            shape, decoders = perturbation.numbers(self.z, self.first[run]), self.index[run]
+            numbers.append(None)
+            if self.precision and perturbation.drawn_in_kernels:
+                numbers[i] = Undrawn(decoders, self.key, self.precision)
+            elif shape is not None:
+                requests[i] = Request(decoders, shape, perturbation.shared)
+        for i, drawn in zip(requests, self.key.draw(list(requests.values())), strict=True):
+            numbers[i] = drawn
+        return numbers
 
 
 def runs_of(perturbations: Sequence[Perturbation]) -> list[tuple[slice, Perturbation]]:

@@ -173,6 +173,7 @@ class ConsistencyLoss(nn.Module):
                 f'ConsistencyLoss: confidence is {confidence}, expected a probability in (0, 1), '
                 'e.g. 0.5, or None for no confidence mask'
             )
+        self.name = distance
         self.distance = DISTANCES[distance]
         self.over_classes = over_classes
         self.confidence = confidence

@@ -19,7 +19,7 @@ import torch
 from mmengine.registry import Registry
 from torch import Tensor
 
-from .numbers import Numbers
+from .numbers import Numbers, Undrawn
 
 PERTURBATIONS = Registry('perturbation', scope='cct_mm')
 
@@ -76,7 +76,7 @@ class Context:
     weight: Tensor
     guidance: Guidance
     kl_gradient: Callable[[Tensor, bool], Tensor]
-    numbers: Numbers | None = None
+    numbers: Numbers | Undrawn | None = None
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return the random numbers as draws from U(low, high).
@@ -181,11 +181,14 @@ class Perturbation(ABC):
             its foreground classes.
         shared: Whether all images of the batch share the random numbers.
         copies_z: Whether ``project`` makes a copy of z for each decoder.
+        drawn_in_kernels: Whether it has Triton kernels that draw its random numbers, so that it
+            gets :class:`~.numbers.Undrawn` where decoders are computed in Triton.
     """
 
     guided = False
     shared = False
     copies_z = True
+    drawn_in_kernels = False
 
     def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...] | None:
         """Return the shape of the random numbers that one decoder needs for one image.

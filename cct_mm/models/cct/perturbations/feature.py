@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .base import PERTURBATIONS, Context, MultiplicativeNoise, SpatialMask
+from .numbers import Undrawn
 
 
 @PERTURBATIONS.register_module(name='F-Noise')
@@ -16,6 +17,7 @@ class FNoise(MultiplicativeNoise):
     """
 
     shared = True
+    drawn_in_kernels = True
 
     def __init__(self, bound: float = 0.3) -> None:
         if bound <= 0:
@@ -26,9 +28,41 @@ class FNoise(MultiplicativeNoise):
         """Return N's shape, channels last as z is in memory, so that no map is turned around."""
         return *z.shape[2:], z.shape[1]
 
-    def draw(self, context: Context) -> Callable[[], Tensor]:
-        """Return a function that returns N, [G, 1, D, h, w]."""
+    def draw(self, context: Context) -> Callable[[], Tensor] | Undrawn:
+        """Return a function that returns N, [G, 1, D, h, w], or what its kernels draw from."""
+        if isinstance(context.numbers, Undrawn):
+            return context.numbers
         return lambda: context.uniform(-self.bound, self.bound).movedim(-1, 2)
+
+    def project(self, z: Tensor, weight: Tensor, state: Callable[[], Tensor] | Undrawn) -> Tensor:
+        """Return ``W z~``; a kernel draws N where it multiplies by it."""
+        if not isinstance(state, Undrawn):
+            return super().project(z, weight, state)
+        from cct_mm.models.cct.triton.feature_noise import project
+
+        return project(z, weight, *self._kernel_arguments(state))
+
+    def project_backward(
+        self,
+        grad: Tensor,
+        z: Tensor,
+        weight: Tensor,
+        state: Callable[[], Tensor] | Undrawn,
+        grad_z: Tensor,
+    ) -> Tensor:
+        """Do the same for the gradients."""
+        if not isinstance(state, Undrawn):
+            return super().project_backward(grad, z, weight, state, grad_z)
+        from cct_mm.models.cct.triton.feature_noise import project_backward
+
+        noise, precision = self._kernel_arguments(state)
+        return project_backward(grad, z, weight, noise, grad_z, precision)
+
+    def _kernel_arguments(self, state: Undrawn) -> tuple:
+        from cct_mm.models.cct.triton.feature_noise import Noise
+
+        key = state.key
+        return Noise(self.bound, state.decoders, key.batch, key.constants), state.precision
 
 
 @PERTURBATIONS.register_module(name='F-Drop')

@@ -6,7 +6,7 @@ key, and as its counter (index, decoder, image): an index gives eight numbers of
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -91,6 +91,7 @@ class StepKey:
         constants: Philox's, by seed, domain and iteration.
         images: The key of each image.
         batch: The key of numbers that the batch shares.
+        generate: What computes Philox: ``philox.philox4x32`` or a kernel that does the same.
 
     Shape:
         - constants: [m], int64
@@ -101,6 +102,7 @@ class StepKey:
     constants: Tensor
     images: Tensor
     batch: Tensor
+    generate: Callable[[Tensor, Tensor], Tensor] = philox.philox4x32
 
     @staticmethod
     def parts(key: Sequence[keyed.Part], samples: Sequence[keyed.Part]) -> tuple[list[int], ...]:
@@ -134,7 +136,7 @@ class StepKey:
             part[0] = first_words.unsqueeze(1)
             part[1] = own.unsqueeze(1)
         # [n] for each request
-        integers = philox.philox4x32(words, self.constants).view(torch.int16).flatten()
+        integers = self.generate(words, self.constants).view(torch.int16).flatten()
         return [
             Numbers(part.view(len(r.decoders), len(own), -1), r.shape)
             for part, own, r in zip(
@@ -144,3 +146,22 @@ class StepKey:
                 strict=True,
             )
         ]
+
+
+@dataclass
+class Undrawn:
+    """Numbers that a Triton kernel draws where it needs them, instead of :class:`Numbers`.
+
+    Args:
+        decoders: Indices of the decoders, [G], int64.
+        key: On what their numbers depend.
+        precision: See ``Plan.precision``.
+    """
+
+    decoders: Tensor
+    key: StepKey
+    precision: str
+
+    def of(self, decoders: slice) -> 'Undrawn':
+        """Return those of some of the decoders."""
+        return replace(self, decoders=self.decoders[decoders])

@@ -5,7 +5,7 @@ decoder, reaches the GPU's memory: a program draws the numbers of its tile where
 them, and the backward pass draws them again.
 
 The noise is that of ``StepKey.draw``, to the last bit before the rounding of the sum: element e of
-N_k, counted through [D, h, w], is half-word e % 8 of the Philox words (w_0, w_1, w_2, w_3) of the
+N_k, counted through [h, w, D], is half-word e % 8 of the Philox words (w_0, w_1, w_2, w_3) of the
 counter (e // 8, k, high and low word of the batch's key). A half-word i, read as a signed number,
 gives (i + 1/2) / 32768, which is in (-1, 1) and as often positive as negative. The order of the
 half-words is that of two 64-bit integers w_0 2^32 + w_1 and w_2 2^32 + w_3 in memory: the words 1,
@@ -17,6 +17,7 @@ channels after the first layer; CP is c rounded up to a power of two.
 
 from typing import NamedTuple
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -72,8 +73,9 @@ def project(z: Tensor, weight: Tensor, noise: Noise, precision: str = 'ieee') ->
     count, channels, depth = weight.shape
     batch, positions = len(z), z.shape[2] * z.shape[3]
     y = z.new_empty(count, batch, channels, *z.shape[2:])  # [K, B, c, h, w]
+    z, strides = _dense(z)
     _project[(triton.cdiv(positions, TILE['BLOCK']), batch, count)](
-        z.contiguous(), weight.contiguous(), *noise, y, batch, depth, positions,
+        z, weight.contiguous(), *noise, y, batch, depth, positions, *strides,
         CHANNELS=channels, CP=padded(channels), ROUNDS=ROUNDS, PRECISION=precision, **TILE,
     )  # fmt: skip
     return y
@@ -88,30 +90,38 @@ def project_backward(
 
     Shape:
         - grad: [K, B, c, h, w]
-        - grad_z: [B, D, h, w], contiguous
+        - grad_z: [B, D, h, w], contiguous or with channels last
         - output: [K, c, D]
     """
     count, channels, depth = weight.shape
     batch, positions = len(z), z.shape[2] * z.shape[3]
     blocks, parts = triton.cdiv(positions, TILE['BLOCK']), triton.cdiv(depth, TILE['DEPTH'])
-    grad, z, weight = grad.contiguous(), z.contiguous(), weight.contiguous()
+    grad, weight = grad.contiguous(), weight.contiguous()
+    z, strides = _dense(z)
     sizes = dict(CHANNELS=channels, CP=padded(channels), ROUNDS=ROUNDS, PRECISION=precision, **TILE)
     _backward_z[(blocks, parts, batch)](
-        grad, weight, *noise, grad_z, count, batch, depth, positions, **sizes
+        grad, weight, *noise, grad_z, count, batch, depth, positions, *_dense(grad_z)[1], **sizes
     )
     slots = triton.cdiv(batch * blocks, triton.cdiv(batch * blocks * parts * count, PROGRAMS))
     grad_weight = z.new_empty(count, slots, channels, depth)  # [K, slots, c, D]
     _backward_weight[(parts, slots, count)](
-        grad, z, *noise, grad_weight, batch, depth, positions, **sizes
+        grad, z, *noise, grad_weight, batch, depth, positions, *strides, **sizes
     )
     return grad_weight.sum(dim=1)
+
+
+def _dense(z: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Return z, and how far apart neighboring channels and neighboring positions are in memory."""
+    if z.is_contiguous(memory_format=torch.channels_last):
+        return z, (1, z.shape[1])
+    return z.contiguous(), (z.shape[2] * z.shape[3], 1)
 
 
 @triton.jit
 def _scale(
     channel,  # of z, [DEPTH, 1]
     position,  # [1, BLOCK]
-    positions,
+    depth,
     bound,
     decoder,  # the second word of the counters
     batch_ptr,
@@ -119,7 +129,7 @@ def _scale(
     ROUNDS: tl.constexpr,
 ):
     """Return 1 + s N of a tile, [DEPTH, BLOCK]."""
-    element = (channel * positions + position).to(tl.uint32)  # [DEPTH, BLOCK]
+    element = (position * depth + channel).to(tl.uint32)  # [DEPTH, BLOCK]
     zeros = tl.zeros_like(element)
     batch = tl.load(batch_ptr)
     words = philox4x32(
@@ -151,6 +161,8 @@ def _project(
     batch,
     depth,
     positions,
+    by_channel,
+    by_position,
     CHANNELS: tl.constexpr,
     CP: tl.constexpr,
     ROUNDS: tl.constexpr,
@@ -164,16 +176,17 @@ def _project(
     position = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)[None, :]  # [1, BLOCK]
     row = tl.arange(0, CP)[:, None]  # [CP, 1]
     number = tl.load(decoders_ptr + decoder)
+    image_ptr = z_ptr + image * depth * positions
     y = tl.zeros((CP, BLOCK), tl.float32)
     for start in range(0, depth, DEPTH):
         channel = start + tl.arange(0, DEPTH)  # [DEPTH]
         z = tl.load(
-            z_ptr + (image * depth + channel[:, None]) * positions + position,
+            image_ptr + channel[:, None] * by_channel + position * by_position,
             (channel[:, None] < depth) & (position < positions),
             0.0,
         )  # [DEPTH, BLOCK]
         z *= _scale(
-            channel[:, None], position, positions, bound, number, batch_ptr, constants_ptr, ROUNDS
+            channel[:, None], position, depth, bound, number, batch_ptr, constants_ptr, ROUNDS
         )
         weight = tl.load(
             weight_ptr + (decoder * CHANNELS + row) * depth + channel[None, :],
@@ -201,6 +214,8 @@ def _backward_z(
     batch,
     depth,
     positions,
+    by_channel,
+    by_position,
     CHANNELS: tl.constexpr,
     CP: tl.constexpr,
     ROUNDS: tl.constexpr,
@@ -227,11 +242,10 @@ def _backward_z(
             0.0,
         )  # [DEPTH, CP]
         number = tl.load(decoders_ptr + k)
-        scale = _scale(
-            channel, position, positions, bound, number, batch_ptr, constants_ptr, ROUNDS
-        )
+        scale = _scale(channel, position, depth, bound, number, batch_ptr, constants_ptr, ROUNDS)
         total += scale * tl.dot(weight, grad, input_precision=PRECISION)
-    address = grad_z_ptr + (image * depth + channel) * positions + position
+    image_ptr = grad_z_ptr + image * depth * positions
+    address = image_ptr + channel * by_channel + position * by_position
     inside = (channel < depth) & (position < positions)
     tl.store(address, tl.load(address, inside, 0.0) + total, inside)
 
@@ -248,6 +262,8 @@ def _backward_weight(
     batch,
     depth,
     positions,
+    by_channel,
+    by_position,
     CHANNELS: tl.constexpr,
     CP: tl.constexpr,
     ROUNDS: tl.constexpr,
@@ -269,13 +285,14 @@ def _backward_weight(
     for block in range(tl.program_id(1), batch * blocks, slots):
         image = (block // blocks).to(tl.int64)
         position = block % blocks * BLOCK + tl.arange(0, BLOCK)[None, :]  # [1, BLOCK]
+        image_ptr = z_ptr + image * depth * positions
         z = tl.load(
-            z_ptr + (image * depth + channel[:, None]) * positions + position,
+            image_ptr + channel[:, None] * by_channel + position * by_position,
             (channel[:, None] < depth) & (position < positions),
             0.0,
         )  # [DEPTH, BLOCK]
         z *= _scale(
-            channel[:, None], position, positions, bound, number, batch_ptr, constants_ptr, ROUNDS
+            channel[:, None], position, depth, bound, number, batch_ptr, constants_ptr, ROUNDS
         )
         grad = tl.load(
             grad_ptr + ((decoder * batch + image) * CHANNELS + row) * positions + position,

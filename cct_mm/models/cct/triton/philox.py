@@ -6,7 +6,6 @@ nothing else. So a kernel makes the numbers of an element where it needs them, a
 makes the same.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -41,30 +40,39 @@ def _low(c, FACTOR: tl.constexpr):
     return tl.mul(c, tl.full((), FACTOR, tl.uint32), sanitize_overflow=False)
 
 
-def words(counters: Tensor, keys: Tensor, rounds: int) -> Tensor:
-    """Return the words of many counters, to compare them with those of other generators.
+def generate(words: Tensor, constants: Tensor) -> Tensor:
+    """Return what :func:`cct_mm.philox.philox4x32` returns, in one launch.
 
     Shape:
-        - counters, output: [4, N], int32, whose bits are those of the unsigned words
-        - keys: [2, N], int32
+        - words: [2, n], int64
+        - constants: [2 + 2 rounds], int64
+        - output: [n, 2], int64
     """
-    found = torch.empty_like(counters)
-    count = counters.shape[1]
-    _words[(1,)](counters, keys, found, count, rounds, triton.next_power_of_2(count))
-    return found
+    count, rounds = words.shape[1], len(constants) // 2 - 1
+    result = words.new_empty(count, 2)  # [n, 2]
+    block = 1024
+    _generate[(triton.cdiv(count, block),)](words, constants, result, count, rounds, block)
+    return result
 
 
 @triton.jit
-def _words(counter_ptr, key_ptr, words_ptr, count, ROUNDS: tl.constexpr, BLOCK: tl.constexpr):
-    """Do what :func:`words` does, in one program."""
-    place = tl.arange(0, BLOCK)
+def _generate(
+    words_ptr, constants_ptr, result_ptr, count, ROUNDS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Do what :func:`generate` does for a block of counters."""
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     mask = place < count
-    c0 = tl.load(counter_ptr + place, mask, 0).to(tl.uint32, bitcast=True)
-    c1 = tl.load(counter_ptr + count + place, mask, 0).to(tl.uint32, bitcast=True)
-    c2 = tl.load(counter_ptr + 2 * count + place, mask, 0).to(tl.uint32, bitcast=True)
-    c3 = tl.load(counter_ptr + 3 * count + place, mask, 0).to(tl.uint32, bitcast=True)
-    k0 = tl.load(key_ptr + place, mask, 0).to(tl.uint32, bitcast=True)
-    k1 = tl.load(key_ptr + count + place, mask, 0).to(tl.uint32, bitcast=True)
-    found = philox4x32(c0, c1, c2, c3, k0, k1, ROUNDS)
-    for i in tl.static_range(4):
-        tl.store(words_ptr + i * count + place, found[i].to(tl.int32, bitcast=True), mask)
+    first = tl.load(words_ptr + place, mask, 0)
+    second = tl.load(words_ptr + count + place, mask, 0)
+    # The two multipliers stand before the key of the first round.
+    w0, w1, w2, w3 = philox4x32(
+        (first >> 32).to(tl.uint32),
+        first.to(tl.uint32),
+        (second >> 32).to(tl.uint32),
+        second.to(tl.uint32),
+        tl.load(constants_ptr + 2).to(tl.uint32),
+        tl.load(constants_ptr + 3).to(tl.uint32),
+        ROUNDS,
+    )
+    tl.store(result_ptr + 2 * place, (w0.to(tl.int64) << 32) | w1.to(tl.int64), mask)
+    tl.store(result_ptr + 2 * place + 1, (w2.to(tl.int64) << 32) | w3.to(tl.int64), mask)

@@ -3,13 +3,15 @@
 import pytest
 import torch
 
+from cct_mm import philox
+from cct_mm.models.cct.perturbations.numbers import Request, StepKey
+
 pytest.importorskip('triton')
 
 from cct_mm.models.cct.triton.feature_noise import Noise, project, project_backward
-from cct_mm.models.cct.triton.philox import words
 
 BATCH = torch.tensor([0x7654321089ABCDEF])
-CONSTANTS = torch.tensor([0xD2511F53, 0xCD9E8D57, 0xFEDCBA98, 0x12345678])
+CONSTANTS = torch.tensor(philox.constants(0x12345678FEDCBA98))
 SIZES = dict(
     several_tiles=dict(depth=40, size=(9, 11), channels=5),
     one_position=dict(depth=3, size=(1, 1), channels=2),
@@ -17,16 +19,12 @@ SIZES = dict(
 )
 
 
-def noise_of(run, decoder, *shape):
-    """Return N_k by its definition: eight half-words of each counter."""
-    count = torch.Size(shape).numel()
-    index = torch.arange((count + 7) // 8)
-    constant = torch.tensor([decoder, BATCH.item() >> 32, BATCH.item() & 0xFFFFFFFF])
-    counters = torch.cat([index[None], constant[:, None].expand(3, len(index))]).to(torch.int32)
-    keys = CONSTANTS[2:, None].expand(2, len(index)).to(torch.int32).contiguous()
-    found = run(words, counters, keys, 7)  # [4, N]
-    halves = found[[1, 0, 3, 2]].T.contiguous().view(torch.int16).flatten()[:count]
-    return ((halves.double() + 0.5) / 32768).view(shape)
+def noise_of(decoder, depth, height, width):
+    """Return N_k as F-Noise draws it in PyTorch, with a bound of 1."""
+    key = StepKey(CONSTANTS, images=BATCH, batch=BATCH)
+    request = Request(torch.tensor([decoder]), (height, width, depth), shared=True)
+    (numbers,) = key.draw([request])
+    return numbers.uniform(-1, 1)[0, 0].movedim(-1, 0).double()
 
 
 def example(depth, size, channels, batch=2, decoders=(4, 9, 0)):
@@ -35,31 +33,35 @@ def example(depth, size, channels, batch=2, decoders=(4, 9, 0)):
     return z, weight, Noise(0.3, torch.tensor(decoders), BATCH, CONSTANTS)
 
 
-def expected(run, z, weight, noise):
+def expected(z, weight, noise):
     scale = torch.stack(
-        [1 + noise.bound * noise_of(run, k, *z.shape[1:]) for k in noise.decoders.tolist()]
+        [1 + noise.bound * noise_of(k, *z.shape[1:]) for k in noise.decoders.tolist()]
     )
     return torch.einsum('kcd,kbdhw->kbchw', weight.double(), z.double() * scale[:, None])
 
 
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('sizes', SIZES.values(), ids=SIZES)
-def test_project_equals_the_convolution_of_the_perturbed_map(run, sizes):
+def test_project_equals_the_convolution_of_the_perturbed_map(run, sizes, layout):
     z, weight, noise = example(**sizes)
-    found = run(project, z, weight, noise)
-    exact = expected(run, z, weight, noise).float()
+    found = run(project, z.contiguous(memory_format=layout), weight, noise)
+    exact = expected(z, weight, noise).float()
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('sizes', SIZES.values(), ids=SIZES)
-def test_backward_equals_autograd_and_adds_to_the_gradient_of_z(run, sizes):
+def test_backward_equals_autograd_and_adds_to_the_gradient_of_z(run, sizes, layout):
     z, weight, noise = example(**sizes)
     before = torch.randn_like(z)
     inputs = [x.requires_grad_() for x in (z.double(), weight.double())]
-    y = expected(run, *inputs, noise)
+    y = expected(*inputs, noise)
     grad = torch.randn(y.shape)
     grad_z, grad_weight = torch.autograd.grad(y, inputs, grad.double())
-    found_z = before.clone()
-    found_weight = run(project_backward, grad, z, weight, noise, found_z)
+    found_z = before.clone(memory_format=layout)
+    found_weight = run(
+        project_backward, grad, z.contiguous(memory_format=layout), weight, noise, found_z
+    )
     torch.testing.assert_close(found_z, before + grad_z.float(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found_weight, grad_weight.float(), rtol=1e-4, atol=1e-4)
 

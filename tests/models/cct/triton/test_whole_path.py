@@ -1,0 +1,55 @@
+"""L_u computed in Triton equals the reference path: all values and all gradients."""
+
+import pytest
+import torch
+
+from cct_mm import testing
+from cct_mm.models.cct import consistency_fused, consistency_reference
+from cct_mm.models.cct.perturbations import PERTURBATIONS
+from cct_mm.models.cct.plan import Plan, triton_plan
+
+pytest.importorskip('triton')
+
+PLAN = Plan(group_size=None, chunk_elements=0, copies=None, precision='ieee')
+NAMES = sorted(PERTURBATIONS.module_dict)
+
+
+def computed(entries, example, device='cpu'):
+    """What the kernels compute, where they are interpreted or on a GPU."""
+    step = testing.example_step(*entries, device=device, **example)
+    found = testing.losses_and_gradients(consistency_fused, step, plan=PLAN)
+    return {name: value.cpu() for name, value in found.items()}
+
+
+def assert_equals_reference(run, *entries, **example):
+    example = {'dtype': torch.float32, 'size': (3, 4), 'batch': 2, **example}
+    found = run(computed, entries, example)
+    step = testing.example_step(*entries, **example)
+    expected = testing.losses_and_gradients(consistency_reference, step)
+    testing.assert_all_close(found, expected, 1e-4)
+
+
+@pytest.fixture(params=['interpreter', *['gpu'] * torch.cuda.is_available()])
+def run(request):
+    if request.param == 'interpreter':
+        return request.getfixturevalue('interpreter')
+    return lambda function, *arguments: function(*arguments, device='cuda')
+
+
+@pytest.mark.parametrize('distance', ['mse', 'kl', 'js'])
+def test_every_perturbation(run, distance):
+    entries = [dict(type=name, num=2) for name in NAMES]
+    assert_equals_reference(run, *entries, distance=distance, padding=True)
+
+
+def test_with_everything_on(run):
+    entries = [dict(type=name) for name in NAMES]
+    options = dict(confidence=0.6, pairwise=3, weak=0.4, padding=True, last_relu=True, channels=6)
+    assert_equals_reference(run, *entries, distance='js', over_classes='sum', **options)
+
+
+def test_what_does_not_fit_falls_back_and_says_why():
+    step = testing.example_step(dict(type='F-Drop'), dtype=torch.float32)
+    with pytest.warns(UserWarning, match='computes in PyTorch.* cpu'):
+        plan = triton_plan(step.bank, step.z, 'ieee')
+    assert plan.precision is None
