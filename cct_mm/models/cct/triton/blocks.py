@@ -17,8 +17,8 @@ def block_shape(channels: int, classes: int, precision: str) -> dict[str, int]:
     A program holds the block's map and its gradient at each level of the tree, some four maps at a
     leaf, and a tile of weights. With two warps, a map of 32 x 32 numbers takes 16 of a thread's 255
     registers, and four such programs share a multiprocessor, so that one computes while another
-    waits. Of the constants that were compiled, these need the fewest instructions and keep the
-    numbers of the two inner levels in registers; no GPU has timed them.
+    waits. Of the constants that were compiled for sm_90, these need the fewest instructions, and
+    almost all that leaves the registers belongs to the outer levels; no GPU has timed them.
     """
     CP, LP = padded(channels + 1), padded(classes)
     small = max(CP, LP) <= 32
