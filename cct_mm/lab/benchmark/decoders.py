@@ -14,7 +14,7 @@ from torch import Tensor
 from cct_mm import keyed
 from cct_mm.models.cct import AuxiliaryBank, Target, UnsupervisedTerms
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Perturbation
-from cct_mm.models.cct.perturbations.base import add_conv1x1_, conv1x1, outer
+from cct_mm.models.cct.perturbations.base import conv1x1, conv1x1_backward
 
 from .cases import Case, Group, Work
 from .config import load_config, with_decoders
@@ -45,8 +45,7 @@ class Unperturbed(Perturbation):
         self, grad: Tensor, z: Tensor, weight: Tensor, state: None, grad_z: Tensor
     ) -> Tensor:
         """Add ``W^T grad``, return ``grad z^T``."""
-        add_conv1x1_(grad_z, grad, weight)
-        return outer(grad, z).sum(dim=1)
+        return conv1x1_backward(grad, z, weight, grad_z).sum(dim=1)
 
 
 @contextmanager

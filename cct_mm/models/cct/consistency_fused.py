@@ -58,12 +58,7 @@ def consistency_fused(
     with torch.no_grad():
         computation = _Computation.of(bank, z, target, terms, plan or plan_for(z))
     total, distances, pairwise, weak = _Fused.apply(z, computation, *bank.weights, *bank.biases)
-    return UnsupervisedLoss(
-        total,
-        distances,
-        pairwise if terms.pairwise else None,
-        weak if target.pseudo_labels is not None else None,
-    )
+    return UnsupervisedLoss(total, distances, pairwise, weak)
 
 
 def consistency_triton(
@@ -99,15 +94,18 @@ class _Fused(torch.autograd.Function):
         distances, weak, *grad_parameters = result.of_decoders
         ctx.save_for_backward(result.grad_z, *grad_parameters)
         ctx.unit = computation.objective.unit
-        pairwise, weak = result.pairwise, weak.mean()
-        terms = computation.objective.terms
+        terms, pairwise = computation.objective.terms, None
         total = terms.consistency_weight * distances.mean()  # []
         if terms.pairwise:
+            pairwise = result.pairwise  # []
             total = total + terms.pairwise.weight * pairwise
-        if computation.objective.target.pseudo_labels is not None:
+        if weak is not None:
+            weak = weak.mean()  # []
             total = total + terms.weak_weight * weak
-        ctx.mark_non_differentiable(distances, pairwise, weak)
-        return total, distances, pairwise, weak
+        ctx.set_materialize_grads(False)
+        monitored = distances, pairwise, weak
+        ctx.mark_non_differentiable(*(value for value in monitored if value is not None))
+        return total, *monitored
 
     @staticmethod
     @once_differentiable
@@ -195,26 +193,27 @@ class _Computation:
         parts = drawing.parts(perturbations, self.plan.copies)
 
         # 3. Perturb z and apply the first layer.
-        y = assemble(
-            parts,
-            [part.perturbation.project(z, part.take(first), part.state) for part in parts],
-        )  # [G, B, c, h, w]
+        own_first = [part.take(first) for part in parts]
+        projected = [
+            part.perturbation.project(z, weight, part.state)
+            for part, weight in zip(parts, own_first, strict=True)
+        ]
+        y = assemble(parts, projected)  # [G, B, c, h, w]
 
         # 4. Go from there to the losses and back.
         own = decoders.run(y, group.share)
 
         # 5. Go back through the first layer and the perturbation.
-        grad_first = assemble(
-            parts,
-            [
-                part.perturbation.project_backward(
-                    part.take(own.grad_y), z, part.take(first), part.state, result.grad_z
-                )
-                for part in parts
-            ],
-        )  # [G, c, D]
-        result.pairwise += own.pairwise
-        gradients = grad_first, *own.grad_weights, *own.grad_biases
+        grad_first = [
+            part.perturbation.project_backward(
+                part.take(own.grad_y), z, weight, part.state, result.grad_z
+            )
+            for part, weight in zip(parts, own_first, strict=True)
+        ]
+        if own.pairwise is not None:
+            result.pairwise = own.pairwise
+        # [G, c, D], [G, 4 c_out, c_in] each, [G, 4 c_out] each
+        gradients = assemble(parts, grad_first), *own.grad_weights, *own.grad_biases
         result.store(group, own.distances, own.weak, *gradients)
 
     def _decoders(self, weights: list[Tensor], biases: list[Tensor]) -> DecoderPass | TritonPass:
@@ -233,9 +232,9 @@ class _Result:
         grad_z: The gradient of z, zero at first, to which every group adds its part.
 
     Attributes:
-        pairwise: L_P-Wise, [].
-        of_decoders: Distances and weak losses, [K] each, then the gradients of first layers,
-            weights and biases, each shaped as in the bank.
+        pairwise: L_P-Wise, [], of the one group that has compared decoders; None without it.
+        of_decoders: Distances and weak losses (None without them), [K] each, then the gradients of
+            first layers, weights and biases, each shaped as in the bank.
 
     Shape:
         - grad_z: [B, D, h, w]
@@ -244,15 +243,19 @@ class _Result:
     def __init__(self, count: int, grad_z: Tensor) -> None:
         self.count = count
         self.grad_z = grad_z
-        self.pairwise = grad_z.new_zeros(())
-        self.of_decoders: list[Tensor] = []
+        self.pairwise: Tensor | None = None
+        self.of_decoders: list[Tensor | None] = []
 
-    def store(self, group: Group, *of_group: Tensor) -> None:
+    def store(self, group: Group, *of_group: Tensor | None) -> None:
         """Put the values of a group, [G, ...] each, where they belong."""
         if len(group.decoders) == self.count:
             self.of_decoders = list(of_group)
             return
         if not self.of_decoders:
-            self.of_decoders = [own.new_empty(self.count, *own.shape[1:]) for own in of_group]
+            self.of_decoders = [
+                None if own is None else own.new_empty(self.count, *own.shape[1:])
+                for own in of_group
+            ]
         for of_all, own in zip(self.of_decoders, of_group, strict=True):
-            group.put(of_all, own)
+            if own is not None:
+                group.put(of_all, own)

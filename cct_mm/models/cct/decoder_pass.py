@@ -26,6 +26,8 @@ from .unsupervised import Target, UnsupervisedTerms
 class PassResult:
     """The losses of the decoders and the gradients of their weighted sum.
 
+    ``weak`` and ``pairwise`` are None where they are no part of it.
+
     Shape:
         - distances, weak: [G]
         - pairwise: scalar
@@ -35,8 +37,8 @@ class PassResult:
     """
 
     distances: Tensor
-    weak: Tensor
-    pairwise: Tensor
+    weak: Tensor | None
+    pairwise: Tensor | None
     grad_y: Tensor
     grad_weights: list[Tensor]
     grad_biases: list[Tensor]
@@ -149,7 +151,7 @@ class DecoderPass:
         grad_y = y.new_empty(batch, decoders, *y.shape[2:]).transpose(0, 1)  # [G, B, c, h, w]
         # [G, c_in + 1, 4 c_out + 4] each, the last [G, c_in + 1, 4 C]
         grad_layers = [torch.zeros_like(layer.mT) for layer in self.layers]
-        sums = _Sums(*y.new_zeros(2, decoders), y.new_zeros(()))  # [G], [G], []
+        sums = _Sums(y.new_zeros(decoders))
         for chunk in self.chunks:
             part = chunk.crop(y)  # [G, c, b, rows, columns]
             # [G, c_i + 1, 4^i P] each for i < n, the last [G, C, 4^n P]
@@ -178,14 +180,14 @@ class DecoderPass:
         if share is not None:
             # [], [G, C, 4^n P]
             value, more = terms.pairwise.with_gradient(logits, chunk.position_weight, share)
-            sums.pairwise += value
+            sums.pairwise = value if sums.pairwise is None else sums.pairwise + value
             grad.add_(more, alpha=objective.pairwise_factor)
         if chunk.labels is not None:
             # [G], [G, C, 4^n P]
             value, more = weak_cross_entropy_with_gradient(
                 logits, chunk.labels, chunk.weak_position_weight
             )
-            sums.weak += value
+            sums.weak = value if sums.weak is None else sums.weak + value
             grad.add_(more, alpha=objective.weak_factor)
         return grad
 
@@ -195,8 +197,8 @@ class _Sums:
     """The losses of one group of decoders, to which every chunk adds its part."""
 
     distances: Tensor  # d(y^u, y_a^k), [G]
-    weak: Tensor  # cross-entropies with the pseudo-labels, [G]
-    pairwise: Tensor  # L_P-Wise, []
+    weak: Tensor | None = None  # cross-entropies with the pseudo-labels, [G]
+    pairwise: Tensor | None = None  # L_P-Wise, []
 
 
 class TritonPass:

@@ -22,7 +22,7 @@ def mean_weight(counts: Tensor) -> Tensor:
     """Return the weights that make a sum over positions a mean over the positions that count.
 
     Args:
-        counts: 1 where a position counts and 0 elsewhere; any shape, floating point.
+        counts: 1 where a position counts and 0 elsewhere, or a mask; any shape.
 
     Returns:
         Tensor: 1 / N where a position counts and 0 elsewhere. N is the number of positions that

@@ -137,7 +137,7 @@ def position_weight(
     counts = valid.squeeze(1)  # [B, H, W]
     if confidence is not None:
         counts = counts & (target.amax(dim=1) > confidence)
-    return mean_weight(counts.to(dtype))
+    return mean_weight(counts).to(dtype)
 
 
 @MODELS.register_module()

@@ -53,8 +53,9 @@ class IVAT(AdditiveDirection):
         gradient = context.kl_gradient(self._start(context, gram), self.xi is None)
         flat = gradient.flatten(3)  # [G, B, c, h w]
         square = (flat * (gram.unsqueeze(1) @ flat)).sum(dim=(2, 3))  # [G, B]
-        norm = square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()  # of W^T g, [G, B]
-        return gradient * (self.eps / norm).view(*norm.shape, 1, 1, 1), context.weight
+        tiny = torch.finfo(square.dtype).tiny
+        scale = self.eps * square.clamp(min=tiny).rsqrt()  # by the norm of W^T g, [G, B]
+        return gradient * scale[..., None, None, None], context.weight
 
     def _start(self, context: Context, gram: Tensor) -> Tensor:
         """Return u = W r for the starting point r.
@@ -73,9 +74,8 @@ class IVAT(AdditiveDirection):
         else:
             # Only W r matters: for r ~ N(0, I) it is L n with W W^T = L L^T and n ~ N(0, I). Eq. 13
             # divides by the norm of all of r, which is sqrt(dim(z)) to a thousandth.
-            n = context.normal().to(z.dtype).flatten(3)  # [G, B, c, h w]
-            lower = cholesky(gram).unsqueeze(1)  # L, [G, 1, c, c]
-            u = (scale / z[0].numel() ** 0.5 * lower) @ n  # [G, B, c, h w]
+            n = context.normal(scale / z[0].numel() ** 0.5).to(z.dtype).flatten(3)
+            u = cholesky(gram).unsqueeze(1) @ n  # [G, B, c, h w]
         return u.unflatten(3, z.shape[2:])
 
 

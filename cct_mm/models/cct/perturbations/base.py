@@ -89,9 +89,9 @@ class Context:
         """
         return self._drawn().uniform(low, high)
 
-    def normal(self) -> Tensor:
-        """Return the random numbers as draws from N(0, 1), shaped as :meth:`uniform`'s."""
-        return self._drawn().normal()
+    def normal(self, deviation: float = 1.0) -> Tensor:
+        """Return the random numbers as draws from N(0, deviation^2), of :meth:`uniform`'s shape."""
+        return self._drawn().normal(deviation)
 
     def _drawn(self) -> Numbers:
         if self.numbers is None:
@@ -114,33 +114,28 @@ def conv1x1(z: Tensor, weight: Tensor) -> Tensor:
         - weight: [G, c, D], or [G, B, c, D] with weights for each image
         - output: [G, B, c, h, w]
     """
-    y = _rows(weight) @ z.flatten(2)  # [B, G c, h w]
+    # Not a broadcast product, which may copy z.
+    y = torch.bmm(_rows(weight).expand(len(z), -1, -1), z.flatten(2))  # [B, G c, h w]
     return y.view(len(z), len(weight), -1, *z.shape[2:]).transpose(0, 1)
 
 
-def outer(grad: Tensor, z: Tensor) -> Tensor:
-    """Return the gradient of ``conv1x1``'s weight for each image: ``grad z^T``.
+def conv1x1_backward(grad: Tensor, z: Tensor, weight: Tensor, grad_z: Tensor) -> Tensor:
+    """Return the gradient of ``conv1x1``'s weight, and add that of z to ``grad_z``.
+
+    They are ``grad z^T`` and ``weight^T grad``, summed over the decoders.
 
     Shape:
         - grad: [G, B, c, h, w]
-        - z: [B, D, h, w]
-        - output: [G, B, c, D]
-    """
-    product = _maps(grad) @ z.flatten(2).mT  # [B, G c, D]
-    return product.view(len(z), len(grad), -1, z.shape[1]).transpose(0, 1)
-
-
-def add_conv1x1_(total: Tensor, grad: Tensor, weight: Tensor) -> None:
-    """Add the gradient of ``conv1x1``'s z, ``weight^T grad`` summed over decoders, to ``total``.
-
-    Shape:
-        - total: [B, D, h, w]
-        - grad: [G, B, c, h, w]
+        - z, grad_z: [B, D, h, w]
         - weight: [G, c, D], or [G, B, c, D] with weights for each image
+        - output: [G, B, c, D], for each image
     """
-    rows = _rows(weight).expand(len(total), -1, -1)  # [B, G c, D]
-    # In the order of channels last, the one of `total` in a network that is so.
-    total.flatten(2).mT.baddbmm_(_maps(grad).mT, rows)
+    grad = grad.transpose(0, 1).flatten(3)  # [B, G, c, h w]
+    rows = grad.flatten(1, 2)  # [B, G c, h w]
+    # In the order of channels last, the one of `grad_z` in a network that is so.
+    grad_z.flatten(2).mT.baddbmm_(rows.mT, _rows(weight).expand(len(z), -1, -1))
+    product = rows @ z.flatten(2).mT  # [B, G c, D]
+    return product.view(*grad.shape[:3], -1).transpose(0, 1)
 
 
 def _rows(weight: Tensor) -> Tensor:
@@ -148,11 +143,6 @@ def _rows(weight: Tensor) -> Tensor:
     if weight.dim() == 3:
         return weight.flatten(0, 1)
     return weight.transpose(0, 1).flatten(1, 2)
-
-
-def _maps(maps: Tensor) -> Tensor:
-    """Return the maps of all decoders below one another, [G, B, c, h, w] as [B, G c, h w]."""
-    return maps.transpose(0, 1).flatten(1, 2).flatten(2)
 
 
 def _positions(maps: Tensor) -> Tensor:
@@ -275,9 +265,7 @@ class SpatialMask(Perturbation):
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
     ) -> Tensor:
         """Add ``W^T (grad * M)``, return ``(grad * M) z^T``."""
-        grad = grad * state  # [G, B, c, h, w]
-        add_conv1x1_(grad_z, grad, weight)
-        return outer(grad, z).sum(dim=1)  # [G, c, D]
+        return conv1x1_backward(grad * state, z, weight, grad_z).sum(dim=1)  # [G, c, D]
 
 
 class ChannelMask(Perturbation):
@@ -300,8 +288,8 @@ class ChannelMask(Perturbation):
         self, grad: Tensor, z: Tensor, weight: Tensor, state: Tensor, grad_z: Tensor
     ) -> Tensor:
         """Add ``(W diag(m))^T grad``, return ``(grad z^T) diag(m)``, summed over images."""
-        add_conv1x1_(grad_z, grad, self._scaled(weight, state))
-        return self._scaled(outer(grad, z), state).sum(dim=1)  # [G, c, D] of [G, B, c, D]
+        by_image = conv1x1_backward(grad, z, self._scaled(weight, state), grad_z)  # [G, B, c, D]
+        return self._scaled(by_image, state).sum(dim=1)  # [G, c, D]
 
     @staticmethod
     def _scaled(weight: Tensor, state: Tensor) -> Tensor:
@@ -372,6 +360,6 @@ class AdditiveDirection(Perturbation):
     ) -> Tensor:
         """Add ``W^T grad``, return ``grad z^T + (grad s^T) W``."""
         s, fixed = state
-        add_conv1x1_(grad_z, grad, weight)
-        by_s = (grad.flatten(3) @ s.flatten(3).mT).sum(dim=1)  # [G, c, c]
-        return outer(grad, z).sum(dim=1) + by_s @ fixed  # [G, c, D]
+        by_z = conv1x1_backward(grad, z, weight, grad_z)  # [G, B, c, D]
+        by_s = grad.flatten(3) @ s.flatten(3).mT  # [G, B, c, c]
+        return torch.baddbmm(by_z.sum(dim=1), by_s.sum(dim=1), fixed)  # [G, c, D]

@@ -81,11 +81,12 @@ class GCutout(SpatialMask):
         ).split(2, dim=1)  # [B, 2, h w] each
         window = (self.side * size).round().clamp(min=1)  # [B, 2, h w]
         offset = context.uniform()  # [G, B, 2, h w]
-        start = (offset * (size - window + 1)).floor() + first  # [G, B, 2, h w]
+        # The offset is a share of the places, which are one more than what is left beside.
+        start = torch.addcmul(offset, offset, size - window).floor_() + first  # [G, B, 2, h w]
         # [G, B, h w]; a position without a box has an area of 0.
         big_enough = (size.prod(dim=1) >= max(self.min_area, 1)).int().expand(len(start), -1, -1)
-        cut = union_of_rectangles(start, start + window, big_enough, height, width)  # [G, B, h, w]
-        return ~cut.unsqueeze(2)
+        cuts = count_rectangles(start, start + window, big_enough, height, width)  # [G, B, h, w]
+        return cuts.unsqueeze(2) == 0
 
     def _boxes(self, guidance) -> Tensor:
         foreground = guidance.foreground.squeeze(1)  # [B, h, w]
@@ -215,10 +216,8 @@ def doublings(height: int, width: int) -> int:
     return (longest - 1).bit_length()
 
 
-def union_of_rectangles(
-    start: Tensor, end: Tensor, weight: Tensor, height: int, width: int
-) -> Tensor:
-    """Return the union of many rectangles by a two-dimensional difference array.
+def count_rectangles(start: Tensor, end: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
+    """Return in how many rectangles each position is, by a two-dimensional difference array.
 
     Args:
         start: y, x of the first position of each rectangle, within the map or at its end.
@@ -230,7 +229,7 @@ def union_of_rectangles(
     Shape:
         - start, end: [..., 2, n]
         - weight: [..., n], of an integer type, whose sums are the same in any order
-        - output: [..., height, width] bool
+        - output: [..., height, width], of the weight's type
     """
     corners = torch.stack([start, end], dim=-2).long()  # [..., 2, 2, n]: axis, start or end
     y, x = corners.unbind(-3)  # [..., 2, n] each
@@ -241,4 +240,4 @@ def union_of_rectangles(
     counts.scatter_add_(-1, index.flatten(-3), change.flatten(-2))
     counts = counts.unflatten(-1, (height + 1, width + 1))
     counts = counts.cumsum(-2, dtype=weight.dtype).cumsum(-1, dtype=weight.dtype)
-    return counts[..., :height, :width] > 0
+    return counts[..., :height, :width]

@@ -56,13 +56,16 @@ class Numbers:
         numbers = torch.add(middle, self.integers, alpha=step)  # [G, B, n]
         return numbers[..., : math.prod(self.shape)].unflatten(2, self.shape)
 
-    def normal(self) -> Tensor:
-        """Return them as N(0, 1), whose distribution function takes the uniform ones as values.
+    def normal(self, deviation: float = 1.0) -> Tensor:
+        """Return them as normal, whose distribution function takes the uniform ones as values.
+
+        Args:
+            deviation: The standard deviation.
 
         Shape:
             - output: [G, B, *shape], float32, all within 4.4 standard deviations
         """
-        return self.uniform(-1, 1).erfinv_().mul_(math.sqrt(2))
+        return self.uniform(-1, 1).erfinv_().mul_(math.sqrt(2) * deviation)
 
 
 @dataclass
@@ -132,8 +135,8 @@ class StepKey:
         ):
             part = part.view(2, len(r.decoders), len(own), count)
             # Index and decoder are the first two words of the counter, the image the others.
-            first_words = torch.add(r.decoders.unsqueeze(1), index[:count], alpha=2**32)  # [G, n]
-            part[0] = first_words.unsqueeze(1)
+            decoders = r.decoders.view(-1, 1, 1).expand(-1, len(own), 1)  # [G, B, 1]
+            torch.add(decoders, index[:count], alpha=2**32, out=part[0])
             part[1] = own.unsqueeze(1)
         # [n] for each request
         integers = self.generate(words, self.constants).view(torch.int16).flatten()

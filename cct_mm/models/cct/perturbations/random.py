@@ -24,4 +24,4 @@ class DropOut(ChannelMask):
 
     def draw(self, context: Context) -> Tensor:
         """Return the factor of each channel, 0 or 1 / (1 - p), [G, B, D, 1, 1]."""
-        return (context.uniform() >= self.p).to(context.z.dtype) / (1 - self.p)
+        return (context.uniform() >= self.p) * (1 / (1 - self.p))

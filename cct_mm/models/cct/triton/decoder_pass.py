@@ -103,7 +103,8 @@ def decoder_pass(
             N=doublings, CHANNELS=channels, CLASSES=classes, LAST_RELU=last_relu,
             PRECISION=precision, **shape,
         )  # fmt: skip
-    grad_y = torch.empty_like(y)  # [K, B, c, h, w]
+    # The images are the first axis, as the products with z want it.
+    grad_y = y.new_empty(batch, count, *y.shape[2:])  # [B, K, c, h, w]
     grad_layers = packed.new_zeros(count, slots, packed.shape[1])  # [K, slots, T]
     sums = packed.new_empty(3, count, slots)  # [3, K, slots]
     _decoder_pass[(slots, count)](
@@ -117,7 +118,13 @@ def decoder_pass(
     )  # fmt: skip
     distances, weak, pairwise = sums.sum(dim=2)  # [K] each
     gradients = layers.unpack(grad_layers.sum(dim=1))
-    return PassResult(distances, weak, pairwise.sum(), grad_y, *gradients)
+    return PassResult(
+        distances,
+        None if labels is None else weak,
+        None if share is None else pairwise.sum(),
+        grad_y.transpose(0, 1),
+        *gradients,
+    )
 
 
 @triton.jit
@@ -130,7 +137,7 @@ def _decoder_pass(
     weak_weight_ptr,  # [B, 4^N, P]
     share_ptr,  # [K]
     mean_ptr,  # [B, 4^N, P, C]
-    grad_y_ptr,  # [K, B, c, P]
+    grad_y_ptr,  # [B, K, c, P]
     grad_layers_ptr,  # [K, slots, T]
     sums_ptr,  # [3, K, slots]
     count,
@@ -172,13 +179,14 @@ def _decoder_pass(
         image = (block // blocks).to(tl.int64)
         start = block % blocks * BLOCK
         offsets, inside = map_offsets(start, positions, CHANNELS, BLOCK, CP)
-        offsets += (decoder * batch + image) * CHANNELS * positions
-        h = with_ones(tl.load(y_ptr + offsets, inside, 0.0), CHANNELS, CP)
+        y = y_ptr + (decoder * batch + image) * CHANNELS * positions
+        h = with_ones(tl.load(y + offsets, inside, 0.0), CHANNELS, CP)
         grad, sums = _subtree(
             h, image * 4**N, sums, pointers, factors, start, positions,
             0, N, CLASSES, DISTANCE, LAST_RELU, WEAK, PAIRWISE, PRECISION, CP, LP, BLOCK,
         )  # fmt: skip
-        tl.store(grad_y_ptr + offsets, grad, inside)
+        grad_y = grad_y_ptr + (image * count + decoder) * CHANNELS * positions
+        tl.store(grad_y + offsets, grad, inside)
     for i in tl.static_range(3):
         tl.store(sums_ptr + i * count * slots + place, tl.sum(sums[i], axis=0))
 
