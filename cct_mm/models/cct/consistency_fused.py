@@ -25,12 +25,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cct_mm.models.transfer import send
+
 from .auxiliary_bank import AuxiliaryBank
 from .chunks import Chunk
 from .decoder_pass import DecoderPass, Objective, TritonPass
 from .parts import Drawing, assemble
 from .perturbations import Guidance
-from .perturbations.numbers import StepKey, send
+from .perturbations.numbers import StepKey
 from .plan import Group, Plan, groups_of, plan_for, triton_plan
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
@@ -110,6 +112,8 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_total: Tensor, *_):
+        if grad_total is None:  # only the monitored values were used
+            return (None,) * len(ctx.needs_input_grad)
         # [B, D, h, w], then a gradient for each parameter
         grad_z, *grad_parameters = torch._foreach_mul(ctx.saved_tensors, ctx.unit * grad_total)
         return grad_z, None, *grad_parameters

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from cct_mm.models.losses import weak_cross_entropy
 from cct_mm.models.subpixel_head import subpixel_decode
+from cct_mm.models.transfer import send
 
 from .auxiliary_bank import AuxiliaryBank
 from .perturbations import Context, Guidance
 from .perturbations.base import conv1x1
-from .perturbations.numbers import Request, StepKey, send
+from .perturbations.numbers import Request, StepKey
 from .unsupervised import Target, UnsupervisedLoss, UnsupervisedTerms
 
 

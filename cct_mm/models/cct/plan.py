@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cct_mm.models.transfer import send
+
 from .auxiliary_bank import AuxiliaryBank
 from .triton import unsupported
 
@@ -132,9 +134,9 @@ def groups_of(
     groups = []
     if compared:
         share = torch.full((len(compared),), 1 / len(compared), dtype=dtype, device=index.device)
-        groups.append(Group(compared, index[compared], share))
+        groups.append(Group(compared, *send(index.device, compared), share))
     rest = [k for k in range(count) if k not in compared]
     for start in range(0, len(rest), plan.group_size):
         own = rest[start : start + plan.group_size]
-        groups.append(Group(own, index[own]))
+        groups.append(Group(own, *send(index.device, own)))
     return groups

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Context, Guidance
-from cct_mm.models.cct.perturbations.numbers import Request, StepKey, send
+from cct_mm.models.cct.perturbations.numbers import Request, StepKey
+from cct_mm.models.transfer import send
 
 
 @pytest.fixture

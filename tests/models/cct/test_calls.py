@@ -35,7 +35,7 @@ def test_calls_grow_neither_with_the_decoders_nor_with_the_images(options):
 
 
 def test_there_are_few_of_them():
-    assert calls_of(batch=2).total <= 300
+    assert calls_of(batch=2).total <= 280
 
 
 def test_nothing_waits_for_a_value():

@@ -1,7 +1,6 @@
 """The fused path equals the reference path, and both the paper: all values and all gradients."""
 
 import copy
-import importlib
 from dataclasses import replace
 
 import pytest
@@ -15,14 +14,13 @@ from cct_mm.models.cct import (
     UnsupervisedTerms,
     consistency_fused,
     consistency_reference,
+    decoder_tree,
 )
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Perturbation, SpatialMask
 from cct_mm.models.cct.plan import Plan
 from cct_mm.models.domain import Domain
 from cct_mm.models.losses import DISTANCES, ConsistencyLoss
 
-# The package shows the function under the module's name.
-MODULE = importlib.import_module('cct_mm.models.cct.consistency_fused')
 PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
 NAMES = sorted(PERTURBATIONS.module_dict)
 ALL = [dict(type=name) for name in NAMES]
@@ -236,9 +234,9 @@ class TestChunksAndGroups:
 
     def test_there_were_several_chunks_and_groups(self, step, monkeypatch):
         calls = []
-        forward = MODULE.decoder_tree.forward
+        forward = decoder_tree.forward
         monkeypatch.setattr(
-            MODULE.decoder_tree,
+            decoder_tree,
             'forward',
             lambda y, *rest: calls.append(tuple(y.shape)) or forward(y, *rest),
         )
@@ -253,14 +251,14 @@ class TestChunksAndGroups:
 
     def test_memory_of_the_maps_does_not_grow_with_the_image(self, monkeypatch):
         largest = []
-        forward = MODULE.decoder_tree.forward
+        forward = decoder_tree.forward
 
         def recorded(*arguments):
             maps = forward(*arguments)
             largest.append(max(m.numel() for m in maps))
             return maps
 
-        monkeypatch.setattr(MODULE.decoder_tree, 'forward', recorded)
+        monkeypatch.setattr(decoder_tree, 'forward', recorded)
         for size in ((8, 8), (24, 24)):
             step = testing.example_step(*ALL, size=size)
             consistency_fused(step.bank, step.z, step.target, step.terms, Plan(8, 4096, 1))

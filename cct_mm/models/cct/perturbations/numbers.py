@@ -18,14 +18,6 @@ PER_COUNTER = 8
 """Numbers of 16 bits that a counter gives."""
 
 
-def send(device: torch.device, *parts: Sequence[int]) -> list[Tensor]:
-    """Bring small lists of integers to a device, in one copy for which a GPU does not wait."""
-    block = torch.tensor([number for part in parts for number in part], dtype=torch.int64)
-    if device.type == 'cuda':
-        block = block.pin_memory().to(device, non_blocking=True)
-    return list(block.split([len(part) for part in parts]))
-
-
 @dataclass
 class Numbers:
     """Random integers for G decoders.
@@ -109,7 +101,7 @@ class StepKey:
 
     @staticmethod
     def parts(key: Sequence[keyed.Part], samples: Sequence[keyed.Part]) -> tuple[list[int], ...]:
-        """Return the numbers of constants, images and batch, for :func:`send`.
+        """Return the numbers of constants, images and batch, to be sent to the device.
 
         Args:
             key: Seed, domain and iteration.

@@ -8,7 +8,7 @@ import torch
 from cct_mm import testing
 from cct_mm.models.cct.auxiliary_bank import build_perturbation
 from cct_mm.models.cct.perturbations import PERTURBATIONS, Guidance
-from cct_mm.models.cct.perturbations.base import conv1x1, outer
+from cct_mm.models.cct.perturbations.base import conv1x1, conv1x1_backward
 
 # Whatever is registered: a new perturbation is tested from its first day.
 NAMES = sorted(PERTURBATIONS.module_dict)
@@ -99,7 +99,7 @@ class TestGuidance:
         assert another.once('a', compute) == 3
 
 
-def test_conv1x1_and_outer_are_sums_over_channels_and_positions():
+def test_conv1x1_and_its_gradients_are_sums():
     torch.manual_seed(0)
     z, grad = torch.randn(2, 3, 4, 5), torch.randn(5, 2, 6, 4, 5)
     weight = torch.randn(5, 6, 3)
@@ -108,7 +108,13 @@ def test_conv1x1_and_outer_are_sums_over_channels_and_positions():
     by_image = weight.unsqueeze(1) * torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)
     expected = torch.einsum('gbcd,bdhw->gbchw', by_image, z)
     torch.testing.assert_close(conv1x1(z, by_image), expected)
-    torch.testing.assert_close(outer(grad, z), torch.einsum('gbchw,bdhw->gbcd', grad, z))
+    for own in (weight, by_image):
+        grad_z = torch.ones_like(z)
+        by_weight = conv1x1_backward(grad, z, own, grad_z)
+        torch.testing.assert_close(by_weight, torch.einsum('gbchw,bdhw->gbcd', grad, z))
+        every = own.unsqueeze(1).expand(5, 2, 6, 3) if own.dim() == 3 else own
+        expected = torch.einsum('gbcd,gbchw->bdhw', every, grad)
+        torch.testing.assert_close(grad_z - 1, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ class Example:
         prob, weight = self.prob.double(), self.weight.double()
         distances = torch.stack([self.loss(prob, x, weight) for x in logits])
         total = DISTANCE_FACTOR * distances.sum()
-        weak, pairwise = torch.zeros(self.count), torch.zeros(())
+        weak = pairwise = None
         if self.weak:
             weak = torch.stack(
                 [weak_cross_entropy(x, self.labels, self.weak_weight) for x in logits]
@@ -99,7 +99,9 @@ class Example:
         if self.pairwise:
             pairwise = PairwiseLoss()(logits[self.compared > 0], weight)
             total = total + PAIRWISE_FACTOR * pairwise
-        losses = [loss.detach().float() for loss in (distances, weak, pairwise)]
+        losses = [
+            None if loss is None else loss.detach().float() for loss in (distances, weak, pairwise)
+        ]
         return losses, [x.float() for x in torch.autograd.grad(total, inputs)]
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cct_mm import testing
+from cct_mm.lab.benchmark.calls import CallCounter
 from cct_mm.models.cct import consistency_fused, consistency_reference
 from cct_mm.models.cct.perturbations import PERTURBATIONS
 from cct_mm.models.cct.plan import Plan, triton_plan
@@ -53,3 +54,38 @@ def test_what_does_not_fit_falls_back_and_says_why():
     with pytest.warns(UserWarning, match='computes in PyTorch.* cpu'):
         plan = triton_plan(step.bank, step.z, 'ieee')
     assert plan.precision is None
+
+
+def calls_and_launches(decoders, images):
+    """Calls of the auxiliary part, forward and backward, and how many of them launch a kernel."""
+    from torch.utils._python_dispatch import _disable_current_modes
+    from triton.runtime.interpreter import GridExecutor
+
+    entries = [dict(type=name, num=decoders) for name in NAMES]
+    step = testing.example_step(*entries, dtype=torch.float32, size=(3, 4), batch=images)
+    step.z.requires_grad_()
+    launch, launches = GridExecutor.__call__, []
+
+    def counted(kernel, *arguments, **options):
+        launches.append(kernel)
+        # What the interpreter computes a kernel with is none of our calls.
+        with _disable_current_modes():
+            return launch(kernel, *arguments, **options)
+
+    GridExecutor.__call__ = counted
+    try:
+        for _ in range(2):  # the first time makes what is kept
+            launches.clear()
+            with CallCounter() as calls:
+                consistency_fused(step.bank, step.z, step.target, step.terms, PLAN).total.backward()
+    finally:
+        GridExecutor.__call__ = launch
+    return calls.total, len(launches)
+
+
+def test_calls_grow_neither_with_the_decoders_nor_with_the_images(interpreter):
+    found = {interpreter(calls_and_launches, *sizes) for sizes in ((2, 2), (4, 2), (2, 4))}
+    assert len(found) == 1
+    ((calls, launches),) = found
+    assert launches == 6
+    assert calls + launches <= 160
