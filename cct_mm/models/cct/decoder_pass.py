@@ -9,7 +9,6 @@ The shapes use the letters of ``consistency_fused.py``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cct_mm.models.losses import weak_cross_entropy_with_gradient
@@ -150,7 +149,7 @@ class DecoderPass:
         # The images are the first axis in memory, as the products with z want it.
         grad_y = y.new_empty(batch, decoders, *y.shape[2:]).transpose(0, 1)  # [G, B, c, h, w]
         # [G, c_in + 1, 4 c_out + 4] each, the last [G, c_in + 1, 4 C]
-        grad_layers = [torch.zeros_like(layer.mT) for layer in self.layers]
+        grad_layers = [layer.new_zeros(layer.mT.shape) for layer in self.layers]
         sums = _Sums(y.new_zeros(decoders))
         for chunk in self.chunks:
             part = chunk.crop(y)  # [G, c, b, rows, columns]

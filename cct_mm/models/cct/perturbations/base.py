@@ -322,12 +322,13 @@ class MultiplicativeNoise(Perturbation):
         state: Callable[[], Tensor],
         grad_z: Tensor,
     ) -> Tensor:
-        """Add ``(W^T grad) * N + (W^T grad)``, return ``grad (z~)^T``."""
-        noise = state().to(z.dtype)  # [G, B, D, h, w]
+        """Add ``(1 + N) * (W^T grad)``, return ``grad (z~)^T``."""
+        scale = state().to(z.dtype).add_(1)  # [G, B, D, h, w]
         grad = _positions(grad)  # [G, B h w, c]
-        back = (grad @ weight).unflatten(1, (len(z), *z.shape[2:])).movedim(-1, 2)
-        grad_z.add_(torch.addcmul(back, back, noise).sum(dim=0))
-        return grad.mT @ _positions(torch.addcmul(z, z, noise))  # [G, c, D]
+        back = (grad @ weight).unflatten(1, (len(z), *z.shape[2:])).movedim(-1, 2).mul_(scale)
+        # On a CPU there is one decoder, and no map of z's size is to be written again.
+        grad_z.add_(back[0] if len(back) == 1 else back.sum(dim=0))
+        return grad.mT @ _positions(z * scale)  # [G, c, D]
 
 
 class AdditiveDirection(Perturbation):
