@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cct_mm.models.subpixel_head import (
     init_subpixel_,
@@ -73,9 +72,10 @@ class AuxiliaryBank(BaseModule):
         self.weights = nn.ParameterList(torch.empty(len(self), *shape) for shape in shapes)
         self.biases = nn.ParameterList(torch.empty(len(self), shape[0]) for shape in shapes[1:])
         self.kinds = list(dict.fromkeys(self.names))
-        kind = torch.tensor([self.kinds.index(name) for name in self.names])
-        shares = F.one_hot(kind).T.float()  # [kinds, K]
-        self.register_buffer('kind_shares', shares / shares.sum(dim=1, keepdim=True), False)
+        shares = [
+            [(name == kind) / self.names.count(kind) for name in self.names] for kind in self.kinds
+        ]
+        self.register_buffer('kind_shares', torch.tensor(shares), persistent=False)  # [kinds, K]
         for k in range(len(self)):
             init_subpixel_([w[k] for w in self.weights], [b[k] for b in self.biases])
 

@@ -11,14 +11,13 @@ from itertools import product
 from torch import Tensor
 
 from . import decoder_tree
-from .unsupervised import Target
 
 
 @dataclass
 class Chunk:
-    """A rectangle of one or more images, P positions in all, with what the losses need of them.
+    """A rectangle of one or more images, P positions in all, with maps of their 4^n P pixels.
 
-    The 4^n P pixels are in tree order, see ``decoder_tree.py``.
+    The pixels are in tree order, see ``decoder_tree.py``. A map that was not asked for is None.
 
     Args:
         images: The images in the batch; more than one only if the rectangle is all of them.
@@ -27,8 +26,8 @@ class Chunk:
         prob: y^u, the main head's prediction.
         position_weight: Weight of each pixel in the distance.
         valid: False on padding.
-        labels: Pseudo-labels, or None without L_w.
-        weak_position_weight: Weight of each pixel in L_w, or None without it.
+        labels: Pseudo-labels.
+        weak_position_weight: Weight of each pixel in L_w.
 
     Shape:
         - prob: [C, 4^n P]
@@ -38,9 +37,9 @@ class Chunk:
     images: slice
     rows: slice
     columns: slice
-    prob: Tensor
-    position_weight: Tensor
-    valid: Tensor
+    prob: Tensor | None = None
+    position_weight: Tensor | None = None
+    valid: Tensor | None = None
     labels: Tensor | None = None
     weak_position_weight: Tensor | None = None
 
@@ -54,31 +53,20 @@ class Chunk:
         return maps[..., self.images, :, self.rows, self.columns].transpose(-4, -3)
 
 
-def cut_into_chunks(
-    target: Target,
-    position_weight: Tensor,
-    weak_position_weight: Tensor | None,
-    doublings: int,
-    max_positions: int,
-) -> list[Chunk]:
-    """Cut a batch into chunks, once for all decoders.
+def cut_into_chunks(maps: dict[str, Tensor], doublings: int, max_positions: int) -> list[Chunk]:
+    """Cut maps of a batch into chunks.
 
     Args:
-        target: Prediction, padding and pseudo-labels.
-        position_weight: Weight of each pixel in the distance.
-        weak_position_weight: Weight of each pixel in L_w, or None without pseudo-labels.
+        maps: By their names in :class:`Chunk`.
         doublings: n, the number of sub-pixel convolutions of a decoder.
         max_positions: The largest number of positions of a chunk, at least 1.
 
     Shape:
-        - position_weight, weak_position_weight: [B, H, W]
+        - maps: [B, C, H, W] or [B, H, W] each
     """
     stride = 2**doublings
-    batch, _, height, width = target.prob.shape
-    height, width = height // stride, width // stride
-    maps = {'position_weight': position_weight, 'valid': target.valid.squeeze(1)}  # [B, H, W] each
-    if weak_position_weight is not None:
-        maps |= {'labels': target.pseudo_labels, 'weak_position_weight': weak_position_weight}
+    first = next(iter(maps.values()))
+    batch, height, width = len(first), first.shape[-2] // stride, first.shape[-1] // stride
     chunks = []
     images = tile_images(batch, max_positions // (height * width))
     for own, (rows, columns) in product(images, tile(height, width, max_positions)):
@@ -88,13 +76,16 @@ def cut_into_chunks(
             slice(rows.start * stride, rows.stop * stride),
             slice(columns.start * stride, columns.stop * stride),
         )
-        prob = decoder_tree.to_tree(target.prob[pixels], doublings)  # [C, 4^n P]
-        others = {  # [4^n P] each
-            name: decoder_tree.to_tree(x[pixels].unsqueeze(1), doublings)[0]
-            for name, x in maps.items()
-        }
-        chunks.append(Chunk(own, rows, columns, prob, **others))
+        parts = {name: _in_tree_order(x[pixels], doublings) for name, x in maps.items()}
+        chunks.append(Chunk(own, rows, columns, **parts))
     return chunks
+
+
+def _in_tree_order(x: Tensor, doublings: int) -> Tensor:
+    """Return [C, 4^n P] of [b, C, H, W], and [4^n P] of [b, H, W]."""
+    if x.dim() == 4:
+        return decoder_tree.to_tree(x, doublings)
+    return decoder_tree.to_tree(x.unsqueeze(1), doublings)[0]
 
 
 def tile_images(batch: int, most: int) -> list[slice]:

@@ -224,7 +224,7 @@ class _Computation:
         """Return what computes a group of decoders from the output of their first layers."""
         own = weights, biases, self.bank.last_relu, self.objective
         if self.plan.precision is None:
-            return DecoderPass(*own, self.chunks)
+            return DecoderPass(*own, self.chunks, self.plan.chunk_elements)
         return TritonPass(*own, self.plan.precision)
 
 

@@ -91,8 +91,13 @@ class Objective:
 
     def chunks(self, doublings: int, max_positions: int) -> list[Chunk]:
         """Cut the batch into chunks, see :func:`cut_into_chunks`."""
-        weights = self.position_weight, self.weak_position_weight
-        return cut_into_chunks(self.target, *weights, doublings, max(1, max_positions))
+        maps = {'prob': self.target.prob, 'position_weight': self.position_weight}
+        if self.weak_position_weight is not None:
+            maps |= {
+                'labels': self.target.pseudo_labels,
+                'weak_position_weight': self.weak_position_weight,
+            }
+        return cut_into_chunks(maps, doublings, max(1, max_positions))
 
 
 class DecoderPass:
@@ -104,6 +109,7 @@ class DecoderPass:
         last_relu: See ``subpixel_decode``.
         objective: What they are measured by.
         chunks: Its parts, computed one after another.
+        chunk_elements: See ``Plan``.
 
     Shape:
         - weights: [G, 4 c_out, c_in] each
@@ -117,12 +123,14 @@ class DecoderPass:
         last_relu: bool,
         objective: Objective,
         chunks: Sequence[Chunk],
+        chunk_elements: int,
     ) -> None:
         # [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
         self.layers = decoder_tree.with_bias(weights, biases)
         self.last_relu = last_relu
         self.objective = objective
         self.chunks = chunks
+        self.chunk_elements = chunk_elements
 
     def kl_gradient(self, z: Tensor, first: Tensor, decoders: slice) -> KLGradient:
         """Return ``Context.kl_gradient`` of some decoders of the group.
@@ -132,7 +140,8 @@ class DecoderPass:
             - first: [g, c, D], of these decoders
         """
         layers = [layer[decoders] for layer in self.layers]
-        return KLGradient(z, first, layers, self.last_relu, self.chunks)
+        valid = self.objective.target.valid
+        return KLGradient(z, first, layers, self.last_relu, valid, self.chunk_elements)
 
     def run(self, y: Tensor, share: Tensor | None) -> PassResult:
         """Compute the losses and their gradients.

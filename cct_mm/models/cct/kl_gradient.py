@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import decoder_tree
-from .chunks import Chunk
+from .chunks import cut_into_chunks
 from .perturbations.base import conv1x1
 
 
@@ -24,19 +24,22 @@ class KLGradient:
         first: W, the decoders' first layers.
         layers: Their sub-pixel layers, from ``decoder_tree.with_bias``.
         last_relu: See ``decoder_tree.forward``.
-        chunks: Parts of the images, computed one after another.
+        valid: False on padding, which the divergence leaves out.
+        chunk_elements: Numbers in the logits of one chunk; chunks are computed one after another.
 
     Shape:
         - z: [B, D, h, w]
         - first: [G, c, D]
         - layers: [G, 4 c_out + 4, c_in + 1] each, the last [G, 4 C, c_in + 1]
+        - valid: [B, 1, H, W]
     """
 
     z: Tensor
     first: Tensor
     layers: Sequence[Tensor]
     last_relu: bool
-    chunks: Sequence[Chunk]
+    valid: Tensor
+    chunk_elements: int
 
     def __call__(self, u: Tensor, at_zero: bool) -> Tensor:
         """Return the gradient at u or, with ``at_zero``, the divergence's Hessian at 0 times u.
@@ -46,7 +49,10 @@ class KLGradient:
         """
         y = conv1x1(self.z, self.first)  # [G, B, c, h, w]
         gradient = torch.empty_like(u)  # [G, B, c, h, w]
-        for chunk in self.chunks:
+        doublings = len(self.layers)
+        by_position = len(u) * self.layers[-1].shape[1] // 4 * 4**doublings  # G C 4^n
+        most = max(1, self.chunk_elements // by_position)
+        for chunk in cut_into_chunks({'valid': self.valid.squeeze(1)}, doublings, most):
             # [G, c, P] of [G, c, b, rows, columns] each
             grad = self._in_chunk(chunk.crop(y), chunk.crop(u), at_zero, chunk.valid)
             part = chunk.crop(gradient)  # [G, c, b, rows, columns]

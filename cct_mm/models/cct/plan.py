@@ -45,10 +45,11 @@ def cpu_plan() -> Plan:
 
 
 def gpu_plan(images: int) -> Plan:
-    """Return the plan of a GPU: as many calls for a large batch and many decoders as for a few.
+    """Return the plan of a GPU: all decoders side by side, and as many chunks for any batch.
 
     A chunk's maps are 12 MiB each for every image of the batch, and four of them are in memory at
-    once, when the encoder's maps for backward take some 500 MiB for every image.
+    once, when the encoder's maps for backward take some 500 MiB for every image. With more decoders
+    a chunk has fewer positions, and there are more chunks.
     """
     return Plan(group_size=None, chunk_elements=3 * 2**20 * images, copies=None)
 

@@ -1,4 +1,4 @@
-"""The plan of a GPU makes as many calls for few decoders and images as for many."""
+"""The plan of a GPU makes as many calls for few decoders and images as for many, in one chunk."""
 
 import pytest
 import torch

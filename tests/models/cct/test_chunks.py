@@ -33,15 +33,21 @@ def test_runs_of_images_cover_the_batch_once(batch, most, expected):
     assert all(run.stop - run.start <= max(most, 1) for run in runs)
 
 
+def maps_of(step):
+    position_weight, weak = step.terms.position_weights(step.target, torch.float32)
+    target = step.target
+    maps = {'prob': target.prob, 'valid': target.valid[:, 0], 'position_weight': position_weight}
+    return maps | {'labels': target.pseudo_labels, 'weak_position_weight': weak}
+
+
 def cut(step, most=4):
-    weights = step.terms.position_weights(step.target, torch.float32)
-    return cut_into_chunks(step.target, *weights, 2, most), *weights
+    return cut_into_chunks(maps_of(step), 2, most)
 
 
 @pytest.mark.parametrize('most', [4, 30, 60, 1000])
 def test_each_position_of_each_image_is_in_one_chunk(step, most):
     counts = torch.zeros_like(step.z)
-    chunks, *_ = cut(step, most)
+    chunks = cut(step, most)
     for chunk in chunks:
         chunk.crop(counts).add_(1)
     assert (counts == 1).all()
@@ -50,15 +56,9 @@ def test_each_position_of_each_image_is_in_one_chunk(step, most):
 
 @pytest.mark.parametrize('most', [4, 60])
 def test_pixels_are_those_of_the_positions_in_tree_order(step, most):
-    chunks, position_weight, weak_position_weight = cut(step, most)
-    maps = {
-        'prob': step.target.prob,
-        'valid': step.target.valid,
-        'position_weight': position_weight.unsqueeze(1),
-        'labels': step.target.pseudo_labels.unsqueeze(1),
-        'weak_position_weight': weak_position_weight.unsqueeze(1),
-    }
-    for name, values in maps.items():
+    chunks = cut(step, most)
+    for name, values in maps_of(step).items():
+        values = values if name == 'prob' else values.unsqueeze(1)  # [B, c, H, W]
         # Bring all of an image into tree order first, and take the chunk's positions from there.
         whole = torch.stack([decoder_tree.to_tree(one[None], 2) for one in values], dim=1)
         whole = whole.unflatten(2, (16, *step.z.shape[2:]))  # [c, B, 4^n, h, w]
@@ -69,15 +69,15 @@ def test_pixels_are_those_of_the_positions_in_tree_order(step, most):
             assert torch.equal(found if name == 'prob' else found[None], expected)
 
 
-def test_without_pseudo_labels_there_are_none(step):
-    step.target.pseudo_labels = None
-    chunks, *_ = cut(step)
-    assert all(chunk.labels is None and chunk.weak_position_weight is None for chunk in chunks)
+def test_what_was_not_asked_for_is_none(step):
+    for chunk in cut_into_chunks({'valid': step.target.valid[:, 0]}, 2, 4):
+        assert chunk.valid is not None
+        assert chunk.prob is chunk.position_weight is chunk.labels is None
 
 
 def test_a_chunk_of_maps_with_more_axes_is_a_view_of_its_part(step):
     maps = torch.randn(2, *step.z.shape)
-    for chunk in cut(step)[0]:
+    for chunk in cut(step):
         part = chunk.crop(maps)
         expected = maps[:, chunk.images, :, chunk.rows, chunk.columns].transpose(1, 2)
         assert torch.equal(part, expected)
