@@ -247,7 +247,8 @@ class TestChunksAndGroups:
             plan = Plan(8, 512 * most, copies=1)
             consistency_fused(step.bank, step.z, step.target, step.terms, plan)
             assert {3, 8} <= {decoders for decoders, _, _ in calls}
-            assert {positions for _, _, positions in calls} == expected
+            # I-VAT's pass, of fewer decoders, has chunks of more positions.
+            assert {positions for decoders, _, positions in calls if decoders == 8} == expected
 
     def test_memory_of_the_maps_does_not_grow_with_the_image(self, monkeypatch):
         largest = []
