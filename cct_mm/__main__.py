@@ -35,7 +35,7 @@ def main() -> None:
         print('usage: python -m cct_mm COMMAND [arguments]\n\ncommands:')
         for command, file in known.items():
             print(f'  {command:{width}}  {summary(file)}')
-        print('\nEach says more after --help. A config is a file, or cct_mm::NAME for one of those in')
+        print('\nEach says more after --help. A config is a file, or cct_mm::NAME for one in')
         print(TOOLS.parent / 'configs')
     elif name in known:
         # In the place of this process, so that signals and exit codes are those of the tool.

@@ -11,8 +11,11 @@ from mmseg import registry as mmseg_registries
 # mmengine has a fixed list of the packages that may bring configs along.
 config_utils.MODULE2PACKAGE['cct_mm'] = 'cct_mm'
 
+# A registry imports its own locations alone before it asks its parent.
 REGISTRIES = {
-    name: Registry(parent.name, scope='cct_mm', parent=parent, locations=['cct_mm'])
+    name: Registry(
+        parent.name, scope='cct_mm', parent=parent, locations=[*parent._locations, 'cct_mm']
+    )
     for name, parent in vars(mmseg_registries).items()
     if isinstance(parent, Registry)
 }

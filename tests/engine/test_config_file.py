@@ -42,9 +42,9 @@ def write(tmp_path):
     return write
 
 
-def refused(path):
+def refused(path, kind=ValueError):
     named = rf"^{re.escape(str(path))}, line 6: .*'a-b'.* line 4, expected .*once.*rename or remove"
-    return pytest.raises(ValueError, match=named)
+    return pytest.raises(kind, match=named)
 
 
 def test_repeated_key_is_named_with_file_and_line(write):
@@ -90,7 +90,7 @@ def test_tool_refuses_such_a_config(write, monkeypatch, tool):
     paths = {'CONFIG': str(config), 'CHECKPOINT': str(checkpoint)}
     monkeypatch.setenv('LOCAL_RANK', '0')
     monkeypatch.setattr(sys, 'argv', [name, *(paths[argument] for argument in arguments)])
-    with refused(config):
+    with refused(config, SystemExit):
         runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
 
 
