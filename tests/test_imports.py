@@ -90,7 +90,8 @@ def distributions(*folders):
             continue
         for module in imported(path):
             top = module.partition('.')[0]
-            own = top in ('cct_mm', '') or (ROOT / 'tests/helpers' / f'{top}.py').exists()
+            beside = [ROOT / folder / f'{top}.py' for folder in ('tests/helpers', 'tools')]
+            own = top in ('cct_mm', '') or any(file.exists() for file in beside)
             if top not in sys.stdlib_module_names and not own and top != 'conftest':
                 found.setdefault(DISTRIBUTIONS.get(top, top).lower(), name_of(path))
     return found

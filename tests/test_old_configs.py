@@ -12,13 +12,11 @@ import os
 import re
 import subprocess
 import sys
-from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
-from mmengine.config import DictAction
 
-from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.engine.config_file import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
 OLD, DUMPS = ROOT / 'tests/old_configs', ROOT / 'tests/dumps'
@@ -96,16 +94,9 @@ def successor(old):
     return old.replace(f'-{n}.py', f'-{there}.py'), options
 
 
-def parse(options):
-    parser = ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options if options else None
-
-
 def settings(path, options=()):
     """Return what a training is made of, without the variables that its files define on the way."""
-    cfg = read_config(path)
-    merge_options(cfg, parse(options))
+    cfg = read_config(path, options)
     runtime = {
         key for key in read_config(ROOT / 'configs/_base_/default_runtime.py') if key[0] != '_'
     }

@@ -10,21 +10,10 @@ Example:
 """
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from rich.console import Console
-from rich.progress import track
-
-from cct_mm.datasets.file_finder import FileFinder
-from cct_mm.datasets.file_lists import Entry, read_file_list
-from cct_mm.datasets.reading import read_mask
-from cct_mm.files import write_atomically
-from cct_mm.lab.splits import check_sizes, nested_splits, split_files
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -61,80 +50,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def count_classes(
-    data_root: Path, entries: Sequence[Entry], num_classes: int, ignore: Sequence[int]
-) -> np.ndarray:
-    """Count the pixels of each class in each mask.
-
-    Args:
-        data_root: Folder of the dataset.
-        entries: ``(image, label)`` pairs, all with a label.
-        num_classes: Number of classes C.
-        ignore: Labels that are not counted, also among 0 .. C - 1.
-
-    Returns:
-        ``[len(entries), C]`` int64.
-
-    Raises:
-        FileNotFoundError: If a mask is missing.
-        ValueError: If a mask cannot be read, or holds a label that is neither a class nor ignored.
-    """
-    counts = np.zeros((len(entries), num_classes), dtype=np.int64)
-    # On stderr: the summary on stdout stays clean for a pipe.
-    progress = track(entries, 'reading masks', console=Console(stderr=True))
-    finder = FileFinder()
-    for row, (_, label) in zip(counts, progress, strict=True):
-        # Training also finds it when the list has backslashes or another Unicode form.
-        asked = os.path.join(data_root, os.path.expanduser(label))
-        path = finder.find(asked)
-        if path is None:
-            raise FileNotFoundError(
-                f'mask {label} not found in {data_root}{finder.hint(asked)}; check --data-root and '
-                'the list'
-            )
-        found = np.unique(read_mask(path), return_counts=True)
-        for value, pixels in zip(*found, strict=True):
-            if value in ignore:
-                continue
-            if not 0 <= value < num_classes:
-                raise ValueError(
-                    f'label {value} in {label}, expected 0-{num_classes - 1} or one of the '
-                    f'ignored {sorted(ignore)}; check --num-classes and --ignore'
-                )
-            row[value] = pixels
-    return counts
-
-
-def write_files(out: Path, files: dict[str, str], force: bool) -> list[str]:
-    """Write the files that are not there yet.
-
-    Args:
-        out: Folder, made if it is missing.
-        files: File name -> text.
-        force: Whether files with another content may be replaced.
-
-    Returns:
-        Names of the files that were written; files that have their text already are left alone.
-
-    Raises:
-        FileExistsError: If files with another content are there and ``force`` is False. Then
-            nothing is written.
-    """
-    existing = {
-        name: (out / name).read_text(encoding='utf-8') for name in files if (out / name).exists()
-    }
-    different = [name for name, text in existing.items() if text != files[name]]
-    if different and not force:
-        raise FileExistsError(
-            f'{", ".join(different)} in {out} would change, and runs may have used them; write to '
-            f'another folder with --out, or overwrite with --force'
-        )
-    new = [name for name, text in files.items() if existing.get(name) != text]
-    for name in new:
-        write_atomically(out / name, files[name])
-    return new
-
-
 def canonical_command(args: argparse.Namespace, list_name: str) -> str:
     """Return the command that makes the same lists on any machine, without paths of this one."""
     parts = ['python', 'tools/make_splits.py', '--data-root', 'DATA_ROOT', '--list', list_name]
@@ -153,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Command line without the program's name. Default: that of the process.
     """
     args = parse_args(argv)
+    from cct_mm.datasets.file_lists import read_file_list
+    from cct_mm.lab.split_files import count_classes, write_files
+    from cct_mm.lab.splits import check_sizes, nested_splits, split_files
+
     path = args.data_root / args.list
     if not path.is_file():
         path = Path(args.list)

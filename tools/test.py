@@ -3,18 +3,9 @@
 import argparse
 import json
 import math
-import os
 import os.path as osp
 
-from mmengine.config import DictAction
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-
-from cct_mm.engine.checkpoints.files import CheckpointError, require_writable
-from cct_mm.engine.checkpoints.loading import add_trust_argument
-from cct_mm.engine.config_file import merge_options, read_config
-from cct_mm.engine.processes.launch import leave_processes, prepare_processes
-from cct_mm.files import write_atomically
+from options import add_cfg_options, add_launcher, add_trust, tell_rank
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,17 +20,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
     parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
-    )
-    add_trust_argument(parser)
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add_cfg_options(parser)
+    add_trust(parser)
+    add_launcher(parser)
     args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    tell_rank(args)
     if not osp.isfile(args.checkpoint):
         parser.error(
             f'checkpoint {args.checkpoint} does not exist, expected a .pth file that '
@@ -51,9 +36,22 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
-    cfg = read_config(args.config)
+    from mmengine.dist import is_main_process
+
+    from cct_mm.engine.checkpoints.files import CheckpointError, require_writable
+    from cct_mm.engine.checkpoints.loading import trust_checkpoint
+    from cct_mm.engine.config_file import read_config
+    from cct_mm.engine.processes.launch import leave_processes, prepare_processes
+    from cct_mm.engine.quiet_runner import QuietRunner
+    from cct_mm.files import write_atomically
+
+    for checkpoint in args.trust_checkpoint:
+        trust_checkpoint(checkpoint)
+    try:
+        cfg = read_config(args.config, args.cfg_options)
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from None
     cfg.launcher = args.launcher
-    merge_options(cfg, args.cfg_options)
     prepare_processes(cfg)
     if args.split == 'val':
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
@@ -80,7 +78,7 @@ def main() -> None:
         require_writable(cfg.work_dir, '--work-dir')
         if args.out:
             require_writable(osp.dirname(osp.abspath(args.out)), '--out')
-        runner = Runner.from_cfg(cfg)
+        runner = QuietRunner.from_cfg(cfg)
         metrics = runner.test()
     except CheckpointError as error:
         raise SystemExit(str(error)) from None

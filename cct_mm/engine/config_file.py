@@ -1,20 +1,14 @@
-"""Read configs for the tools: check them, and merge the command line's options."""
+"""Read configs for the tools, and check them."""
 
 import ast
-from collections.abc import Mapping
-from difflib import get_close_matches
-from inspect import signature
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 from mmseg.registry import OPTIMIZERS
 
+from .config_options import merge_options, parse_options
 from .run_length import check_length
-
-RUNNER_KEYS = ('auto_scale_lr', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
-"""Entries of a config that mmengine's runner reads in addition to its arguments."""
 
 
 class FormattedOnce(Config):
@@ -35,19 +29,42 @@ class FormattedOnce(Config):
         return self._texts[content]
 
 
-def read_config(path: str | Path) -> Config:
+def read_config(path: str | Path, options: Sequence[str] | None = None) -> Config:
     """Read a config file.
 
     Args:
-        path: The file.
+        path: The file, or ``cct_mm::NAME`` for one that is installed with this package.
+        options: What ``--cfg-options`` overrides, see :mod:`.config_options`.
 
     Raises:
-        ValueError: If a dict in it names a key twice, see :func:`check_repeated_keys`.
+        FileNotFoundError: If there is no such file.
+        ValueError: If a dict in it names a key twice, see :func:`check_repeated_keys`, or an option
+            is wrong.
     """
+    path = installed_path(path)
     check_repeated_keys(path)
     config = FormattedOnce.__new__(FormattedOnce)
     config.__setstate__(Config.fromfile(path).__getstate__())
+    merge_options(config, parse_options(options))
     return config
+
+
+def installed_path(path: str | Path) -> str:
+    """Return the file that ``package::NAME`` stands for; other paths stay.
+
+    Raises:
+        FileNotFoundError: If the package has no such config.
+    """
+    try:
+        found = Config._get_cfg_path(str(path), '')[0] if '::' in str(path) else str(path)
+    except FileNotFoundError:
+        found = ''
+    if not Path(found).is_file():
+        raise FileNotFoundError(
+            f'config {path} does not exist, expected a file such as configs/cct/cct_toy.py, or '
+            'cct_mm::cct/cct_toy.py for one that is installed with cct_mm'
+        )
+    return found
 
 
 HOOKS = (
@@ -131,85 +148,6 @@ def _base_files(tree: ast.Module) -> list[str]:
                 return []
             return [files] if isinstance(files, str) else list(files)
     return []
-
-
-REFERENCE = '_base_.'
-"""Begins an option's value that names another entry of the config, as in a config file."""
-
-
-def merge_options(config: Config, options: Mapping[str, Any] | None) -> None:
-    """Override entries of a config, as ``--cfg-options`` asks for.
-
-    A value ``_base_.NAME``, also ``_base_.NAME.KEY`` or an item of a list, stands for the config's
-    own entry of that name and takes the place of what was there:
-    ``train_dataloader.dataset.domains.camvid=_base_.camvid_n50``.
-
-    Args:
-        config: The config.
-        options: Dotted key -> value, or None.
-
-    Raises:
-        ValueError: If an option's first key is none of the config's, nor one that mmengine knows: a
-            typing error would otherwise change nothing, without a word. Also if a reference names
-            no entry, or a dict that would be one item of a list.
-    """
-    if not options:
-        return
-    known = {*config.keys(), *signature(Runner.__init__).parameters, *RUNNER_KEYS}
-    for option in options:
-        first = option.partition('.')[0]
-        if first not in known:
-            near = get_close_matches(first, known, n=1)
-            meant = f', did you mean {near[0]}?' if near else '.'
-            raise ValueError(
-                f'--cfg-options {option}: the config has no {first!r}{meant} Expected one of '
-                f'{", ".join(sorted(config.keys()))}'
-            )
-    config.merge_from_dict(
-        {option: _replacement(config, option, value) for option, value in options.items()}
-    )
-
-
-def _replacement(config: Config, option: str, value: Any) -> Any:
-    """Return what an option sets, so that mmengine puts it in the place of what was there."""
-    found = _resolved(config, option, value)
-    if not isinstance(found, dict) or found is value:
-        return found
-    *parents, last = option.split('.')
-    place = config
-    for key in parents:
-        if isinstance(place, list):
-            place = place[int(key)] if key.isdigit() and int(key) < len(place) else None
-        else:
-            place = place.get(key) if isinstance(place, (Config, dict)) else None
-    if isinstance(place, list):
-        raise ValueError(
-            f'--cfg-options {option}={value}: the value is a dict and {last} an item of a list, '
-            f'with which mmengine would merge it; set the whole list: {".".join(parents)}=[...]'
-        )
-    # mmengine takes the mark out only where the key is there.
-    is_there = isinstance(place, (Config, dict)) and last in place
-    return {'_delete_': True, **found} if is_there else found
-
-
-def _resolved(config: Config, option: str, value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolved(config, option, item) for item in value)
-    if not isinstance(value, str) or not value.startswith(REFERENCE):
-        return value
-    found, before = config.to_dict(), REFERENCE
-    for key in value.removeprefix(REFERENCE).split('.'):
-        if not isinstance(found, dict) or key not in found:
-            names = sorted(map(str, found)) if isinstance(found, dict) else []
-            near = get_close_matches(key, names, n=1)
-            meant = f'; did you mean {before}{near[0]}?' if near else ''
-            where = 'the config' if before == REFERENCE else before.removesuffix('.')
-            expected = f', expected one of {", ".join(names)}' if names else ''
-            raise ValueError(
-                f'--cfg-options {option}={value}: {where} has no entry {key!r}{expected}{meant}'
-            )
-        found, before = found[key], f'{before}{key}.'
-    return found
 
 
 def check_training(config: Config) -> None:

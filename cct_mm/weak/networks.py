@@ -16,7 +16,7 @@ from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.engine.config_file import read_config
 from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 
@@ -26,7 +26,7 @@ from .pseudo_labels import confident
 
 
 def load_config(
-    path: str, checkpoint: str | None, domain: str | None, options: dict | None
+    path: str, checkpoint: str | None, domain: str | None, options: Sequence[str] | None
 ) -> tuple[Config, str]:
     """Return the config of a network, and the name of the domain to label.
 
@@ -34,7 +34,7 @@ def load_config(
         path: Path of the config.
         checkpoint: Path of the checkpoint, which has to exist; None if none is needed.
         domain: Name of the domain; None means the only one.
-        options: Entries of the config to override, or None.
+        options: What ``--cfg-options`` overrides.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -46,8 +46,7 @@ def load_config(
             f'checkpoint {checkpoint} does not exist, expected a .pth file that tools/train.py '
             'wrote'
         )
-    cfg = read_config(path)
-    merge_options(cfg, options)
+    cfg = read_config(path, options)
     domains = list(cfg.model.domains)
     if domain is None and len(domains) > 1:
         raise ValueError(f'{path} has the domains {domains}: choose one with --domain')

@@ -12,15 +12,13 @@ import json
 import os
 import sys
 import tempfile
-from argparse import ArgumentParser
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.engine.config_file import read_config
 
 ITERATIONS = 3
 
@@ -88,10 +86,7 @@ def samples_of(sampler):
 def main():
     config, out, data, *options = sys.argv[1:]
     os.environ['CCT_MM_DATA'] = data
-    parser = ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
-    cfg = read_config(config)
-    merge_options(cfg, parser.parse_args(['--cfg-options', *options]).cfg_options)
+    cfg = read_config(config, options)
     make_small(cfg)
     runner = Runner.from_cfg(cfg)
     names = '\n'.join(f'{k} {tuple(v.shape)}' for k, v in runner.model.state_dict().items())

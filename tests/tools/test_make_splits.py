@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from cct_mm.datasets.file_lists import read_file_list
+from cct_mm.lab.split_files import count_classes
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get('CCT_MM_DATA', ROOT / 'data')) / 'CamVid'
@@ -164,7 +165,7 @@ def test_the_type_of_a_mask_changes_no_share(data_root, kind):
         path = data_root / 'masks/00.tif'
         Image.fromarray(array).save(path)
     entries = [('images/00.jpg', f'masks/{path.name}')]
-    counts = tool.count_classes(data_root, entries, 2, [255])
+    counts = count_classes(data_root, entries, 2, [255])
     assert counts.tolist() == [[6144 - 750, 750]]
 
 

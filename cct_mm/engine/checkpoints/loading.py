@@ -96,30 +96,12 @@ KNOWN = _known()
 
 
 def trust_checkpoint(name: str | os.PathLike) -> None:
-    """Let a checkpoint be read as a plain pickle, which may run code.
+    """Let a checkpoint be read as a plain pickle, which may run code: ``--trust-checkpoint FILE``.
 
     Args:
         name: Its path or address, as given to the function that reads it.
     """
     _trusted.add(_identity(name))
-
-
-def add_trust_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust-checkpoint FILE``, which takes effect while the command line is parsed."""
-
-    class Trust(argparse.Action):
-        def __call__(self, parser, namespace, values, option_string=None) -> None:
-            trust_checkpoint(values)
-
-    parser.add_argument(
-        FLAG,
-        action=Trust,
-        dest=argparse.SUPPRESS,
-        default=argparse.SUPPRESS,
-        metavar='FILE',
-        help='read this checkpoint although it can run any code: do so only if you trust where it '
-        'comes from; repeat the option for each file',
-    )
 
 
 def _identity(name: str | os.PathLike) -> str:

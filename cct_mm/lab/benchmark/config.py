@@ -6,12 +6,12 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.utils import register_all_modules
 
-from cct_mm.engine.config_file import merge_options, read_config
+from cct_mm.engine.config_file import read_config
 
 DEFAULT_CONFIG = 'configs/cct/cct_resnet50-d8_camvid-n20.py'
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
+def load_config(path: str, options: Sequence[str] | None = None) -> Config:
     """Read a config of CCT.
 
     Raises:
@@ -23,8 +23,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'config {path} does not exist; give one with --config, or call this from the root of '
             'the repository'
         )
-    cfg = read_config(path)
-    merge_options(cfg, options)
+    cfg = read_config(path, options)
     register_all_modules(init_default_scope=True)
     if not cfg.get('model', {}).get('auxiliary'):
         raise ValueError(

@@ -22,14 +22,14 @@ import difflib
 import itertools
 import re
 import string
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mmengine.config import DictAction
+
+from cct_mm.engine.config_options import parse_options
 
 SPLITS = ('test', 'val')
 _REQUIRED = ('name', 'methods', 'seeds')
@@ -106,18 +106,6 @@ def load_grid(path: str | Path) -> Grid:
             what was expected and the fix.
     """
     return _GridFile(path).grid()
-
-
-def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Return what ``--cfg-options`` makes of these options.
-
-    Example:
-        >>> parse_options(['optim_wrapper.optimizer.lr=1e-3', 'model.a=[1,b]'])
-        {'optim_wrapper.optimizer.lr': 0.001, 'model.a': [1, 'b']}
-    """
-    parser = ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options
 
 
 class _GridFile:
@@ -281,7 +269,7 @@ class _GridFile:
         try:
             parsed = parse_options([text])[option]
             carried = not isinstance(value, dict) and _survives(value, parsed)
-        except AssertionError:  # mmengine's, for brackets that don't match
+        except ValueError:  # brackets that do not match
             carried = False
         known = f'a value that "--cfg-options {text}" carries'
         self.require(carried, f'{key}: {option}', value, known, 'set it in a config file instead')

@@ -16,9 +16,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from cct_mm.engine.config_file import merge_options
+from cct_mm.engine.config_options import merge_options, parse_options
 
-from .grid import GridError, Run, parse_options
+from .grid import GridError, Run
 
 KINDS = ('config', 'code', 'data')
 _SHOWN = 4

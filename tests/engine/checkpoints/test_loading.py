@@ -19,7 +19,7 @@ from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.runner import CheckpointLoader, load_checkpoint
 
 from cct_mm.engine.checkpoints.files import CheckpointError
-from cct_mm.engine.checkpoints.loading import add_trust_argument, read_checkpoint
+from cct_mm.engine.checkpoints.loading import read_checkpoint, trust_checkpoint
 
 WEIGHTS = {'weight': torch.arange(6.0).reshape(2, 3), 'bias': torch.zeros(2)}
 
@@ -204,9 +204,7 @@ class TestCode:
         assert found['meta']['iter'] == 40000
 
     def test_runs_for_the_file_that_the_user_trusts_and_no_other(self, harmful, marker, save):
-        parser = argparse.ArgumentParser()
-        add_trust_argument(parser)
-        assert vars(parser.parse_args(['--trust-checkpoint', str(harmful)])) == {}
+        trust_checkpoint(str(harmful))
         other = save({'x': Runs(os.mkdir, str(marker))}, 'other.pth')
         with pytest.raises(CheckpointError):
             read_checkpoint(other)

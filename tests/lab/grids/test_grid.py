@@ -1,7 +1,7 @@
 import pytest
 
+from cct_mm.engine.config_options import parse_options
 from cct_mm.lab.grids import GridError, load_grid
-from cct_mm.lab.grids.grid import parse_options
 
 GOOD = """
 name: toy

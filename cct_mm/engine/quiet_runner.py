@@ -1,0 +1,51 @@
+"""A runner whose screen shows what a person reads; its log file has all."""
+
+import logging
+
+from mmengine.dist import get_world_size
+from mmengine.logging import MMLogger
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+FOR_THE_FILE = (
+    'Config:\n',
+    'Hooks will be executed in the following order',
+    'Distributed training is not used',
+    # What this package gets from mmengine and mmseg, and no user can change.
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    'Loads checkpoint by',
+    'The prefix is not set in metric class',
+)
+"""Beginnings of messages that go to the log file alone."""
+
+
+def _is_for_the_screen(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not message.startswith(FOR_THE_FILE) and '\nSystem environment:' not in message
+
+
+@RUNNERS.register_module()
+class QuietRunner(Runner):
+    """mmengine's runner, without hundreds of lines of config and environment on the screen.
+
+    They are in the log file, and on the screen under ``log_level = 'DEBUG'``. In a config
+    ``runner_type = 'QuietRunner'`` gives this runner to mmseg's tools; the tools of this package
+    have it anyway.
+    """
+
+    def build_logger(self, log_level: int | str = 'INFO', **kwargs) -> MMLogger:
+        """Build mmengine's logger, whose screen leaves out :data:`FOR_THE_FILE`."""
+        logger = super().build_logger(log_level, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler) and handler.level > logging.DEBUG:
+                handler.addFilter(_is_for_the_screen)
+        return logger
+
+    def _log_env(self, env_cfg: dict) -> None:
+        super()._log_env(env_cfg)
+        seed = '' if self.seed is None else f', seed {self.seed}'
+        self.logger.info(
+            f'{self.experiment_name}: {get_world_size()} process(es){seed}; config, environment '
+            f'and log are in {self._log_dir}'
+        )
