@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from mmcv.transforms import Resize
 from mmengine.config import Config
-from mmengine.runner import load_checkpoint
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import ResizeShortestEdge, ResizeToMultiple
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
+from cct_mm.apis.pipeline import evaluation_pipeline
+from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
@@ -124,13 +125,7 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
             f'the config is of a {type(model).__name__}, expected that of '
             f'{kinds[0] if classifier else kinds[1]}'
         )
-    try:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
-    except RuntimeError as error:
-        lines = str(error).splitlines()[:4]
-        raise ValueError(
-            f'{checkpoint} is no checkpoint of this config: ' + '\n'.join(lines)
-        ) from None
+    load_weights(model, checkpoint)
     if torch.cuda.is_available():
         model.cuda(int(os.environ.get('LOCAL_RANK', 0)))
     return model.eval()
@@ -142,13 +137,7 @@ def validation_resizes(cfg: Config, domain: str) -> list[dict]:
     Raises:
         ValueError: If ``val_dataloader`` has no such domain.
     """
-    sources = cfg.val_dataloader.dataset.domains.get(domain)
-    if not sources:
-        raise ValueError(
-            f'val_dataloader has no domain {domain}, expected it, because its pipeline says '
-            'at which size the network looks at an image'
-        )
-    pipeline = next(iter(sources.values())).pipeline
+    pipeline = evaluation_pipeline(cfg, domain, ['val_dataloader'])
     # The latter two are no subclasses of Resize.
     kinds = (Resize, ResizeShortestEdge, ResizeToMultiple)
     return [config for config in pipeline if isinstance(TRANSFORMS.build(config), kinds)]
