@@ -51,9 +51,9 @@ def describe(predictors: Sequence[Predictor], checkpoint: str | os.PathLike, tta
     """
     domains = {}
     for predictor in predictors:
-        palette = predictor.palette.tolist()
+        colors = ['#{:02x}{:02x}{:02x}'.format(*color) for color in predictor.palette]
         domains[predictor.domain] = {
-            'classes': dict(zip(predictor.classes, palette, strict=True)),
+            'classes': dict(zip(predictor.classes, colors, strict=True)),
             'pipeline': predictor.configs,
         }
     first = predictors[0]
