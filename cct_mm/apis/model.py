@@ -97,6 +97,6 @@ def domains_of(model: MultiDomainSegmentor, domain: str | None) -> list[str]:
         return names
     found = 'no domain is chosen' if domain is None else f'domain {domain!r} is unknown'
     raise ValueError(
-        f'{found}, expected one of {", ".join(names)}, or {ALL} for each of them: set domain '
-        '(--domain of the tool)'
+        f'{found}, expected one of {", ".join(names)}, or {ALL} for each of them; choose by '
+        '--domain, in Python by the argument domain'
     )

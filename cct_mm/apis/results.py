@@ -49,21 +49,13 @@ def describe(predictors: Sequence[Predictor], checkpoint: str | os.PathLike, tta
         checkpoint: Path of the network's checkpoint.
         tta: Whether they average over scales.
     """
-    domains = {}
-    for predictor in predictors:
-        colors = ['#{:02x}{:02x}{:02x}'.format(*color) for color in predictor.palette]
-        domains[predictor.domain] = {
-            'classes': dict(zip(predictor.classes, colors, strict=True)),
-            'pipeline': predictor.configs,
-        }
-    first = predictors[0]
-    return {
-        'version': VERSION,
-        'domains': domains,
-        'test_cfg': first.test_cfg,
-        'tta': tta,
-        **network_settings(first.model.cfg.model, checkpoint),
-    }
+    settings = {'version': VERSION, 'domains': [p.domain for p in predictors]}
+    for p in predictors:
+        colors = ['#{:02x}{:02x}{:02x}'.format(*color) for color in p.palette]
+        settings[f'classes of {p.domain}'] = dict(zip(p.classes, colors, strict=True))
+        settings[f'pipeline of {p.domain}'] = p.configs
+    settings |= {'test_cfg': predictors[0].test_cfg, 'tta': tta}
+    return settings | network_settings(predictors[0].model.cfg.model, checkpoint)
 
 
 @dataclass

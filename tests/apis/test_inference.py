@@ -162,7 +162,9 @@ class TestDomain:
         ('domain', 'found'), [(None, 'no domain is chosen'), ('dusk', "'dusk' is unknown")]
     )
     def test_is_asked_for_with_those_that_there_are(self, model, photo, domain, found):
-        with pytest.raises(ValueError, match=f'{found}, expected one of day, night, or all.*--dom'):
+        with pytest.raises(
+            ValueError, match=f'{found}, expected one of day, night, or all .*--domain'
+        ):
             next(predict(model, photo, domain))
 
 
