@@ -258,8 +258,11 @@ def _window(side: int, stride: int) -> ConfigDict:
 
 def _palette(model: MultiDomainSegmentor, domain: str) -> np.ndarray:
     """Return the domain's palette from the checkpoint, or else colors as mmseg draws them."""
+    with model.active(domain):
+        meta = getattr(model, 'dataset_meta', None) or {}
+    # A network of one domain may have been trained on a plain data set.
+    found = meta.get('domains', {}).get(domain, meta)
     classes = model.domains[domain].classes
-    found = (getattr(model, 'dataset_meta', None) or {}).get('domains', {}).get(domain, {})
     if tuple(found.get('classes', ())) == classes and found.get('palette'):
         return np.array(found['palette'], np.uint8)
     return np.random.default_rng(42).integers(0, 256, (len(classes), 3), dtype=np.uint8)

@@ -10,34 +10,27 @@ from mmengine.config import Config
 from mmseg.datasets.transforms import LoadImageFromNDArray, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
+from cct_mm.datasets.evaluation_source import evaluation_source
 from cct_mm.datasets.transforms import LoadCheckedImage, LoadImageLabels
 
 
-def evaluation_pipeline(
-    cfg: Config, domain: str, loaders: Sequence[str] = ('test_dataloader', 'val_dataloader')
-) -> list[dict]:
+def evaluation_pipeline(cfg: Config, domain: str) -> list[dict]:
     """Return the configs of the transforms that a domain's images go through in evaluation.
 
     Args:
         cfg: The config.
         domain: Name of the domain.
-        loaders: Entries of the config to look at; the first that has the domain counts.
 
     Raises:
-        ValueError: If none has it.
+        ValueError: If the config evaluates no such domain.
     """
-    for loader in loaders:
-        sources = (cfg.get(loader) or {}).get('dataset', {}).get('domains', {}).get(domain)
-        if sources:
-            source = next(iter(sources.values()))
-            # A wrapper, whose data sets are of one domain.
-            while inner := source.get('datasets', [source.get('dataset')])[0]:
-                source = inner
-            return source.get('pipeline', [])
-    raise ValueError(
-        f'domain {domain} is not in {" nor ".join(loaders)}, expected it there, because its '
-        'pipeline says at which size the network looks at an image'
-    )
+    source = evaluation_source(cfg, domain)
+    if source is None:
+        raise ValueError(
+            f'domain {domain} is in neither test_dataloader nor val_dataloader, expected it in one '
+            'of them, because its pipeline says at which size the network looks at an image'
+        )
+    return source.get('pipeline', [])
 
 
 @dataclass(frozen=True)

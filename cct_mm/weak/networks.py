@@ -15,7 +15,6 @@ from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from cct_mm.apis.pipeline import evaluation_pipeline
 from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import merge_options, read_config
 from cct_mm.labels import has_background
@@ -137,7 +136,13 @@ def validation_resizes(cfg: Config, domain: str) -> list[dict]:
     Raises:
         ValueError: If ``val_dataloader`` has no such domain.
     """
-    pipeline = evaluation_pipeline(cfg, domain, ['val_dataloader'])
+    sources = cfg.val_dataloader.dataset.domains.get(domain)
+    if not sources:
+        raise ValueError(
+            f'val_dataloader has no domain {domain}, expected it, because its pipeline says '
+            'at which size the network looks at an image'
+        )
+    pipeline = next(iter(sources.values())).pipeline
     # The latter two are no subclasses of Resize.
     kinds = (Resize, ResizeShortestEdge, ResizeToMultiple)
     return [config for config in pipeline if isinstance(TRANSFORMS.build(config), kinds)]

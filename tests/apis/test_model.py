@@ -18,9 +18,9 @@ def test_has_the_weights_of_its_checkpoint_and_predicts_for_the_domain(network):
 
 def test_leaves_a_config_as_it_is_and_takes_options(network):
     config = Config.fromfile(network / 'tiny.py')
-    before = config.pretty_text
+    before = config.to_dict()
     model = init_model(config, cfg_options={'model.norm': 'shared'})
-    assert config.pretty_text == before
+    assert config.to_dict() == before
     assert model.norm == 'shared'
 
 
@@ -63,5 +63,5 @@ class TestEvaluationPipeline:
         assert evaluation_pipeline(one, 'day') == [dict(type='b')]
 
     def test_is_missed_with_where_it_should_be(self):
-        with pytest.raises(ValueError, match='day is not in test_dataloader nor val_dataloader'):
+        with pytest.raises(ValueError, match='day is in neither test_dataloader nor val'):
             evaluation_pipeline(Config(dict()), 'day')
