@@ -9,7 +9,6 @@ that a run that was interrupted goes on when the same command is given again.
 """
 
 import argparse
-import sys
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,12 +69,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='override config entries: key=value ...'
     )
-    return parser.parse_args()
+    # Inputs may stand before and behind options.
+    args = parser.parse_intermixed_args()
+    if wrong := [option for option in args.cfg_options if '=' not in option]:
+        parser.error(f'--cfg-options {wrong[0]}: expected key=value')
+    return args
 
 
-def main() -> int:
-    """Predict."""
-    args = parse_args()
+def run(args: argparse.Namespace) -> None:
+    """Predict and print what was done."""
     # Only now, because these imports take seconds, for which nobody should wait to read the help.
     import torch
     from mmengine.config import DictAction
@@ -109,8 +111,11 @@ def main() -> int:
         summary = Writer(predictors, folder, args.batch_size)(inputs)
     except (ValueError, OSError) as error:
         raise SystemExit(f'stopped: {error}') from None
-    except KeyboardInterrupt:
-        raise SystemExit('interrupted; run the same command again to go on') from None
+    except torch.OutOfMemoryError:
+        raise SystemExit(
+            f'stopped: the memory of {device} is full; try --batch-size 1, --slide 512 341 or '
+            '--device cpu (with --slide, in another --out)'
+        ) from None
     finally:
         folder.close()
     for problem in summary.problems.values():
@@ -122,8 +127,16 @@ def main() -> int:
     if not summary.predicted and not summary.there:
         raise SystemExit('nothing could be predicted')
     print(f'Predictions: {folder.path}')
-    return 0
+
+
+def main() -> None:
+    """Predict; Ctrl-C leaves whole files."""
+    args = parse_args()
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        raise SystemExit('interrupted; run the same command again to go on') from None
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -62,9 +62,11 @@ class Input:
         """What it is called."""
         return self.image if isinstance(self.image, str) else self.name
 
-    def frame_name(self, number: int) -> str:
-        """Return the name of the results of a video's frame."""
-        return f'{self.name}/{number:06d}'
+    def identity(self, number: int = 0) -> tuple[str, str]:
+        """Return ``name`` and ``source`` of its item, or of the item of a frame."""
+        if not self.is_video:
+            return self.name, self.source
+        return f'{self.name}/{number:06d}', f'frame {number} of {self.source}'
 
     def items(self) -> Iterator[Item]:
         """Yield the image, or each frame of the video while it is read.
@@ -72,11 +74,10 @@ class Input:
         Raises:
             ValueError: If a video cannot be read, or ends before it should.
         """
-        if not self.is_video:
-            yield Item(self.name, self.image, self.source)
-            return
-        for number, frame in enumerate(frames(self.image)):
-            yield Item(self.frame_name(number), frame, f'frame {number} of {self.source}')
+        images = frames(self.image) if self.is_video else [self.image]
+        for number, image in enumerate(images):
+            name, source = self.identity(number)
+            yield Item(name, image, source)
 
     def count(self) -> int:
         """Return how many items to expect; a video may say a wrong number."""

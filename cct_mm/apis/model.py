@@ -44,8 +44,9 @@ def init_model(
         checkpoint, which knows the palettes.
 
     Raises:
-        ValueError: If the network is no segmentor of this package, the domain is unknown, or the
-            checkpoint does not exist, is damaged, belongs to another network or would run code.
+        ValueError: If the network is no segmentor of this package, the domain or the device is
+            unknown, or the checkpoint does not exist, is damaged, belongs to another network or
+            would run code.
     """
     register_all_modules(init_default_scope=False)
     cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(Path(config))
@@ -59,7 +60,20 @@ def init_model(
     model.cfg, model.dataset_meta = cfg, meta.get('dataset_meta')
     if domain is not None:
         model.default_domain = domain
-    return model.to(device).eval()
+    return model.to(_device(device)).eval()
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'device is {name!r}: {error}') from None
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f'device is {device}, but PyTorch finds {torch.cuda.device_count()} GPUs, expected cpu '
+            'or one of these'
+        )
+    return device
 
 
 def check_segmentor(model: torch.nn.Module) -> None:

@@ -1,5 +1,6 @@
 """Predictions of many images on disk, whole files only, and going on after an interruption."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -15,9 +16,10 @@ from cct_mm.progress_bar import progress_bar
 from cct_mm.result_folder import ResultFolder, network_settings
 from cct_mm.visualization import jpeg
 
-from .inference import Predictor, items_of, predict_items
+from .inference import items_of, predict_items
 from .inputs import Input, Item, video_length
 from .prediction import SOURCE, picture
+from .predictor import Predictor
 
 VERSION = 1
 """Grows whenever the same settings give other predictions than before."""
@@ -99,6 +101,7 @@ class Writer:
         Raises:
             OSError: If a file cannot be written.
         """
+        inputs = [source for source in inputs if self._is_its_own(source)]
         images = [source for source in inputs if not source.is_video]
         if images:
             with progress_bar('images', len(images)) as update:
@@ -132,33 +135,39 @@ class Writer:
     def _missing(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield the items that lack a result."""
         for item in items:
-            labels = [f'labels/{p.folder}{item.name}.png' for p in self.predictors]
-            expected = list(labels)
+            expected = self._labels(item.name)
             if isinstance(item.image, str):
                 expected.append(f'overlays/{item.name}.jpg')
             for p in self.predictors:
                 if p.probabilities:
                     expected.append(f'probabilities/{p.folder}{item.name}.npz')
-            others = {self._source(name) for name in labels if self.folder.has(name)}
-            # Others may have written a file anew, without the note.
-            if others := others - {item.source, None}:
-                self._problem(
-                    item.source,
-                    f'{item.source}: {self.folder.file(labels[0])} is there, but of '
-                    f'{others.pop()}, expected a name of its own; choose another --out',
-                )
-            elif all(self.folder.has(name) for name in expected):
+            if all(map(self.folder.has, expected)):
                 self.summary.there += 1
             else:
                 yield item
 
-    def _source(self, name: str) -> str | None:
-        """Return what a file of labels was made of; None if it does not say so."""
-        try:
-            with PIL.Image.open(self.folder.file(name)) as labels:
-                return labels.info.get(SOURCE)
-        except (OSError, SyntaxError, ValueError):
-            return None
+    def _labels(self, name: str) -> list[str]:
+        """Return the names of the label files of an item, one for each predictor."""
+        return [f'labels/{predictor.folder}{name}.png' for predictor in self.predictors]
+
+    def _is_its_own(self, given: Input) -> bool:
+        """Tell whether no other image's labels have the name of this one's."""
+        name, source = given.identity()
+        for labels in self._labels(name):
+            if not self.folder.has(labels):
+                continue
+            with contextlib.suppress(OSError, SyntaxError, ValueError):
+                with PIL.Image.open(self.folder.file(labels)) as file:
+                    # Whoever corrects labels by hand may lose the note.
+                    found = file.info.get(SOURCE, source)
+                if found != source:
+                    self._problem(
+                        given.source,
+                        f'{given.source}: {self.folder.file(labels)} is there, but of {found}, '
+                        'expected a name of its own; choose another --out',
+                    )
+                    return False
+        return True
 
     def _problem(self, source: str, problem: str) -> None:
         self.summary.problems[source] = problem
@@ -167,6 +176,7 @@ class Writer:
         """Write the video of overlays, from the labels of its frames."""
         name = f'overlays/{video.name.removesuffix(".mp4")}.mp4'
         items = items_of([video], lambda *_: None)
+        items = (item for item in items if all(map(self.folder.has, self._labels(item.name))))
         first = next(items, None)
         if self.folder.has(name) or first is None:
             return
@@ -182,9 +192,8 @@ class Writer:
 
     def _picture(self, frame: Item) -> np.ndarray:
         predictions = []
-        for predictor in self.predictors:
-            file = self.folder.file(f'labels/{predictor.folder}{frame.name}.png')
-            with PIL.Image.open(file) as labels:
+        for predictor, name in zip(self.predictors, self._labels(frame.name), strict=True):
+            with PIL.Image.open(self.folder.file(name)) as labels:
                 values = np.asarray(labels)
             predictions.append(predictor.prediction(frame, frame.image[..., ::-1], values))
         return picture(predictions)

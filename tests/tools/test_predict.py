@@ -38,10 +38,11 @@ def photos(tmp_path):
 @pytest.fixture
 def tool(network, tmp_path, monkeypatch, capfd):
     """Call the tool in this process; what it prints, or the message with which it ends."""
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
 
     def call(*arguments, out='out', domain='day'):
         argv = ['predict.py', network / 'tiny.py', network / 'tiny.pth', *arguments]
-        argv += ['--out', tmp_path / out, '--device', 'cpu']
+        argv[3:3] = ['--out', tmp_path / out]
         argv += ['--domain', domain] if domain else []
         monkeypatch.setattr(sys, 'argv', [str(argument) for argument in argv])
         with DefaultScope.overwrite_default_scope('mmseg'):
@@ -226,6 +227,7 @@ class TestLeavesAlone:
         (('none.jpg',), 'day', 'none.jpg does not exist'),
         (('--batch-size', '0'), 'day', 'batch_size is 0, expected at least 1'),
         (('--cfg-options', 'modle.norm=shared'), 'day', 'did you mean model'),
+        (('--device', 'cuda:99'), 'day', 'device is cuda:99, but PyTorch finds'),
     ],
 )
 def test_ends_with_a_sentence(tool, photos, options, domain, sentence):
