@@ -9,7 +9,7 @@ import numpy as np
 from cct_mm.datasets.reading import sentence
 from cct_mm.models import MultiDomainSegmentor
 
-from .inputs import Item, Source, find_inputs
+from .inputs import Input, Item, Source, find_inputs
 from .model import check_segmentor, domains_of
 from .prediction import Prediction
 from .predictor import Predictor
@@ -43,8 +43,9 @@ def predict(
         on_error: Called with name and problem of each image that cannot be read, which is left out
             then; None raises instead.
 
-    Yields:
-        A :class:`Prediction` for each image; with ``domain='all'`` one for each domain.
+    Returns:
+        An iterator over one :class:`Prediction` for each image, or with ``domain='all'`` one for
+        each image and domain. Images are read and predicted on as it goes on.
 
     Raises:
         ValueError: If an argument is impossible, an input does not exist, or an image cannot be
@@ -60,8 +61,8 @@ def predict(
         inputs = [inputs]
     predictors = build_predictors(model, domain, slide=slide, tta=tta, probabilities=probabilities)
     items = items_of(find_inputs(inputs), on_error or _raise)
-    for _, predictions in predict_items(predictors, items, batch_size, on_error or _raise):
-        yield from predictions
+    results = predict_items(predictors, items, batch_size, on_error or _raise)
+    return (prediction for _, predictions in results for prediction in predictions)
 
 
 def _raise(source: str, problem: str) -> None:
@@ -86,7 +87,7 @@ def build_predictors(
     return [Predictor(model, name, among=len(names), **options) for name in names]
 
 
-def items_of(inputs: Iterable, on_error: Callable[[str, str], None]) -> Iterator[Item]:
+def items_of(inputs: Iterable[Input], on_error: Callable[[str, str], None]) -> Iterator[Item]:
     """Yield the items of all inputs, as far as they can be read; arguments as for `predict`."""
     for source in inputs:
         try:

@@ -12,6 +12,9 @@ import numpy as np
 from cct_mm.files import write_atomically
 from cct_mm.visualization import colorize, indexed_png, jpeg, overlay, sheet
 
+SOURCE = 'image'
+"""Key of the text in a label file that names what it was made of."""
+
 PANEL = 480
 """Width of each picture in a row of several domains, in pixels."""
 
@@ -94,10 +97,6 @@ class Prediction:
         labels = folder / f'labels/{self.name}.png'
         write_atomically(labels, self.png())
         return labels
-
-
-SOURCE = 'image'
-"""Key of the text in a label file that names what it was made of."""
 
 
 def picture(predictions: Sequence[Prediction]) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Loading a network: exactly its own weights, and what it needs to predict."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg import apis
 
 from cct_mm.apis import init_model, predict
 from cct_mm.apis.pipeline import evaluation_pipeline
@@ -26,9 +28,17 @@ def test_leaves_a_config_as_it_is_and_takes_options(network):
 
 def test_without_a_checkpoint_colors_are_drawn_and_differ(network, model):
     model.dataset_meta = None
-    image = torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()
-    (found,) = predict(model, image, 'day')
+    (found,) = predict(model, np.zeros((8, 8, 3), np.uint8), 'day')
     assert len({tuple(color) for color in found.palette.tolist()}) == 3
+
+
+def test_networks_that_mmseg_has_loaded_predict_the_same(network, model):
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    loaded = apis.init_model(str(network / 'tiny.py'), str(network / 'tiny.pth'), device='cpu')
+    (found,) = predict(loaded, image, 'day')
+    (wanted,) = predict(model, image, 'day')
+    assert (found.labels == wanted.labels).all()
+    assert (found.palette == wanted.palette).all()
 
 
 @pytest.mark.parametrize(
