@@ -165,7 +165,7 @@ class TestDomain:
         with pytest.raises(
             ValueError, match=f'{found}, expected one of day, night, or all .*--domain'
         ):
-            next(predict(model, photo, domain))
+            predict(model, photo, domain)
 
 
 @pytest.mark.parametrize(
