@@ -45,6 +45,11 @@ def indexed_png(
     return buffer.getvalue()
 
 
+def jpeg(picture: np.ndarray) -> bytes:
+    """Return an RGB picture, [H, W, 3], uint8, as a JPEG."""
+    return cv2.imencode('.jpg', picture[..., ::-1])[1].tobytes()
+
+
 def overlay(image: np.ndarray, colors: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """Lay a painted label map over its image.
 

@@ -29,15 +29,43 @@ def without_suffix(path: str, suffixes: Sequence[str]) -> str:
     return osp.splitext(path)[0] if suffix is None else path[: -len(suffix)]
 
 
+def walk_folder(folder: str | os.PathLike, suffixes: Sequence[str]) -> list[str]:
+    """List the files below a folder whose names end so, in the same order on every machine.
+
+    Linked folders are followed, each real folder once. Hidden files and folders are left out,
+    because they are thumbnails and leftovers of editors (``._x.jpg``, ``.ipynb_checkpoints``).
+
+    Args:
+        folder: Where to look, recursively.
+        suffixes: How the names end, in either case.
+
+    Returns:
+        Sorted paths relative to ``folder``, with forward slashes.
+    """
+    found: list[str] = []
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = osp.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        # Sorted, because of links to one folder the first that is visited counts.
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        found += [
+            Path(osp.relpath(osp.join(parent, name), folder)).as_posix()
+            for name in files
+            if not name.startswith('.') and suffix_of(name, suffixes)
+        ]
+    return sorted(found)
+
+
 def list_image_folder(
     folder: str | os.PathLike,
     suffixes: Sequence[str] = IMAGE_SUFFIXES,
     mask_suffix: str | None = None,
 ) -> list[str]:
-    """List all images below a folder, in the same order on every machine.
-
-    Linked folders are followed, each real folder once. Hidden files and folders are left out,
-    because they are thumbnails and leftovers of editors (``._x.jpg``, ``.ipynb_checkpoints``).
+    """List all images below a folder, see :func:`walk_folder`; masks among them are refused.
 
     Args:
         folder: Where to look, recursively.
@@ -58,21 +86,7 @@ def list_image_folder(
         raise FileNotFoundError(
             f'image folder {folder} does not exist; check data_root and data_prefix'
         )
-    images: list[str] = []
-    visited: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        real = osp.realpath(parent)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        # Sorted, because of links to one folder the first that is visited counts.
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        images += [
-            Path(osp.relpath(osp.join(parent, name), folder)).as_posix()
-            for name in files
-            if not name.startswith('.') and suffix_of(name, suffixes)
-        ]
+    images = walk_folder(folder, suffixes)
     if mask_suffix is not None:
         images = _without_masks(images, suffixes, mask_suffix)
     if not images:
@@ -80,7 +94,6 @@ def list_image_folder(
             f'image folder {folder} holds no image, expected files with one of '
             f'{" ".join(suffixes)} in it or in its subfolders'
         )
-    images.sort()
     try:
         check_no_masks(images)
     except ValueError as error:

@@ -10,6 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from torch.utils.data import Dataset
 
+from cct_mm.datasets.reading import sentence
 from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadImageLabels
 
 from .writer import LabelFiles
@@ -123,7 +124,7 @@ class Images(Dataset):
                 masks['ori_shape'] = results['ori_shape']
                 image.truth = LoadCheckedAnnotations().transform(masks)['gt_seg_map']
         except Exception as error:  # a loader may raise anything
-            image.problem = _sentence(error, image.path)
+            image.problem = sentence(error, image.path)
         image.seconds = time.perf_counter() - start
         return image
 
@@ -145,11 +146,3 @@ class Images(Dataset):
         names = [classes[index] for index in results['image_labels']]
         others = [] if results.get('image_labels_complete', True) else ['others']
         return ', '.join(names + others) or 'none'
-
-
-def _sentence(error: Exception, path: str) -> str:
-    """Describe an error; only this package's errors are sentences, others need their type."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    if not isinstance(error, OSError | ValueError) and ' ' not in text:
-        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
-    return text if path in text else f'{path}: {text}'

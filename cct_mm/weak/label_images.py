@@ -1,13 +1,10 @@
 """A folder of pseudo-labels for the images of a domain, with all that a user sees of it."""
 
 import argparse
-import hashlib
-import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import PIL.Image
 import torch
@@ -19,7 +16,8 @@ from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX, has_background
 from cct_mm.processes import processes
 from cct_mm.progress_bar import progress_bar
-from cct_mm.visualization import fit, overlay, sheet
+from cct_mm.result_folder import network_settings
+from cct_mm.visualization import fit, jpeg, overlay, sheet
 
 from .crf import import_crf
 from .generate import Finisher, Summary, coverage, generate
@@ -48,23 +46,16 @@ def describe(
     It leaves out how the network was trained. It leaves out the image-level labels, too: each file
     keeps its own, so that a change renews the files of the changed images alone.
     """
-
-    def digest(content: bytes) -> str:
-        return f'sha256 {hashlib.sha256(content).hexdigest()}'
-
     classes = list(images.dataset.metainfo['classes'])
     transforms = images.dataset.pipeline.transforms
     pipeline = zip(source_config(cfg, domain).pipeline, transforms, strict=True)
     loading = [config for config, transform in pipeline if transform in images.transforms]
-    network = {key: value for key, value in cfg.model.items() if key != 'data_preprocessor'}
     settings = {
         'version': VERSION,
         'domain': domain,
         'classes': classes,
         'values of the classes': images.files.table[: len(classes)].tolist(),
-        'checkpoint': digest(Path(args.checkpoint).read_bytes()),
-        'network': digest(json.dumps(network, sort_keys=True, default=str).encode()),
-        'data_preprocessor': cfg.model.get('data_preprocessor'),
+        **network_settings(cfg.model, args.checkpoint),
         'validation resize': validation_resizes(cfg, domain),
         'loading': [{k: v for k, v in config.items() if k != 'path'} for config in loading],
     }
@@ -107,8 +98,7 @@ def make_preview(images: Images, folder: Folder, count: int) -> Path | None:
     pictures += [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     titles = ['image', 'pseudo-label'] * (columns // 2)
-    picture = cv2.imencode('.jpg', sheet(rows, titles, scale=1)[..., ::-1])[1]
-    write_atomically(path, picture.tobytes())
+    write_atomically(path, jpeg(sheet(rows, titles, scale=1)))
     return path
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from mmcv.transforms import Resize
 from mmengine.config import Config
-from mmengine.runner import load_checkpoint
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import ResizeShortestEdge, ResizeToMultiple
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
+from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import read_config
 from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
@@ -123,13 +123,7 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
             f'the config is of a {type(model).__name__}, expected that of '
             f'{kinds[0] if classifier else kinds[1]}'
         )
-    try:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
-    except RuntimeError as error:
-        lines = str(error).splitlines()[:4]
-        raise ValueError(
-            f'{checkpoint} is no checkpoint of this config: ' + '\n'.join(lines)
-        ) from None
+    load_weights(model, checkpoint)
     if torch.cuda.is_available():
         model.cuda(int(os.environ.get('LOCAL_RANK', 0)))
     return model.eval()

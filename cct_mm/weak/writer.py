@@ -1,16 +1,14 @@
 """Pseudo-labels on disk: files like the dataset's own masks, each written whole or not at all."""
 
-import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 
 from cct_mm.datasets.transforms import label_table
-from cct_mm.files import write_atomically
 from cct_mm.labels import IGNORE_INDEX
+from cct_mm.result_folder import ResultFolder
 from cct_mm.visualization import indexed_png
 
 NOTE = 'image-level labels'
@@ -88,61 +86,19 @@ class LabelFiles:
         return indexed_png(self.table[labels], self.palette, {NOTE: shown})
 
 
-class Folder:
-    """The folder that pseudo-labels are written to.
+class Folder(ResultFolder):
+    """The folder that pseudo-labels are written to; files are named without their ``.png``.
 
-    Each process keeps files in a subfolder of its own until they are whole. A later start removes
-    what is left in the subfolders of its own rank and of ranks that no longer exist.
-
-    Args:
-        path: The folder.
-        settings: What the files depend on. It is kept beside them as JSON, so that one folder
-            never holds files of two recipes.
-        rank: Rank of this process.
-        world_size: Number of processes.
-
-    Raises:
-        ValueError: If the folder holds files of other settings, or files of unknown origin.
+    Its arguments and errors are those of a :class:`~cct_mm.result_folder.ResultFolder`.
     """
 
+    WHAT = 'pseudo-labels'
     SETTINGS = 'pseudo_labels.json'
-
-    def __init__(
-        self, path: str | os.PathLike, settings: dict, rank: int = 0, world_size: int = 1
-    ) -> None:
-        self.path = Path(path)
-        self.unfinished = self.path / f'.unfinished-{rank}'
-        there = self.path / self.SETTINGS
-        # In the form in which they come back from the file: JSON has no tuples.
-        settings = json.loads(json.dumps(settings, default=str))
-        if there.is_file():
-            if (found := json.loads(there.read_text(encoding='utf-8'))) != settings:
-                raise ValueError(
-                    f'{self.path} holds pseudo-labels of other settings:\n'
-                    f'{_difference(found, settings)}\nexpected the same settings: one folder '
-                    'holds one recipe; choose another --out, or remove the folder'
-                )
-        elif self.path.is_dir() and any(self.path.glob('**/*.png')):
-            raise ValueError(
-                f'{self.path} holds PNG files, but no {self.SETTINGS}, expected an empty or new '
-                'folder: nothing of yours is overwritten; choose another --out'
-            )
-        for left in self.path.glob('.unfinished-*'):
-            number = left.name.removeprefix('.unfinished-')
-            # Other ranks of this run use theirs.
-            if number == str(rank) or (number.isdecimal() and int(number) >= world_size):
-                shutil.rmtree(left, ignore_errors=True)
-        self.unfinished.mkdir(parents=True)
-        write_atomically(there, json.dumps(settings, indent=2) + '\n')
+    RESULTS = ('**/*.png',)
 
     def file(self, name: str) -> Path:
         """Return the path of the pseudo-label of an image, given without suffix."""
-        return self.path / f'{name}.png'
-
-    def has(self, name: str) -> bool:
-        """Tell whether an image has a pseudo-label; a power failure can leave empty files."""
-        file = self.file(name)
-        return file.is_file() and file.stat().st_size > 0
+        return super().file(f'{name}.png')
 
     def note(self, name: str) -> str | None:
         """Return the image-level labels that :meth:`LabelFiles.encode` kept in a file.
@@ -167,32 +123,3 @@ class Folder:
     def remove(self, name: str) -> None:
         """Remove the pseudo-label of an image if it exists."""
         self.file(name).unlink(missing_ok=True)
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all.
-
-        Raises:
-            OSError: If it cannot be written, for example because the disk is full.
-        """
-        target = self.file(name)
-        unfinished = self.unfinished / f'{os.getpid()}.png'
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(content)
-            os.replace(unfinished, target)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise OSError(
-                error.errno,
-                f'{target} could not be written ({error.strerror}); every file before it is whole: '
-                'make room, and run the same command again to go on',
-            ) from None
-
-    def close(self) -> None:
-        """Remove this process's subfolder of unfinished files."""
-        shutil.rmtree(self.unfinished, ignore_errors=True)
-
-
-def _difference(found: dict, wanted: dict) -> str:
-    keys = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
-    return '\n'.join(f'  {key}: {found.get(key)}, now {wanted.get(key)}' for key in keys)

@@ -11,7 +11,7 @@ decodes them, and ``problems`` words what is wrong with a file.
 from .containers import is_truncated
 from .header import Header, check_image_header, check_mask_header, read_header
 from .pixels import check_image_arguments, read_image, read_mask, whole_numbers
-from .problems import missing_file, unreadable_file
+from .problems import missing_file, sentence, unreadable_file
 
 __all__ = [
     'Header',
@@ -23,6 +23,7 @@ __all__ = [
     'read_header',
     'read_image',
     'read_mask',
+    'sentence',
     'unreadable_file',
     'whole_numbers',
 ]

@@ -41,6 +41,19 @@ def unreadable_file(kind: str, name: str, error: OSError) -> str:
     )
 
 
+def sentence(error: Exception, name: str) -> str:
+    """Say what went wrong with a file, whatever was raised.
+
+    Args:
+        error: The error; only this package's are sentences, others need their type.
+        name: The file, which the sentence names.
+    """
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if not isinstance(error, OSError | ValueError) and ' ' not in text:
+        text = f'{type(error).__name__}: {text}' if text else type(error).__name__
+    return text if name in text else f'{name}: {text}'
+
+
 def damaged(kind: str, name: str, content: bytes, said: Exception | str) -> ValueError:
     """Return the error for a file that is not an image, or not a whole one.
 

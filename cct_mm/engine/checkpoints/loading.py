@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, load_checkpoint
 
 from .files import CheckpointError, damage
 
@@ -157,6 +157,29 @@ def read_checkpoint(
             level=logging.WARNING,
         )
     return checkpoint
+
+
+def load_weights(model: torch.nn.Module, path: str | os.PathLike) -> dict[str, Any]:
+    """Load a checkpoint that has every weight of a model and no others.
+
+    Args:
+        model: The model.
+        path: The checkpoint.
+
+    Returns:
+        The checkpoint, with what else it holds.
+
+    Raises:
+        CheckpointError: If it is of another network, or as for :func:`read_checkpoint`.
+    """
+    try:
+        # On the CPU, because a file of a GPU may be read where there is none.
+        return load_checkpoint(model, str(path), map_location='cpu', strict=True, logger='silent')
+    except RuntimeError as error:
+        lines = str(error).splitlines()[:4]
+        raise CheckpointError(
+            f'{path} is no checkpoint of this config: ' + '\n'.join(lines)
+        ) from None
 
 
 def not_a_number(checkpoint: dict[str, Any]) -> str | None:

@@ -1,0 +1,77 @@
+"""Loading a network: exactly its own weights, and what it needs to predict."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg import apis
+
+from cct_mm.apis import init_model, predict
+from cct_mm.apis.pipeline import evaluation_pipeline
+
+
+def test_has_the_weights_of_its_checkpoint_and_predicts_for_the_domain(network):
+    model = init_model(network / 'tiny.py', network / 'tiny.pth', domain='night')
+    saved = torch.load(network / 'tiny.pth')['state_dict']
+    assert all((value == saved[name]).all() for name, value in model.state_dict().items())
+    assert not model.training
+    assert model.default_domain == 'night'
+
+
+def test_leaves_a_config_as_it_is_and_takes_options(network):
+    config = Config.fromfile(network / 'tiny.py')
+    before = config.to_dict()
+    model = init_model(config, cfg_options={'model.norm': 'shared'})
+    assert config.to_dict() == before
+    assert model.norm == 'shared'
+
+
+def test_without_a_checkpoint_colors_are_drawn_and_differ(network, model):
+    model.dataset_meta = None
+    (found,) = predict(model, np.zeros((8, 8, 3), np.uint8), 'day')
+    assert len({tuple(color) for color in found.palette.tolist()}) == 3
+
+
+def test_networks_that_mmseg_has_loaded_predict_the_same(network, model):
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    loaded = apis.init_model(str(network / 'tiny.py'), str(network / 'tiny.pth'), device='cpu')
+    (found,) = predict(loaded, image, 'day')
+    (wanted,) = predict(model, image, 'day')
+    assert (found.labels == wanted.labels).all()
+    assert (found.palette == wanted.palette).all()
+
+
+@pytest.mark.parametrize(
+    ('config', 'checkpoint', 'domain', 'sentence'),
+    [
+        ('tiny.py', 'none.pth', None, r'none\.pth does not exist, expected a \.pth file'),
+        ('tiny.py', 'tiny.pth', 'dusk', r"domain 'dusk' is not in this model, .*'day', 'night'"),
+        ('other.py', 'tiny.pth', None, r'tiny\.pth is no checkpoint of this config'),
+        ('plain.py', 'tiny.pth', None, 'EncoderDecoder, expected a segmentor of this package'),
+    ],
+)
+def test_says_what_does_not_fit(network, config, checkpoint, domain, sentence):
+    text = (network / 'tiny.py').read_text()
+    (network / 'other.py').write_text(text.replace("('dark', 'lamp')", "('dark', 'lamp', 'moon')"))
+    (network / 'plain.py').write_text(
+        text.replace('SupervisedSegmentor', 'EncoderDecoder')
+        + "model.pop('domains')\nmodel['decode_head']['num_classes'] = 2\n"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        init_model(network / config, network / checkpoint, domain=domain)
+
+
+class TestEvaluationPipeline:
+    def test_is_that_of_the_test_or_else_of_validation(self):
+        def loader(name):
+            source = dict(type='ListDataset', pipeline=[dict(type=name)])
+            return dict(dataset=dict(domains=dict(day=dict(labeled=source))))
+
+        both = Config(dict(test_dataloader=loader('a'), val_dataloader=loader('b')))
+        assert evaluation_pipeline(both, 'day') == [dict(type='a')]
+        one = Config(dict(test_dataloader=None, val_dataloader=loader('b')))
+        assert evaluation_pipeline(one, 'day') == [dict(type='b')]
+
+    def test_is_missed_with_where_it_should_be(self):
+        with pytest.raises(ValueError, match='day is in neither test_dataloader nor val'):
+            evaluation_pipeline(Config(dict()), 'day')
