@@ -58,6 +58,31 @@ def list_image_folder(
         raise FileNotFoundError(
             f'image folder {folder} does not exist; check data_root and data_prefix'
         )
+    images = files_below(folder, suffixes)
+    if mask_suffix is not None:
+        images = _without_masks(images, suffixes, mask_suffix)
+    if not images:
+        raise ValueError(
+            f'image folder {folder} holds no image, expected files with one of '
+            f'{" ".join(suffixes)} in it or in its subfolders'
+        )
+    try:
+        check_no_masks(images)
+    except ValueError as error:
+        raise ValueError(f'image folder {folder}: {error}') from None
+    return images
+
+
+def files_below(folder: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[str]:
+    """List all files with one of the suffixes below a folder; see :func:`list_image_folder`.
+
+    Args:
+        folder: Where to look, recursively.
+        suffixes: How their names end, in either case.
+
+    Returns:
+        Sorted paths relative to ``folder``, with forward slashes.
+    """
     images: list[str] = []
     visited: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -73,19 +98,7 @@ def list_image_folder(
             for name in files
             if not name.startswith('.') and suffix_of(name, suffixes)
         ]
-    if mask_suffix is not None:
-        images = _without_masks(images, suffixes, mask_suffix)
-    if not images:
-        raise ValueError(
-            f'image folder {folder} holds no image, expected files with one of '
-            f'{" ".join(suffixes)} in it or in its subfolders'
-        )
-    images.sort()
-    try:
-        check_no_masks(images)
-    except ValueError as error:
-        raise ValueError(f'image folder {folder}: {error}') from None
-    return images
+    return sorted(images)
 
 
 def _without_masks(images: list[str], suffixes: Sequence[str], mask_suffix: str) -> list[str]:
