@@ -20,7 +20,7 @@ _IMAGE_WORDS = frozenset(
     'image images img imgs im rgb sat photo picture input original orig jpegimages'.split()
 )
 _COPIES = frozenset('copy edit edited final new old'.split())
-_ENDING = re.compile(r'[_\-. ]|(?<=\d)(?=[^\W\d_])')
+ENDING = re.compile(r'[_\-. ]|(?<=\d)(?=[^\W\d_])')
 _TOKEN = re.compile(r'[^\W\d_]+|\d+')
 _MASK_ENDINGS = re.compile(r'(?<=.)(annots?|annotations?|masks?|labels?|labelmaps?)$')
 _ANY_MASK_WORD = re.compile('mask|label|trainid|instanceid|gt|ground|seg|ann|semantic|trimap|matte')
@@ -130,7 +130,7 @@ def _by_common_ending(images: Sequence[str], stems: Sequence[str]) -> tuple[str,
     pairs: dict[str, tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for stem, image in by_stem.items():
-        for match in _ENDING.finditer(stem):
+        for match in ENDING.finditer(stem):
             other = by_stem.get(stem[: match.start()])
             ending = stem[match.start() :]
             words = [w for w in _tokens(ending) if not w.isdecimal() and w not in _COPIES]
