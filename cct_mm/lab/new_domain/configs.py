@@ -123,9 +123,9 @@ def domain_text(name: str, found: Survey, crop: int, notes: Sequence[str]) -> st
     return templates.DOMAIN.render(
         name=name,
         notes=notes,
-        root=repr(found.root),
-        classes=repr(found.classes.names),
-        things=repr(found.things),
+        root=found.root,
+        classes=found.classes.names,
+        things=found.things,
         weights=found.class_weights(),
         palette=found.palette(),
         masks_here=here,

@@ -17,35 +17,36 @@ def notes(found: Survey, crop: int) -> list[str]:
     split, looked = found.split, found.images
     image, mask = split['train'][0]
     lines = [
-        f'{len(found.images.headers)} images of {_sizes(looked.sizes())}, below {found.root}',
-        f'{sum(map(len, split.values()))} have masks, by their names: {image} - {mask}',
+        f'images: {len(looked.headers)} of {_sizes(looked.sizes())}, below {found.root}',
+        f'masks: {sum(map(len, split.values()))}, paired by names, as {image} - {mask}',
     ]
     lines += _left_out(found)
     if looked.orientation:
         lines.append(
-            f'images with an EXIF orientation are taken as {looked.orientation}: their masks '
+            f'orientation: {looked.orientation}, of images that EXIF data turn; their masks '
             + ('fit the turned image' if looked.orientation == 'exif' else 'fit the file')
         )
     if looked.max_value:
-        lines.append(f'images have more than 8 bits: {looked.max_value:g} becomes 255')
-    lines.append(f'values of masks: {_values(found)} ({found.classes.why})')
+        lines.append(f'bits: more than 8, of which {looked.max_value:g} becomes 255')
+    lines.append(f'values: {_values(found)} ({found.classes.why})')
     if found.masks.in_colors:
-        lines.append('masks have colors: they are written anew, as class indices, into masks/')
+        lines.append('colors: masks are written anew, as class indices, into masks/')
     lines.append(_validation(found))
     lines.append(
-        f'{len(found.unlabeled)} images without mask, for CCT'
+        f'images without mask: {len(found.unlabeled)}, for CCT'
         if found.unlabeled
-        else 'no images without mask, from which CCT learns, so there is no config of it: give '
+        else 'images without mask: none, and so no config of CCT, which learns from them; give '
         'some by --unlabeled'
     )
+    if found.things:
+        lines.append(f'things: {", ".join(found.things)}')
+    elif found.unlabeled:
+        lines.append(
+            'things: none, so CCT goes without Obj-Msk, Con-Msk and G-Cutout, which mask things; '
+            'name some by --things'
+        )
     lines.append(
-        f'things: {", ".join(found.things)}'
-        if found.things
-        else 'no things: CCT goes without Obj-Msk, Con-Msk and G-Cutout, which mask things; name '
-        'some by --things'
-    )
-    lines.append(
-        f'crops of {crop}x{crop} of images whose short side is {crop} to {2 * crop} pixels; '
+        f'crops: {crop}x{crop}, of images whose short side is {crop} to {2 * crop} pixels; '
         f'predicted with a short side of {crop}, at their own aspect ratio, and evaluated at their '
         'own size'
     )
@@ -65,9 +66,10 @@ def _left_out(found: Survey) -> list[str]:
         'masks that cannot be read': list(found.masks.unreadable.values()),
         'images that cannot be used': list(found.images.unusable.values()),
         'images whose mask has another size': found.mismatched,
+        'unlabeled copies of labeled images': found.copies,
     }
     return [
-        f'left out, {len(group)} {what}: {group[0]}' + (', ...' if len(group) > 1 else '')
+        f'left out: {len(group)} {what}, {group[0]}' + (', ...' if len(group) > 1 else '')
         for what, group in groups.items()
         if group
     ]
@@ -88,8 +90,8 @@ def _values(found: Survey) -> str:
 def _validation(found: Survey) -> str:
     train, val, test = (len(found.split[part]) for part in ('train', 'val', 'test'))
     if not val:
-        return f'{train} masks for training, none for validation'
-    text = f'{train} masks for training, {val} for validation'
+        return f'labeled: {train} for training, none for validation'
+    text = f'labeled: {train} for training, {val} for validation'
     text += f', {test} for test' if test else ''
     if not found.drawn:
         return f'{text}, as folders are called'

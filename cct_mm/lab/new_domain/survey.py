@@ -1,6 +1,8 @@
 """All that is found out about a domain, and what follows from it."""
 
+import filecmp
 import os.path as osp
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +37,7 @@ class Survey:
     drawn: bool  # whether 'val' was drawn from the labeled images
     unlabeled: list[str]
     mismatched: list[str]  # images whose masks have another size
+    copies: list[str]  # unlabeled images that are copies of labeled ones
 
     def class_counts(self, part: str) -> np.ndarray:
         """Return the pixels of each class in each image of a part, [N, C]."""
@@ -110,6 +113,8 @@ def survey(
             f'none of {len(usable)} masks has the size of its image, expected all; the first are '
             f'{usable[0][1]} and {usable[0][0]}'
         )
+    unlabeled = [path for path in files.unlabeled if path in looked.headers]
+    copies = _copies(unlabeled, sorted(fits))
     root = osp.commonpath([osp.dirname(path) for path in (*values, *looked.headers)])
     found = Survey(
         root=root,
@@ -120,8 +125,9 @@ def survey(
         images=looked,
         split={part: [] for part in ('train', 'val', 'test')},
         drawn=False,
-        unlabeled=[osp.relpath(path, root) for path in files.unlabeled if path in looked.headers],
+        unlabeled=[osp.relpath(path, root) for path in unlabeled if path not in copies],
         mismatched=mismatched,
+        copies=copies,
     )
     in_val = {osp.relpath(path, root) for path in files_at(val)}
     for pair in usable:
@@ -131,6 +137,18 @@ def survey(
             found.split[part].append((image, mask))
     _hold_out(found, share, seed)
     return found
+
+
+def _copies(paths: Sequence[str], originals: Sequence[str]) -> list[str]:
+    """Return the files that are copies of others: trained on, they would spoil a validation."""
+    by_size = defaultdict(list)
+    for path in originals:
+        by_size[osp.getsize(path)].append(path)
+    return [
+        path
+        for path in paths
+        if any(filecmp.cmp(path, other, shallow=False) for other in by_size[osp.getsize(path)])
+    ]
 
 
 def _things(names: Sequence[str], things: Sequence[str] | None) -> tuple[str, ...]:

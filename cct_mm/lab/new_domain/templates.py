@@ -1,5 +1,9 @@
 """Templates of a domain file and of configs; ``<< >>``, because ``{{ }}`` is mmengine's."""
 
+import pprint
+import textwrap
+from typing import Any
+
 from jinja2 import Environment, StrictUndefined
 
 _ENVIRONMENT = Environment(
@@ -13,26 +17,39 @@ _ENVIRONMENT = Environment(
     undefined=StrictUndefined,
 )
 
+
+def _literal(value: Any, indent: int) -> str:
+    """Write a value as Python; where it is long, further lines begin with blanks."""
+    text = pprint.pformat(value, width=100 - indent, compact=True)
+    return text.replace('\n', '\n' + ' ' * indent)
+
+
+def _comment(text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent='# ', subsequent_indent='#   ')
+
+
+_ENVIRONMENT.filters |= {'literal': _literal, 'comment': _comment}
+
 DOMAIN = _ENVIRONMENT.from_string(
     """\
 <% for note in notes %>
-# << note >>
+<< note | comment >>
 <% endfor %>
 # Written by tools/new_domain.py, and yours to change.
-data_root = << root >>
+data_root = << root | literal(0) >>
 lists = '{{ fileDirname }}/lists'
 
 << name >> = dict(
-    classes=<< classes >>,
+    classes=<< classes | literal(12) >>,
     # The things among them: what Obj-Msk, Con-Msk and G-Cutout mask. () leaves these out.
-    foreground=<< things >>,
+    foreground=<< things | literal(15) >>,
     # Weights 1 / sqrt(share of the labeled pixels), at most 10, so that rare classes count.
     decode_head=dict(
         loss_decode=dict(
             type='AnnealedCrossEntropy',
             threshold=1.0,
             ramp_up=0.0,
-            class_weight=<< weights >>,
+            class_weight=<< weights | literal(25) >>,
         )
     ),
 )
@@ -43,7 +60,12 @@ files = dict(
 <% if masks_here %>
     data_prefix=dict(seg_map_path='{{ fileDirname }}/masks'),
 <% endif %>
-    metainfo=dict(classes=<< name >>['classes']<% if palette %>, palette=<< palette >><% endif %>),
+    metainfo=dict(
+        classes=<< name >>['classes'],
+<% if palette %>
+        palette=<< palette | literal(16) >>,
+<% endif %>
+    ),
 )
 image = dict(type='LoadCheckedImage'<< image >>)
 masks = dict(type='LoadCheckedAnnotations'<< masks >>)
@@ -87,8 +109,8 @@ _base_ = [
     '<< base >>',
 <% endfor %>
 ]
-# Images of any size train in crops of << crop >>x<< crop >>, see augmentations/weak.py. What is
-# smaller is padded, and padding is in no loss.
+# Images of any size train in crops of << crop >>x<< crop >>, see augmentations/weak.py. What
+# is smaller is padded, and padding is in no loss.
 model = dict(
     data_preprocessor=dict(size=(<< crop >>, << crop >>), size_divisor=None),
     domains=dict(
@@ -139,7 +161,10 @@ default_hooks = dict(checkpoint=dict(save_best=None))
 CCT = _ENVIRONMENT.from_string(
     """\
 # << domains | join(', ', attribute='name') >>: by labels and unlabeled images.
-_base_ = ['./supervised_<< name >>.py', '<< method >>']
+_base_ = [
+    './supervised_<< name >>.py',
+    '<< method >>',
+]
 model = dict(
     type='CCT',
     auxiliary={{_base_.<< auxiliary >>}},
