@@ -170,13 +170,15 @@ def training_texts(
         )
     }
     if any(domain.unlabeled for domain in domains):
-        numbers = {domain.name: 4 if domain.unlabeled else 0 for domain in domains}
+        each = ', '.join(f'{d.name}={4 if d.unlabeled else 0}' for d in domains)
+        everywhere = all(domain.unlabeled for domain in domains)
         texts[f'cct_{name}.py'] = templates.CCT.render(
             name=name,
             domains=domains,
             method=path(f'{base}/methods/{network.method}.py'),
             auxiliary=network.auxiliary,
             paramwise=network.paramwise,
-            unlabeled=4 if all(numbers.values()) else numbers,
+            # A number stands in the base of the config.
+            unlabeled_per_batch='4' if everywhere else f'dict(_delete_=True, {each})',
         )
     return texts

@@ -117,14 +117,19 @@ def _pair(masks: Files, images: Files) -> dict[str, str]:
 
     The strictest rule counts by which most masks find one.
     """
-    stems = {_stem(rel) for rel in images.values()}
-    rules: list[Callable[[str], Hashable]] = [
-        _stem,
-        lambda rel: name_key(_stem(rel))[1:],
-        lambda rel: name_key(_stem(rel))[2],
-        lambda rel: _shortened(_stem(rel), stems),
+    of_masks = {path: _stem(rel) for path, rel in masks.items()}
+    of_images = {path: _stem(rel) for path, rel in images.items()}
+    known, endings = set(of_images.values()), [_ending(of_masks), _ending(of_images)]
+    found = [
+        _candidates(of_masks, of_images),
+        _candidates(_keys(of_masks, _words), _keys(of_images, _words)),
+        _candidates(_keys(of_masks, _name), _keys(of_images, _name)),
+        _candidates(_keys(of_masks, lambda stem: _shortened(stem, known)), of_images),
+        _candidates(
+            _keys(of_masks, lambda stem: stem.removesuffix(endings[0])),
+            _keys(of_images, lambda stem: stem.removesuffix(endings[1])),
+        ),
     ]
-    found = [_candidates(rule, masks, images) for rule in rules]
     best = max(found, key=lambda candidates: sum(len(c) == 1 for c in candidates.values()))
     for mask, candidates in best.items():
         if len(candidates) > 1:
@@ -144,19 +149,39 @@ def _pair(masks: Files, images: Files) -> dict[str, str]:
     return {mask: image for image, mask in mask_of.items()}
 
 
+def _keys(stems: Mapping[str, str], rule: Callable[[str], Hashable]) -> dict[str, Hashable]:
+    return {path: rule(stem) for path, stem in stems.items()}
+
+
+def _words(stem: str) -> Hashable:
+    return name_key(stem)[1:]
+
+
+def _name(stem: str) -> Hashable:
+    return name_key(stem)[2]
+
+
 def _candidates(
-    rule: Callable[[str], Hashable], masks: Mapping[str, str], images: Mapping[str, str]
+    masks: Mapping[str, Hashable], images: Mapping[str, Hashable]
 ) -> dict[str, list[str]]:
+    """Return the images that have the key of each mask."""
     groups = defaultdict(list)
-    for path, rel in images.items():
-        groups[rule(rel)].append(path)
-    return {mask: groups.get(rule(rel), []) for mask, rel in masks.items()}
+    for path, key in images.items():
+        groups[key].append(path)
+    return {mask: groups.get(key, []) for mask, key in masks.items()}
 
 
 def _shortened(stem: str, known: set[str]) -> str:
     """Return the longest known beginning of a name that ends where a word does, or the name."""
     ends = [match.start() for match in ENDING.finditer(stem)]
     return next((stem[:end] for end in reversed(ends) if stem[:end] in known), stem)
+
+
+def _ending(stems: Mapping[str, str]) -> str:
+    """Return the last words that all names share, such as ``_ortho``; '' for a single name."""
+    shared = osp.commonprefix([stem[::-1] for stem in stems.values()])[::-1]
+    word = re.search(r'[_\-. ].*', shared)
+    return word[0] if word and len(stems) > 1 else ''
 
 
 def _check_rest(images: Sequence[str]) -> None:

@@ -173,6 +173,6 @@ model = dict(
 <% if paramwise %>
 optim_wrapper = dict(paramwise_cfg={{_base_.<< paramwise >>}})
 <% endif %>
-train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=<< unlabeled >>))
+train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=<< unlabeled_per_batch >>))
 """
 )
