@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from fork_server import ForkServer
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -17,6 +18,7 @@ import cct_mm  # noqa: F401
 from cct_mm.datasets import SampleIndex
 from cct_mm.datasets.file_lists import read_file_list
 from cct_mm.datasets.reading import read_mask
+from cct_mm.models.segmentors.batch import Batch
 
 ROOT = Path(__file__).parents[2]
 COLORS = np.array([[0, 0, 0], [200, 100, 0], [0, 255, 0]], np.uint8)
@@ -95,6 +97,22 @@ class TestWhatIsWritten:
                 assert sample['inputs'].shape == (3, crop, crop)
                 if source == 0:
                     assert sample['data_samples'].gt_sem_seg.shape == (crop, crop)
+
+    def test_what_is_smaller_than_a_crop_is_padded_and_padding_is_in_no_loss(self):
+        for path in Path('leaves').rglob('*.*g'):
+            cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:, :9].repeat(2, 0))
+        new_domain('leaves', 'leaves')
+        config = without_weights(Config.fromfile('configs/leaves/cct_leaves.py'))
+        train, crop = datasets(config, 'train'), config.leaves_crop
+        samples = [train[SampleIndex(0, i, i, 0)] for i in range(4)]
+        pixels = sum(sample['inputs'][0].numel() for sample in samples)
+        assert pixels < 4 * crop**2
+        data = {key: [sample[key] for sample in samples] for key in samples[0]}
+        data = MODELS.build(config.model).data_preprocessor(data, training=True)
+        batch = Batch(data['inputs'], data['data_samples'])
+        labels = torch.stack([sample.gt_sem_seg.data for sample in batch.samples])
+        assert batch.size == (crop, crop) and batch.valid().sum() == pixels
+        assert (labels[~batch.valid()] == 255).all() and (labels[batch.valid()] != 255).all()
 
     def test_validation_is_at_the_own_aspect_ratio_and_size(self):
         new_domain('leaves', 'leaves')

@@ -94,7 +94,7 @@ def _validation(found: Survey) -> str:
     text = f'labeled: {train} for training, {val} for validation'
     text += f', {test} for test' if test else ''
     if not found.drawn:
-        return f'{text}, as folders are called'
+        return f'{text}, by their folders'
     return f'{text}, drawn such that classes stay in training (--hold-out, --val)'
 
 

@@ -85,9 +85,10 @@ def files_at(places: Sequence[str]) -> Files:
         if osp.isdir(asked):
             there = {osp.join(asked, rel): rel for rel in files_below(asked)}
         else:
-            base = re.split(r'[^/]*[*?\[]', asked)[0]
+            # The folders before the first sign of a pattern.
+            base = osp.dirname(re.split(r'[*?\[]', asked)[0])
             paths = [p for p in glob.glob(asked, recursive=True) if suffix_of(p)]
-            there = {path: osp.relpath(path, base or osp.dirname(path)) for path in sorted(paths)}
+            there = {path: osp.relpath(path, base) for path in sorted(paths)}
         if not there:
             raise FileNotFoundError(
                 f'{place} has no images, expected a folder of them or a pattern in quotes, such as '

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import cv2
+import numpy as np
 
 from cct_mm.datasets.checks.file_cache import Problem
 from cct_mm.datasets.checks.file_facts import MaskValues, read_headers
@@ -106,7 +107,9 @@ def _orientation(headers: Mapping[str, Header], mask_of: Mapping[str, MaskValues
 
 def _max_value(paths: Iterable[str]) -> float:
     """Return the largest value that images of more than 8 bits may hold: all bits set, or 1.0."""
-    most = max(float(cv2.imread(path, cv2.IMREAD_UNCHANGED).max()) for path in paths)
+    # What cannot be decoded is found when all files are checked.
+    pixels = (cv2.imread(path, cv2.IMREAD_UNCHANGED) for path in paths)
+    most = max((float(np.nanmax(p)) for p in pixels if p is not None), default=255.0)
     if most <= 1:
         return 1.0
     return next((float(2**bits - 1) for bits in DEPTHS if most < 2**bits), most)
