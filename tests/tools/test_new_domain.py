@@ -194,6 +194,10 @@ class TestTraining:
                 '--cfg-options', *options, directory=home,
             )  # fmt: skip
         assert run.code == 0, run.output[-2000:]
+        config = Config.fromfile('configs/leaves/cct_leaves.py')
+        assert [step['type'] for step in config.test_pipeline] == [
+            'LoadCheckedImage', 'Resize', 'PackSegInputs',
+        ]  # fmt: skip
         assert (home / 'work_dirs/cct_leaves/iter_2.pth').is_file()
 
 

@@ -166,7 +166,9 @@ def training_texts(
             bases=[path(file) for file in (*bases, *(domain.path for domain in domains))],
             crop=domains[0].crop,
             workers=network.workers,
-            evaluated=[domain for domain in domains if 'val' in domain.parts],
+            validated=[domain for domain in domains if 'val' in domain.parts],
+            tested=[domain for domain in domains if domain.parts & {'val', 'test'}],
+            untested=[domain for domain in domains if not domain.parts & {'val', 'test'}],
         )
     }
     if any(domain.unlabeled for domain in domains):

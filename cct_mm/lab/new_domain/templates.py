@@ -96,6 +96,9 @@ resize = dict(type='Resize', scale=(<< 4 * crop >>, << crop >>), keep_ratio=True
     )
 )
 <% endfor %>
+<% if not evaluated %>
+<< name >>_pipeline = [image, resize, pack]
+<% endif %>
 
 del data_root, lists, files, image, masks, resize, pack
 """
@@ -133,27 +136,32 @@ train_dataloader = dict(
         ),
     ),
 )
-<% if evaluated %>
-<% for split in ('val', 'test') %>
+<% for split, group in (('val', validated), ('test', tested)) %>
+<% if group %>
 << split >>_dataloader = dict(
     dataset=dict(
         domains=dict(
-<% for domain in evaluated %>
+<% for domain in group %>
 <% set part = split if split in domain.parts else 'val' %>
             << domain.name >>={{_base_.<< domain.name >>_<< part >>}},
 <% endfor %>
         )
     )
 )
-<% endfor %>
 <% else %>
-# There is no labeled image for validation: the last checkpoint is the result.
-<% for split in ('val', 'test') %>
+# There is no labeled image for << 'validation' if split == 'val' else 'a test' >>.
 << split >>_dataloader = None
 << split >>_cfg = None
 << split >>_evaluator = None
+<% endif %>
 <% endfor %>
+<% if not validated %>
+# The last checkpoint is the result.
 default_hooks = dict(checkpoint=dict(save_best=None))
+<% endif %>
+<% if untested %>
+# How images are prepared that are predicted: no dataloader says it.
+test_pipeline = {{_base_.<< untested[0].name >>_pipeline}}
 <% endif %>
 """
 )
