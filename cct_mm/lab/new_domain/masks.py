@@ -14,7 +14,7 @@ from cct_mm.datasets.reading import read_image
 from cct_mm.labels import IGNORE_INDEX
 from cct_mm.names import check_class_names
 
-MOST_SHOWN = 12
+MOST_SHOWN = 32
 """Number of values that a message lists."""
 
 GRAY = 0x010101
