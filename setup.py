@@ -41,7 +41,7 @@ setup(
         # PyTorch for NVIDIA GPUs on Linux brings it along.
         'triton': ['triton>=3.6,<4; platform_system == "Linux"'],
         # What the workshop (cct_mm/lab) and the converters of data sets need besides.
-        'lab': ['matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
+        'lab': ['jinja2>=3.1,<4', 'matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
         'dev': [
             'pytest>=9,<10',
             'pytest-xdist>=3.6,<4',

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from cct_mm import keyed
 
 from .sources import (
+    augmented,
     build_source,
     check_domains,
     check_first_samples,
@@ -66,6 +67,10 @@ class MultiDomainDataset(Dataset):
         domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
             unlabeled=dict(type=...))``, see :data:`~cct_mm.labels.SUPERVISIONS`. Each is the config
             of an mmseg dataset or of a wrapper, such as ``ConcatDataset``, around some.
+        augmentation: Transforms that every image of every source goes through before it is packed,
+            as configs under names of your choice: ``dict(flip=dict(type='RandomFlip', prob=0.5))``.
+            So labeled and unlabeled images share them, and a config that builds on another changes
+            one of them by its name. See ``configs/_base_/augmentations``.
 
     Raises:
         ValueError: If the name of a domain is impossible, a kind of source is unknown, the sources
@@ -74,15 +79,20 @@ class MultiDomainDataset(Dataset):
         FileNotFoundError: If files are missing.
     """
 
-    def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
+    def __init__(
+        self,
+        domains: Mapping[str, Mapping[str, dict]],
+        augmentation: Mapping[str, dict] | None = None,
+    ) -> None:
         self.domains = list(check_domains(domains))
         self.sources: list[Source] = []
         for domain, configs in domains.items():
             check_names(domain, configs)
             for kind, config in configs.items():
-                self.sources.append(
-                    Source(domain, kind, build_source(f'{domain}, {kind} source', config))
-                )
+                name = f'{domain}, {kind} source'
+                if augmentation:
+                    config = augmented(name, config, list(augmentation.values()))
+                self.sources.append(Source(domain, kind, build_source(name, config)))
         for source in self.sources:
             self._prepare(source)
         self._ends = list(accumulate(len(source.dataset) for source in self.sources))

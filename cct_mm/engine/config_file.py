@@ -157,10 +157,11 @@ def check_training(config: Config) -> None:
         config: Config of a training.
 
     Raises:
-        ValueError: If a length is not a whole number above 0, the optimizer is unknown, or the
-            learning rate is not a number >= 0.
+        ValueError: If a length is not a whole number above 0, the optimizer is unknown, the
+            learning rate is not a number >= 0, or there is half a validation.
     """
     check_length(config)
+    _check_validation(config)
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
     name = optimizer.get('type')
     # For a name with a dot the registry imports another package.
@@ -173,4 +174,21 @@ def check_training(config: Config) -> None:
     if rate is not None and not (isinstance(rate, (int, float)) and rate >= 0):
         raise ValueError(
             f'optim_wrapper.optimizer.lr is {rate!r}, expected a learning rate, a number >= 0'
+        )
+
+
+def _check_validation(config: Config) -> None:
+    """Check that a config has a whole validation or none."""
+    keys = ('val_dataloader', 'val_cfg', 'val_evaluator')
+    missing = [key for key in keys if config.get(key) is None]
+    dataset = (config.get('val_dataloader') or {}).get('dataset') or {}
+    problem = None
+    if 0 < len(missing) < len(keys):
+        problem = f'there is no {" and no ".join(missing)}, which a validation needs'
+    elif dataset.get('type') == 'MultiDomainDataset' and not dataset.get('domains'):
+        problem = 'val_dataloader names no domains, whose images a validation needs'
+    if problem:
+        raise ValueError(
+            f'{problem}; set val_dataloader=dict(dataset=dict(domains=...)), or to train without '
+            f'validation {"=None, ".join(keys)}=None'
         )

@@ -29,7 +29,7 @@ class Domain(BaseModule):
         decode_head: Config of its main head; ``num_classes`` is filled in.
         foreground: Names of the classes that are things rather than stuff: what Obj-Msk, Con-Msk
             and G-Cutout mask. None means all but ``background`` where class 0 has that name, else
-            nothing.
+            that they are not known. An empty sequence says that there are no things.
         z_index: Which of the encoder's maps is z, the one that is perturbed.
 
     Raises:
@@ -56,6 +56,7 @@ class Domain(BaseModule):
         self.classes = tuple(classes)
         self.z_index = z_index
         self.foreground_names = self._foreground_names(foreground)
+        self.has_no_things = foreground is not None and not self.foreground_names
         mask = torch.tensor([c in self.foreground_names for c in self.classes])
         self.register_buffer('foreground', mask, persistent=False)
         self.decode_head = MODELS.build(self._complete(decode_head))

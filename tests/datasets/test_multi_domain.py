@@ -204,6 +204,39 @@ def delete(root):
 CHANGES = pytest.mark.parametrize('change', [relabel, corrupt, delete])
 
 
+class TestCommonAugmentation:
+    AUGMENTATION = dict(zip(('flip', 'colors'), AUGMENT, strict=True))
+
+    def without_own(self, root):
+        domains = domains_of(root)
+        for sources in domains.values():
+            for config in sources.values():
+                config['pipeline'] = [t for t in config['pipeline'] if t not in AUGMENT]
+        return domains
+
+    def test_is_that_of_sources_which_have_it_before_their_packing(self, root):
+        common = MultiDomainDataset(self.without_own(root), augmentation=self.AUGMENTATION)
+        own = make_dataset(root)
+        for number in range(4):
+            index = SampleIndex(number, 1, number, 0)
+            assert_same_sample(common[index], own[index])
+
+    def test_reaches_data_sets_within_wrappers(self, root):
+        plain = self.without_own(root)['day']['unlabeled']
+        parts = [dict(type='RepeatDataset', times=2, dataset=plain), plain]
+        wrapped = {'day': {'unlabeled': dict(type='ConcatDataset', datasets=parts)}}
+        common = MultiDomainDataset(wrapped, augmentation=self.AUGMENTATION)
+        own = MultiDomainDataset({'day': {'unlabeled': source(root, 'day', 'unlabeled')}})
+        for i in range(12):
+            ours = common[SampleIndex(0, i, 7, 0)]
+            assert_same_sample(ours, own[SampleIndex(0, i % 4, 7, 0)])
+
+    def test_needs_to_know_where_images_are_packed(self, root):
+        config = source(root, 'day', 'labeled', pipeline=LOAD)
+        with pytest.raises(ValueError, match='day, labeled source.*expected PackSegInputs'):
+            MultiDomainDataset({'day': {'labeled': config}}, augmentation=self.AUGMENTATION)
+
+
 class TestMasksOfUnlabeledImages:
     @CHANGES
     def test_change_nothing_that_is_loaded(self, root, change):

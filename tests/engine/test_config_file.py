@@ -137,6 +137,17 @@ class TestTraining:
         check_training(self.config(type='AdamW', lr=0))
         check_training(Config({}))
 
+    def test_validation_is_whole_or_there_is_none(self):
+        domains = dict(type='MultiDomainDataset', domains=dict(day=dict()))
+        whole = dict(val_dataloader=dict(dataset=domains), val_cfg=dict(), val_evaluator=dict())
+        check_training(Config(whole))
+        check_training(Config(dict.fromkeys(whole)))
+        with pytest.raises(ValueError, match='no val_cfg, .*val_dataloader=None, val_cfg=None'):
+            check_training(Config({**whole, 'val_cfg': None}))
+        nothing = dict(dataset=dict(type='MultiDomainDataset'))
+        with pytest.raises(ValueError, match='names no domains, .*val_evaluator=None'):
+            check_training(Config({**whole, 'val_dataloader': nothing}))
+
     @pytest.mark.parametrize('max_iters', [0, -5, 2.5, '400'])
     def test_of_no_length_is_refused(self, max_iters):
         with pytest.raises(ValueError, match=rf'train_cfg\.max_iters is {max_iters!r}, expected'):

@@ -20,7 +20,7 @@ _IMAGE_WORDS = frozenset(
     'image images img imgs im rgb sat photo picture input original orig jpegimages'.split()
 )
 _COPIES = frozenset('copy edit edited final new old'.split())
-_ENDING = re.compile(r'[_\-. ]|(?<=\d)(?=[^\W\d_])')
+ENDING = re.compile(r'[_\-. ]|(?<=\d)(?=[^\W\d_])')
 _TOKEN = re.compile(r'[^\W\d_]+|\d+')
 _MASK_ENDINGS = re.compile(r'(?<=.)(annots?|annotations?|masks?|labels?|labelmaps?)$')
 _ANY_MASK_WORD = re.compile('mask|label|trainid|instanceid|gt|ground|seg|ann|semantic|trimap|matte')
@@ -40,10 +40,7 @@ def check_no_masks(images: Sequence[str]) -> None:
             is named like the other and like a mask, by a word of its name (``a_gt.tif``) or of its
             folder (``masks/a.png``); or if many names are those of others with a word appended.
     """
-    # The names of the folders around all of them tell nothing.
-    around = osp.commonprefix(images).rpartition('/')[0]
-    stems = [osp.splitext(path)[0][len(around) :] for path in images]
-    pair = _by_stem(images, stems) or _by_words(images, stems) or _by_common_ending(images, stems)
+    pair = image_and_mask(images)
     if pair is None:
         return
     image, mask = pair
@@ -52,6 +49,18 @@ def check_no_masks(images: Sequence[str]) -> None:
         f'apart by img_suffix and seg_map_suffix{_suffixes(image, mask)}, or by data_prefix where '
         'they have folders of their own; if both are images, name all images in a list (ann_file)'
     )
+
+
+def image_and_mask(images: Sequence[str]) -> tuple[str, str] | None:
+    """Return two files of a list that look like an image and its mask, or None.
+
+    Args:
+        images: As for :func:`check_no_masks`.
+    """
+    # The names of the folders around all of them tell nothing.
+    around = osp.commonprefix(images).rpartition('/')[0]
+    stems = [osp.splitext(path)[0][len(around) :] for path in images]
+    return _by_stem(images, stems) or _by_words(images, stems) or _by_common_ending(images, stems)
 
 
 def _suffixes(image: str, mask: str) -> str:
@@ -72,11 +81,12 @@ def _by_stem(images: Sequence[str], stems: Sequence[str]) -> tuple[str, str] | N
     for image, stem in zip(images, stems, strict=True):
         other = first.setdefault(stem, image)
         if other != image:
-            return (image, other) if _is_lossy(image) else (other, image)
+            return (image, other) if is_lossy(image) else (other, image)
     return None
 
 
-def _is_lossy(path: str) -> bool:
+def is_lossy(path: str) -> bool:
+    """Tell whether a file of this name is usually compressed with losses, as no mask is."""
     return path.lower().endswith(('.jpg', '.jpeg', '.webp'))
 
 
@@ -89,7 +99,7 @@ def _tokens(text: str) -> list[str]:
     return tokens
 
 
-def _key(stem: str) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+def name_key(stem: str) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
     """Return whether a name has a word for masks, and the other words of folder and of file."""
     words = [_tokens(part) for part in osp.split(stem)]
     plain = [tuple(w for w in p if w not in _MASK_WORDS and w not in _IMAGE_WORDS) for p in words]
@@ -99,7 +109,7 @@ def _key(stem: str) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
 def _by_words(images: Sequence[str], stems: Sequence[str]) -> tuple[str, str] | None:
     if not _ANY_MASK_WORD.search('\n'.join(stems).lower()):
         return None
-    keys = [_key(stem) for stem in stems]
+    keys = [name_key(stem) for stem in stems]
     known: dict[tuple, str] = {}
     for image, (is_mask, folder, name) in zip(images, keys, strict=True):
         if is_mask:
@@ -120,14 +130,14 @@ def _by_common_ending(images: Sequence[str], stems: Sequence[str]) -> tuple[str,
     pairs: dict[str, tuple[str, str]] = {}
     counts: Counter[str] = Counter()
     for stem, image in by_stem.items():
-        for match in _ENDING.finditer(stem):
+        for match in ENDING.finditer(stem):
             other = by_stem.get(stem[: match.start()])
             ending = stem[match.start() :]
             words = [w for w in _tokens(ending) if not w.isdecimal() and w not in _COPIES]
             if other is None or not words:
                 continue
             # Masks are kept without loss.
-            if _is_lossy(other) and not _is_lossy(image):
+            if is_lossy(other) and not is_lossy(image):
                 return other, image
             counts[ending] += 1
             pairs.setdefault(ending, (other, image))

@@ -49,6 +49,37 @@ def check_names(domain: str, sources: Mapping[str, dict]) -> None:
             )
 
 
+def augmented(name: str, config: Any, transforms: list[dict]) -> Any:
+    """Return the config of a source whose images go through transforms before they are packed.
+
+    Args:
+        name: What errors call the source.
+        config: As for :func:`build_source`.
+        transforms: Configs of the transforms, in their order.
+
+    Raises:
+        ValueError: If a pipeline does not pack its images.
+    """
+    if not isinstance(config, Mapping):
+        return config
+    config = dict(config)
+    if 'dataset' in config:
+        config['dataset'] = augmented(name, config['dataset'], transforms)
+    elif isinstance(config.get('datasets'), (list, tuple)):
+        config['datasets'] = [augmented(name, part, transforms) for part in config['datasets']]
+    else:
+        steps = list(config.get('pipeline', ()))
+        kinds = [str(step.get('type', '')).rpartition('.')[2] for step in steps]
+        if 'PackSegInputs' not in kinds:
+            raise ValueError(
+                f'{name}: its pipeline has the transforms {kinds}, expected PackSegInputs, before '
+                "which the augmentation comes; end it with dict(type='PackSegInputs')"
+            )
+        end = kinds.index('PackSegInputs')
+        config['pipeline'] = [*steps[:end], *transforms, *steps[end:]]
+    return config
+
+
 def build_source(name: str, config: Mapping[str, Any]) -> Dataset:
     """Build the data set of a source.
 

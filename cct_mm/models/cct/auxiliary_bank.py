@@ -145,6 +145,20 @@ def build_perturbation(entry: dict) -> tuple[str, int, Perturbation]:
         raise ValueError(f'AuxiliaryBank: wrong argument for {name} in {entry}: {error}') from error
 
 
+def without_guided(perturbations: Sequence[dict]) -> tuple[list[dict], list[str]]:
+    """Leave out the perturbations that need to know what is foreground.
+
+    Args:
+        perturbations: As for :class:`AuxiliaryBank`.
+
+    Returns:
+        The entries that stay, and the names of those that do not.
+    """
+    built = [(entry, *build_perturbation(entry)) for entry in perturbations]
+    kept = [entry for entry, _, _, perturbation in built if not perturbation.guided]
+    return kept, [name for _, name, _, perturbation in built if perturbation.guided]
+
+
 def rename_arguments(name: str, arguments: dict) -> None:
     """Replace former names of a perturbation's arguments, in place and with a warning."""
     for (perturbation, former), current in RENAMED.items():

@@ -3,6 +3,7 @@
 from functools import partial
 
 import torch
+from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from cct_mm.models.cct import (
     consistency_reference,
     consistency_triton,
 )
+from cct_mm.models.cct.auxiliary_bank import without_guided
 from cct_mm.models.domain import Domain
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
@@ -53,8 +55,8 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             :class:`~cct_mm.models.segmentors.MultiDomainSegmentor`.
 
     Raises:
-        ValueError: Where a guided perturbation meets a domain without foreground classes, or for an
-            unknown path.
+        ValueError: Where a guided perturbation meets a domain whose foreground classes are not
+            known, or for an unknown path.
     """
 
     needs = Needs(unlabeled=True, sample_keys=True)
@@ -89,14 +91,25 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
 
         Args:
             domain: The domain.
-            auxiliary: Config of its :class:`AuxiliaryBank`.
+            auxiliary: Config of its :class:`AuxiliaryBank`. Where the domain says that it has no
+                things, ``foreground=()``, guided perturbations are left out.
         """
+        if domain.has_no_things:
+            perturbations, left_out = without_guided(auxiliary['perturbations'])
+            auxiliary = {**auxiliary, 'perturbations': perturbations}
+            if left_out:
+                print_log(
+                    f'domain {domain.name} has no foreground classes: it trains without '
+                    f'{", ".join(left_out)}, which mask foreground objects',
+                    'current',
+                )
         domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
         if domain.auxiliary.guided and not domain.foreground_names:
             raise ValueError(
                 f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '
                 'objects, but the domain names no foreground classes; add foreground=(...) with '
-                'its things to the domain, or leave these perturbations out'
+                'its things to the domain, or foreground=() if it has none, which leaves these '
+                'perturbations out'
             )
 
     def loss_of_batches(

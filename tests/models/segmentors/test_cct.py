@@ -526,6 +526,17 @@ class TestErrors:
         ):
             make_model(domains={'day': dict(classes=('sky', 'ground'))})
 
+    def test_guided_perturbations_of_a_domain_without_things_are_left_out(
+        self, make_model, make_data, losses_of
+    ):
+        domains = {'day': dict(classes=('sky', 'ground', 'car'), foreground=())}
+        unguided = [dict(type='F-Drop', num=2), dict(type='I-VAT')]
+        guided = [dict(type='Obj-Msk', num=2), dict(type='G-Cutout', area=0.3)]
+        model = make_model(domains=domains, auxiliary=auxiliary(*guided, *unguided))
+        assert model.domains['day'].auxiliary.names == ['F-Drop', 'F-Drop', 'I-VAT']
+        without = make_model(domains=domains, auxiliary=auxiliary(*unguided))
+        assert losses_of(model, make_data()) == losses_of(without, make_data())
+
     def test_unguided_perturbations_need_no_foreground(self, make_model, make_data, losses_of):
         domains = {'day': dict(classes=('sky', 'ground', 'car'))}
         perturbations = [dict(type='F-Drop'), dict(type='I-VAT')]
