@@ -6,7 +6,7 @@ import math
 import os
 import os.path as osp
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
@@ -28,6 +28,14 @@ def parse_args() -> argparse.Namespace:
         '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
     )
     parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
+    parser.add_argument(
+        '--pred-dir', help='write the predictions as PNGs of labels into this folder'
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='average over several scales and mirrored images, as tta_pipeline of the config says',
+    )
     parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
     parser.add_argument(
         '--cfg-options',
@@ -46,6 +54,22 @@ def parse_args() -> argparse.Namespace:
             'tools/train.py wrote, e.g. the one named in WORK_DIR/last_checkpoint'
         )
     return args
+
+
+def use_augmentation(cfg: Config) -> None:
+    """Let a config test with ``tta_model`` and ``tta_pipeline``, as mmseg's ``test.py --tta`` does.
+
+    Raises:
+        SystemExit: If the config does not have them.
+    """
+    for key in ('tta_model', 'tta_pipeline'):
+        if key not in cfg:
+            raise SystemExit(
+                f'--tta: the config has no {key}, expected that of '
+                'configs/_base_/default_runtime.py, which says scales and flips; copy it from there'
+            )
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
 
 
 def main() -> None:
@@ -76,10 +100,16 @@ def main() -> None:
             type='DomainVisualizationHook', draw=True, interval=1
         )
         cfg.visualizer.save_dir = args.show_dir
+    if args.pred_dir:
+        cfg.test_evaluator.output_dir = args.pred_dir
+    if args.tta:
+        use_augmentation(cfg)
     try:
         require_writable(cfg.work_dir, '--work-dir')
         if args.out:
             require_writable(osp.dirname(osp.abspath(args.out)), '--out')
+        if args.pred_dir:
+            require_writable(args.pred_dir, '--pred-dir')
         runner = Runner.from_cfg(cfg)
         metrics = runner.test()
     except CheckpointError as error:
@@ -89,6 +119,8 @@ def main() -> None:
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         write_atomically(args.out, json.dumps(finite, indent=2) + '\n')
         runner.logger.info(f'Metrics are in {args.out}')
+    if args.pred_dir:
+        runner.logger.info(f'Predictions are in {args.pred_dir}')
     leave_processes()
 
 

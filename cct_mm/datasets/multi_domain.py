@@ -1,10 +1,11 @@
 """Several datasets as one: each domain has labeled, unlabeled and weakly labeled sources."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from mmengine.dataset import Compose
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
@@ -66,6 +67,9 @@ class MultiDomainDataset(Dataset):
         domains: For each domain's name its sources, ``dict(labeled=dict(type=...),
             unlabeled=dict(type=...))``, see :data:`~cct_mm.labels.SUPERVISIONS`. Each is the config
             of an mmseg dataset or of a wrapper, such as ``ConcatDataset``, around some.
+        pipeline: Transforms that each sample goes through after the pipeline of its source, such as
+            ``tta_pipeline``, which mmseg's ``test.py --tta`` puts here. A pipeline that begins with
+            ``LoadImageFromFile`` is none for samples: mmseg's inferencer looks here for it.
 
     Raises:
         ValueError: If the name of a domain is impossible, a kind of source is unknown, the sources
@@ -74,7 +78,9 @@ class MultiDomainDataset(Dataset):
         FileNotFoundError: If files are missing.
     """
 
-    def __init__(self, domains: Mapping[str, Mapping[str, dict]]) -> None:
+    def __init__(
+        self, domains: Mapping[str, Mapping[str, dict]], pipeline: Sequence[dict] = ()
+    ) -> None:
         self.domains = list(check_domains(domains))
         self.sources: list[Source] = []
         for domain, configs in domains.items():
@@ -86,6 +92,8 @@ class MultiDomainDataset(Dataset):
         for source in self.sources:
             self._prepare(source)
         self._ends = list(accumulate(len(source.dataset) for source in self.sources))
+        of_files = bool(pipeline) and pipeline[0]['type'] == 'LoadImageFromFile'
+        self.pipeline = Compose([] if of_files else pipeline)
 
     def _prepare(self, source: Source) -> None:
         """Check a source and let its pipelines follow what is filling."""
@@ -133,8 +141,12 @@ class MultiDomainDataset(Dataset):
             results = source.dataset[item - self._ends[number] + len(source.dataset)]
         _check_unlabeled(source, results['data_samples'])
         tags |= dict(domain=source.domain, supervision=source.supervision)
-        # After the pipeline: PackSegInputs keeps only the meta keys it knows.
-        results['data_samples'].set_metainfo(tags)
+        results = self.pipeline(results)
+        # Test-time augmentation makes several samples of one.
+        samples = results['data_samples']
+        for sample in samples if isinstance(samples, list) else [samples]:
+            # After the pipelines: PackSegInputs keeps only the meta keys it knows.
+            sample.set_metainfo(tags)
         return results
 
 

@@ -1,0 +1,86 @@
+"""What ``init_model``, ``inference_model`` and ``MMSegInferencer`` of mmseg expect of a network."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from cct_mm.datasets.evaluation_source import evaluation_source
+
+
+class ServesMmseg:
+    """Mixin: the config and the meta information that mmseg hangs on a network, by domain.
+
+    mmseg expects a config of one data set with one pipeline, and one list of classes.
+    """
+
+    _cfg: MutableMapping | None = None
+    _meta: dict[str, Any] | None = None
+
+    @property
+    def cfg(self) -> MutableMapping | None:
+        """The whole config; mmseg sets it.
+
+        Where it has no ``test_pipeline`` and no ``test_dataloader.dataset.pipeline``, in which
+        mmseg's functions and its inferencer look for what to do with an image, they are filled in:
+        the pipeline of the domain that is active when an image comes.
+        """
+        return self._cfg
+
+    @cfg.setter
+    def cfg(self, config: MutableMapping) -> None:
+        self._cfg = config
+        sources = {name: evaluation_source(config, name) for name in self.domains}
+        pipelines = {name: source['pipeline'] for name, source in sources.items() if source}
+        if not pipelines:
+            return
+        places = [config]
+        if config.get('test_dataloader'):
+            places.append(config['test_dataloader']['dataset'])
+        for place, key in zip(places, ('test_pipeline', 'pipeline'), strict=False):
+            if key not in place:
+                place[key] = [
+                    # By its name mmseg finds it, and puts another reader there for arrays.
+                    dict(type='LoadImageFromFile'),
+                    dict(type='DomainPipeline', domains=pipelines, active=self._active),
+                ]
+
+    @property
+    def dataset_meta(self) -> dict[str, Any]:
+        """Classes and palette of the active domain, by which mmseg draws; mmseg sets it.
+
+        Raises:
+            UnknownError: If no domain is active.
+        """
+        return self.meta_of(self.active_domain.name)
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict[str, Any] | None) -> None:
+        self._meta = meta
+
+    def meta_of(self, domain: str) -> dict[str, Any]:
+        """Return ``classes`` and ``palette`` of a domain.
+
+        The palette is that in the checkpoint, or of the data set in the config, or else the one
+        that mmseg gives to a data set without.
+
+        Args:
+            domain: Its name.
+        """
+        classes = self.domains[domain].classes
+        meta = self._meta or {}
+        found = meta.get('domains', {}).get(domain)
+        if not _is_of(found, classes) and self._cfg is not None:
+            source = evaluation_source(self._cfg, domain)
+            # Without reading its files.
+            found = source and DATASETS.build({**source, 'lazy_init': True}).metainfo
+        if not _is_of(found, classes):
+            found = meta
+        if not _is_of(found, classes):
+            found = BaseSegDataset(metainfo=dict(classes=classes), lazy_init=True).metainfo
+        return dict(classes=classes, palette=found['palette'])
+
+
+def _is_of(meta: dict | None, classes: tuple[str, ...]) -> bool:
+    return bool(meta) and tuple(meta.get('classes') or ()) == classes and 'palette' in meta
