@@ -56,6 +56,21 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def write_predictions(cfg: Config, folder: str) -> None:
+    """Let a config write the predictions of its test, as mmseg's ``test.py --out`` does.
+
+    Raises:
+        SystemExit: If its metric cannot.
+    """
+    evaluator = cfg.test_evaluator
+    if not isinstance(evaluator, dict) or evaluator.get('type') != 'DomainIoUMetric':
+        raise SystemExit(
+            f'--pred-dir: test_evaluator is {evaluator}, expected a DomainIoUMetric, which writes '
+            "predictions; set test_evaluator=dict(type='DomainIoUMetric')"
+        )
+    evaluator.output_dir = folder
+
+
 def use_augmentation(cfg: Config) -> None:
     """Let a config test with ``tta_model`` and ``tta_pipeline``, as mmseg's ``test.py --tta`` does.
 
@@ -101,7 +116,7 @@ def main() -> None:
         )
         cfg.visualizer.save_dir = args.show_dir
     if args.pred_dir:
-        cfg.test_evaluator.output_dir = args.pred_dir
+        write_predictions(cfg, args.pred_dir)
     if args.tta:
         use_augmentation(cfg)
     try:

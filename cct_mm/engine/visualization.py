@@ -5,20 +5,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 import cv2
-import mmcv
 import numpy as np
-import torch
 from mmengine.dist import is_main_process
 from mmengine.registry import HOOKS
-from mmengine.structures import PixelData
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from torch import Tensor
 
+from cct_mm.visualization import colorize, overlay
+
 LARGEST = 512
-"""Longest side of a picture of the validation, in pixels."""
+"""Longest side of an image in a picture of the validation, in pixels."""
 
 
 @VISUALIZERS.register_module(name='SegLocalVisualizer', force=True)
@@ -58,9 +57,8 @@ class DomainVisualizer(SegLocalVisualizer):
 class DomainVisualizationHook(SegVisualizationHook):
     """mmseg's ``SegVisualizationHook``, and a few pictures of each domain in every validation.
 
-    These are always of the same images, labels on the left and prediction on the right, at most
-    :data:`LARGEST` pixels wide, so that one can follow them through the training, in TensorBoard
-    for example.
+    These are always of the same images, beside each its labels, where it has them, and its
+    prediction, so that one can follow them through the training, in TensorBoard for example.
 
     Args:
         draw: As in mmseg: draw every prediction of a test, and in validation each ``interval``-th.
@@ -92,30 +90,33 @@ class DomainVisualizationHook(SegVisualizationHook):
             # A classifier predicts no map.
             if self._drawn[domain] < self.val_pictures and 'pred_sem_seg' in sample:
                 self._drawn[domain] += 1
-                image, small = shrunk(inputs, sample)
-                name = f'val_{osp.splitext(osp.basename(sample.img_path))[0]}'
-                self._visualizer.add_datasample(name, image, small, step=runner.iter)
+                palette = self._visualizer.dataset_meta['domains'][domain]['palette']
+                name = f'{domain}_val_{osp.splitext(osp.basename(sample.img_path))[0]}'
+                # Not by add_datasample, which takes a second to find places for the classes' names.
+                self._visualizer.add_image(name, panels(inputs, sample, palette), runner.iter)
 
 
-def shrunk(inputs: Tensor, sample: SegDataSample) -> tuple[np.ndarray, SegDataSample]:
-    """Return an image as the network gets it, with its label maps, for a small picture.
+def panels(inputs: Tensor, sample: SegDataSample, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return an image, its labels, if any, and its prediction side by side, small.
 
     Args:
-        inputs: BGR image, [3, H, W].
-        sample: Its labels and its prediction, of any size.
+        inputs: The image as the network gets it, BGR.
+        sample: Its label maps, of any size.
+        palette: R, G, B of each class.
 
     Shape:
-        - output: the image, [h, w, 3], RGB, uint8; label maps [1, h, w], h and w <= LARGEST
+        - inputs: [3, H, W]
+        - output: [h, w, 3], RGB, uint8; no image in it is larger than :data:`LARGEST`
     """
     height, width = inputs.shape[1:]
     factor = min(1, LARGEST / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    image = inputs.permute(1, 2, 0).cpu().numpy().clip(0, 255).astype(np.uint8)
-    image = mmcv.imresize(image, size, interpolation='area')[..., ::-1]
-    small = SegDataSample(metainfo=sample.metainfo)
+    image = inputs.flip(0).permute(1, 2, 0).cpu().numpy().clip(0, 255).astype(np.uint8)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    found = [image]
     for key in ('gt_sem_seg', 'pred_sem_seg'):
         if key in sample:
             labels = sample.get(key).data.squeeze(0).cpu().numpy().astype(np.uint8)
             labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-            small.set_field(PixelData(data=torch.from_numpy(labels)[None].long()), key)
-    return np.ascontiguousarray(image), small
+            found.append(overlay(image, colorize(labels, palette)))
+    return np.hstack(found)

@@ -29,6 +29,10 @@ class ActiveDomain:
         """Return what is copied and pickled: no scope, because in the copy nothing would end it."""
         return {**self.__dict__, '_scopes': [], '_latest': None}
 
+    def __repr__(self) -> str:
+        """Return the default as Python code: so a config that holds this object can be written."""
+        return repr(self._default)
+
     @property
     def default(self) -> str | None:
         """Name of the domain that is active outside of every scope, or None.
@@ -98,8 +102,8 @@ class ActiveDomain:
         """
         if name is None:
             raise ValueError(
-                f'no domain is named, but this model has {self.names}, expected one of them: say '
-                f'it in the metainfo of the image, or {self._how_to_set_the_default()}'
+                f'no domain is named, expected one of {self.names}: say it in the metainfo of the '
+                f'image, or {self._how_to_set_the_default()}'
             )
         if name not in self.names:
             raise ValueError(f'domain {name!r} is not in this model, expected one of {self.names}')

@@ -11,7 +11,7 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
 from cct_mm.engine import DomainVisualizationHook
-from cct_mm.engine.visualization import LARGEST, shrunk
+from cct_mm.engine.visualization import LARGEST, panels
 
 DOMAINS = {
     'day': dict(classes=('a', 'b'), palette=[[250, 0, 0], [0, 250, 0]]),
@@ -117,15 +117,18 @@ class TestValidation:
         assert pictures(tmp_path) == {}
 
 
-def test_shrunk_image_and_maps_have_one_small_size_and_the_same_places():
-    # The left half is one color and one class; the labels are larger than what the network saw.
+def test_panels_are_small_and_show_the_same_places():
+    # The left half is blue and one class; the labels are larger than what the network saw.
     inputs = torch.zeros(3, 300, 2 * LARGEST, dtype=torch.uint8)
-    inputs[0, :, :LARGEST] = 200  # blue
+    inputs[0, :, :LARGEST] = 200
     sample = sample_of('day', 'x.png', size=(600, 4 * LARGEST))
     sample.pred_sem_seg.data[..., : 2 * LARGEST] = 1
-    image, small = shrunk(inputs, sample)
-    assert image.shape == (150, LARGEST, 3)
-    labels = small.pred_sem_seg.data[0].numpy()
-    assert labels.shape == (150, LARGEST)
-    assert np.array_equal(image[..., 2] == 200, labels == 1)
-    assert (image[..., :2] == 0).all()
+    sample.gt_sem_seg = PixelData(data=torch.full((1, 600, 4 * LARGEST), 255))
+    picture = panels(inputs, sample, DOMAINS['day']['palette'])
+    assert picture.shape == (150, 3 * LARGEST, 3)
+    image, labels, prediction = np.split(picture, 3, axis=1)
+    left = np.arange(LARGEST) < LARGEST // 2
+    assert (image == np.where(left[:, None], (0, 0, 200), (0, 0, 0))).all()
+    # Labels without a class darken the image, and a class paints it.
+    assert (labels == np.where(left[:, None], (0, 0, 80), (0, 0, 0))).all()
+    assert (prediction == np.where(left[:, None], (0, 150, 80), (150, 0, 0))).all()

@@ -6,6 +6,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 from mmseg.registry import TRANSFORMS
 
+from cct_mm.models.active_domain import ActiveDomain
+
 from .load_image import LoadCheckedImage
 
 
@@ -19,13 +21,19 @@ class DomainPipeline(BaseTransform):
 
     Args:
         domains: For each domain's name its pipeline, whose first transform reads the image.
-        active: Says the domain, see :class:`~cct_mm.models.active_domain.ActiveDomain`.
+        active: The network's, which says the domain, or the name of one.
 
     Raises:
         ValueError: If the active domain has no pipeline.
     """
 
-    def __init__(self, domains: Mapping[str, Sequence[dict]], active) -> None:
+    def __init__(
+        self, domains: Mapping[str, Sequence[dict]], active: ActiveDomain | str | None
+    ) -> None:
+        if not isinstance(active, ActiveDomain):
+            # From a config that was written to a file.
+            name, active = active, ActiveDomain(domains)
+            active.default = name
         self.active = active
         self.pipelines = {name: _without_labels(steps) for name, steps in domains.items()}
 

@@ -6,7 +6,7 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from cct_mm.datasets.evaluation_source import evaluation_source
+from cct_mm.evaluation_source import evaluation_source
 
 
 class ServesMmseg:
@@ -22,29 +22,28 @@ class ServesMmseg:
     def cfg(self) -> MutableMapping | None:
         """The whole config; mmseg sets it.
 
-        Where it has no ``test_pipeline`` and no ``test_dataloader.dataset.pipeline``, in which
-        mmseg's functions and its inferencer look for what to do with an image, they are filled in:
-        the pipeline of the domain that is active when an image comes.
+        mmseg's functions look into its ``test_pipeline`` for what to do with an image. Where there
+        is none, it is that of the domain that is active when an image comes. mmseg's inferencer
+        looks into ``test_dataloader.dataset.pipeline`` of the config that it has set, which
+        therefore gets the same there.
         """
         return self._cfg
 
     @cfg.setter
     def cfg(self, config: MutableMapping) -> None:
-        self._cfg = config
+        # A copy, because networks may share a config, and each has an active domain of its own.
+        self._cfg = config.copy()
         sources = {name: evaluation_source(config, name) for name in self.domains}
         pipelines = {name: source['pipeline'] for name, source in sources.items() if source}
-        if not pipelines:
-            return
-        places = [config]
-        if config.get('test_dataloader'):
-            places.append(config['test_dataloader']['dataset'])
-        for place, key in zip(places, ('test_pipeline', 'pipeline'), strict=False):
-            if key not in place:
-                place[key] = [
-                    # By its name mmseg finds it, and puts another reader there for arrays.
-                    dict(type='LoadImageFromFile'),
-                    dict(type='DomainPipeline', domains=pipelines, active=self._active),
-                ]
+        own = dict(type='DomainPipeline', domains=pipelines, active=self._active)
+        for place, key in (
+            (self._cfg, 'test_pipeline'),
+            (config.get('test_dataloader', {}).get('dataset', {}), 'pipeline'),
+        ):
+            # Not that of a network which the config was given to before.
+            if key not in place or place[key][-1]['type'] == 'DomainPipeline':
+                # By this name mmseg finds the reader, and puts another there for arrays.
+                place[key] = [dict(type='LoadImageFromFile'), own]
 
     @property
     def dataset_meta(self) -> dict[str, Any]:
