@@ -78,7 +78,7 @@ def use_augmentation(cfg: Config) -> None:
         SystemExit: If the config does not have them.
     """
     for key in ('tta_model', 'tta_pipeline'):
-        if key not in cfg:
+        if not cfg.get(key):
             raise SystemExit(
                 f'--tta: the config has no {key}, expected that of '
                 'configs/_base_/default_runtime.py, which says scales and flips; copy it from there'

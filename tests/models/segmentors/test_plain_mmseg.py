@@ -1,6 +1,7 @@
 """mmseg's own functions on a network of two domains, held to the path of its evaluation."""
 
 import inspect
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmseg.apis import MMSegInferencer, inference_model, init_model, show_result_pyplot
 from mmseg.registry import DATASETS, MODELS
 
+ROOT = Path(__file__).resolve().parents[3]
 CLASSES = {'day': ('sky', 'ground', 'car'), 'night': ('background', 'lamp', 'cat', 'dog', 'fox')}
 SIZES = {'day': (48, 32), 'night': (64, 48)}
 """Width and height at which the network looks at the images of a domain."""
@@ -147,6 +149,29 @@ class TestInferencer:
                 sample = inferencer(image_of(tmp_path, name), return_datasamples=True)
             assert sample.metainfo['domain'] == name
             assert sample.metainfo['img_shape'] == SIZES[name][::-1]
+
+
+@both_domains
+def test_augmentation_averages_five_scales_as_they_are_and_mirrored(model, config, domain):
+    runtime = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+    dataset = {**config.test_dataloader.dataset, 'pipeline': runtime.tta_pipeline}
+    sample = DATASETS.build(dataset)[list(SIZES).index(domain)]
+    sizes = [tuple(image.shape[1:]) for image in sample['inputs']]
+    factors = [0.5, 0.5, 0.75, 0.75, 1, 1, 1.25, 1.25, 1.5, 1.5]
+    assert sizes == [tuple(int(side * f) for side in SIZES[domain][::-1]) for f in factors]
+
+    network = MODELS.build(dict(runtime.tta_model, module=model))
+    with torch.no_grad():
+        (found,) = network.test_step(pseudo_collate([sample]))
+        versions = [
+            model.test_step(dict(inputs=[image], data_samples=[version]))[0].seg_logits.data
+            for image, version in zip(sample['inputs'], sample['data_samples'], strict=True)
+        ]
+    mean = torch.stack(versions).softmax(dim=1).mean(dim=0)
+    assert torch.equal(found.pred_sem_seg.data, mean.argmax(dim=0))
+    once = evaluated(model, config, domain)
+    assert not torch.equal(found.pred_sem_seg.data, once.pred_sem_seg.data[0])
+    assert torch.equal(found.gt_sem_seg.data, once.gt_sem_seg.data)
 
 
 class TestNoDomain:
