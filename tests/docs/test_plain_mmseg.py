@@ -4,6 +4,7 @@ import glob
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -56,7 +57,11 @@ def trained(server, place):
 def mmseg():
     """Where the page says that mmseg's tools are."""
     done = subprocess.run(
-        ['bash', '-c', f'{SET_MMSEG}; echo $MMSEG'], capture_output=True, text=True, check=True
+        ['bash', '-c', f'{SET_MMSEG}; echo $MMSEG'],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'},
     )
     return done.stdout.strip()
 
