@@ -34,7 +34,7 @@ class ServesMmseg:
         # A copy, because networks may share a config, and each has an active domain of its own.
         self._cfg = config.copy()
         sources = {name: evaluation_source(config, name) for name in self.domains}
-        pipelines = {name: source['pipeline'] for name, source in sources.items() if source}
+        pipelines = {n: s['pipeline'] for n, s in sources.items() if s and s.get('pipeline')}
         own = dict(type='DomainPipeline', domains=pipelines, active=self._active)
         for place, key in (
             (self._cfg, 'test_pipeline'),
