@@ -46,6 +46,8 @@ setup(
             'pytest>=9,<10',
             'pytest-xdist>=3.6,<4',
             'hypothesis>=6.100,<7',
+            # mmseg's analyze_logs.py.
+            'seaborn>=0.13,<1',
             'ruff>=0.9,<1',
             'yapf>=0.40',
         ],

@@ -100,6 +100,9 @@ def settings(path, options=()):
     runtime = {
         key for key in read_config(ROOT / 'configs/_base_/default_runtime.py') if key[0] != '_'
     }
+    # Of old configs nobody asks for augmentation in tests, nor for pictures.
+    runtime -= {'tta_model', 'tta_pipeline'}
+    cfg.default_hooks.pop('visualization', None)
     runtime |= {'model', 'optim_wrapper', 'param_scheduler', 'train_cfg'}
     runtime |= {f'{split}_dataloader' for split in ('train', 'val', 'test')}
     return {key: plain(value) for key, value in cfg.to_dict().items() if key in runtime}

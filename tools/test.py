@@ -1,11 +1,17 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import math
 import os.path as osp
+from typing import TYPE_CHECKING
 
 from options import add_cfg_options, add_launcher, add_trust, tell_rank
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,6 +25,14 @@ def parse_args() -> argparse.Namespace:
         '--split', choices=['test', 'val'], default='test', help='which dataloader to evaluate'
     )
     parser.add_argument('--domain', help='evaluate this domain alone [all domains of the model]')
+    parser.add_argument(
+        '--pred-dir', help='write the predictions as PNGs of labels into this folder'
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='average over several scales and mirrored images, as tta_pipeline of the config says',
+    )
     parser.add_argument('--show-dir', help='draw predictions beside the labels into this folder')
     add_cfg_options(parser)
     add_trust(parser)
@@ -31,6 +45,37 @@ def parse_args() -> argparse.Namespace:
             'tools/train.py wrote, e.g. the one named in WORK_DIR/last_checkpoint'
         )
     return args
+
+
+def write_predictions(cfg: Config, folder: str) -> None:
+    """Let a config write the predictions of its test, as mmseg's ``test.py --out`` does.
+
+    Raises:
+        SystemExit: If its metric cannot.
+    """
+    evaluator = cfg.test_evaluator
+    if not isinstance(evaluator, dict) or evaluator.get('type') != 'DomainIoUMetric':
+        raise SystemExit(
+            f'--pred-dir: test_evaluator is {evaluator}, expected a DomainIoUMetric, which writes '
+            "predictions; set test_evaluator=dict(type='DomainIoUMetric')"
+        )
+    evaluator.output_dir = folder
+
+
+def use_augmentation(cfg: Config) -> None:
+    """Let a config test with ``tta_model`` and ``tta_pipeline``, as mmseg's ``test.py --tta`` does.
+
+    Raises:
+        SystemExit: If the config does not have them.
+    """
+    for key in ('tta_model', 'tta_pipeline'):
+        if not cfg.get(key):
+            raise SystemExit(
+                f'--tta: the config has no {key}, expected that of '
+                'configs/_base_/default_runtime.py, which says scales and flips; copy it from there'
+            )
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
 
 
 def main() -> None:
@@ -74,10 +119,16 @@ def main() -> None:
             type='DomainVisualizationHook', draw=True, interval=1
         )
         cfg.visualizer.save_dir = args.show_dir
+    if args.pred_dir:
+        write_predictions(cfg, args.pred_dir)
+    if args.tta:
+        use_augmentation(cfg)
     try:
         require_writable(cfg.work_dir, '--work-dir')
         if args.out:
             require_writable(osp.dirname(osp.abspath(args.out)), '--out')
+        if args.pred_dir:
+            require_writable(args.pred_dir, '--pred-dir')
         runner = QuietRunner.from_cfg(cfg)
         metrics = runner.test()
     except CheckpointError as error:
@@ -87,6 +138,8 @@ def main() -> None:
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         write_atomically(args.out, json.dumps(finite, indent=2) + '\n')
         runner.logger.info(f'Metrics are in {args.out}')
+    if args.pred_dir:
+        runner.logger.info(f'Predictions are in {args.pred_dir}')
     leave_processes()
 
 

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmseg.datasets.transforms import LoadImageFromNDArray, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from cct_mm.datasets.evaluation_source import evaluation_source
 from cct_mm.datasets.transforms import LoadCheckedImage, LoadImageLabels
+from cct_mm.evaluation_source import evaluation_source
 
 
 def evaluation_pipeline(cfg: Config, domain: str) -> list[dict]:
@@ -25,12 +25,17 @@ def evaluation_pipeline(cfg: Config, domain: str) -> list[dict]:
         ValueError: If the config evaluates no such domain.
     """
     source = evaluation_source(cfg, domain)
-    if source is None:
+    if source is not None:
+        return source.get('pipeline', [])
+    # A config without evaluation may say it for plain mmseg; a network puts its own in that place.
+    pipeline = cfg.get('test_pipeline') or [{}]
+    if pipeline[-1].get('type') in (None, 'DomainPipeline'):
         raise ValueError(
-            f'domain {domain} is in neither test_dataloader nor val_dataloader, expected it in one '
-            'of them, because its pipeline says at which size the network looks at an image'
+            f'domain {domain} is in neither test_dataloader nor val_dataloader, and there is no '
+            'test_pipeline, expected one of them, because its pipeline says at which size the '
+            'network looks at an image'
         )
-    return source.get('pipeline', [])
+    return pipeline
 
 
 @dataclass(frozen=True)

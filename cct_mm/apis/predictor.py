@@ -48,7 +48,7 @@ class Predictor:
         self.test_cfg = model.test_cfg if slide is None else _window(*slide)
         self.folder = f'{domain}/' if among > 1 else ''
         self.classes = model.domains[domain].classes
-        self.palette = _palette(model, domain)
+        self.palette = np.array(model.meta_of(domain)['palette'], np.uint8)
 
     @torch.no_grad()
     def __call__(self, items: Sequence[Item], prepared: Sequence[Prepared]) -> list[Prediction]:
@@ -135,15 +135,3 @@ def _window(side: int, stride: int) -> ConfigDict:
             'side, such as (512, 341)'
         )
     return ConfigDict(mode='slide', crop_size=(side, side), stride=(stride, stride))
-
-
-def _palette(model: MultiDomainSegmentor, domain: str) -> np.ndarray:
-    """Return the domain's palette from the checkpoint, or else colors as mmseg draws them."""
-    with model.active(domain):
-        meta = getattr(model, 'dataset_meta', None) or {}
-    # A network of one domain may have been trained on a plain data set.
-    found = meta.get('domains', {}).get(domain, meta)
-    classes = model.domains[domain].classes
-    if tuple(found.get('classes', ())) == classes and found.get('palette'):
-        return np.array(found['palette'], np.uint8)
-    return np.random.default_rng(42).integers(0, 256, (len(classes), 3), dtype=np.uint8)

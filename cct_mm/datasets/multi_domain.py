@@ -1,10 +1,11 @@
 """Several datasets as one: each domain has labeled, unlabeled and weakly labeled sources."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from mmengine.dataset import Compose
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
@@ -71,6 +72,9 @@ class MultiDomainDataset(Dataset):
             as configs under names of your choice: ``dict(flip=dict(type='RandomFlip', prob=0.5))``.
             So labeled and unlabeled images share them, and a config that builds on another changes
             one of them by its name. See ``configs/_base_/augmentations``.
+        pipeline: Transforms that each sample goes through after the pipeline of its source, such as
+            ``tta_pipeline``, which mmseg's ``test.py --tta`` puts here. A pipeline that begins with
+            ``LoadImageFromFile`` is none for samples: mmseg's inferencer looks here for it.
 
     Raises:
         ValueError: If the name of a domain is impossible, a kind of source is unknown, the sources
@@ -83,6 +87,7 @@ class MultiDomainDataset(Dataset):
         self,
         domains: Mapping[str, Mapping[str, dict]],
         augmentation: Mapping[str, dict] | None = None,
+        pipeline: Sequence[dict] = (),
     ) -> None:
         self.domains = list(check_domains(domains))
         self.sources: list[Source] = []
@@ -96,6 +101,8 @@ class MultiDomainDataset(Dataset):
         for source in self.sources:
             self._prepare(source)
         self._ends = list(accumulate(len(source.dataset) for source in self.sources))
+        of_files = bool(pipeline) and pipeline[0]['type'] == 'LoadImageFromFile'
+        self.pipeline = Compose([] if of_files else pipeline)
 
     def _prepare(self, source: Source) -> None:
         """Check a source and let its pipelines follow what is filling."""
@@ -143,8 +150,12 @@ class MultiDomainDataset(Dataset):
             results = source.dataset[item - self._ends[number] + len(source.dataset)]
         _check_unlabeled(source, results['data_samples'])
         tags |= dict(domain=source.domain, supervision=source.supervision)
-        # After the pipeline: PackSegInputs keeps only the meta keys it knows.
-        results['data_samples'].set_metainfo(tags)
+        results = self.pipeline(results)
+        # Test-time augmentation makes several samples of one.
+        samples = results['data_samples']
+        for sample in samples if isinstance(samples, list) else [samples]:
+            # After the pipelines: PackSegInputs keeps only the meta keys it knows.
+            sample.set_metainfo(tags)
         return results
 
 

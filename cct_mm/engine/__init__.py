@@ -13,7 +13,7 @@ from .processes.agreement import AgreementHook
 from .processes.pooled_norms import PooledNormsHook
 from .runtime_info import RuntimeInfoHook
 from .training_progress import TrainingProgressHook
-from .visualization import DomainVisualizationHook
+from .visualization import DomainVisualizationHook, DomainVisualizer
 
 __all__ = [
     'AgreementHook',
@@ -23,6 +23,7 @@ __all__ = [
     'DivergenceHook',
     'DomainCheckHook',
     'DomainVisualizationHook',
+    'DomainVisualizer',
     'EvaluatorCheckHook',
     'ExtendHook',
     'LostValidationHook',

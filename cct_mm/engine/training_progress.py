@@ -2,7 +2,7 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
@@ -49,8 +49,9 @@ class TrainingProgressHook(Hook):
 
 
 def model_of(runner: Runner) -> nn.Module:
-    """Return the runner's model without its wrapper for several processes."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    """Return the runner's model without its wrappers: for several processes, for augmentation."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return model.module if isinstance(model, BaseTTAModel) else model
 
 
 def run_seed(runner: Runner) -> int:

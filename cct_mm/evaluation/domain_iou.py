@@ -13,6 +13,8 @@ from torch import Tensor
 
 from cct_mm.labels import IGNORE_INDEX
 
+from .prediction_files import PredictionFiles
+
 
 @METRICS.register_module()
 class DomainIoUMetric(BaseMetric):
@@ -27,13 +29,23 @@ class DomainIoUMetric(BaseMetric):
     Args:
         ignore_index: Label of pixels that are not counted.
         collect_device: Where the results of all ranks are gathered, ``'cpu'`` or ``'gpu'``.
+        output_dir: Folder for the predictions as PNGs of labels, see
+            :class:`~cct_mm.evaluation.prediction_files.PredictionFiles`.
+        keep_results: Nothing; mmseg's ``test.py --out`` sets it beside ``output_dir``.
     """
 
     default_prefix = None
 
-    def __init__(self, ignore_index: int = IGNORE_INDEX, collect_device: str = 'cpu') -> None:
+    def __init__(
+        self,
+        ignore_index: int = IGNORE_INDEX,
+        collect_device: str = 'cpu',
+        output_dir: str | None = None,
+        keep_results: bool = False,
+    ) -> None:
         super().__init__(collect_device=collect_device)
         self.ignore_index = ignore_index
+        self.files = PredictionFiles(output_dir) if output_dir else None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the intersections and unions of a batch."""
@@ -44,6 +56,9 @@ class DomainIoUMetric(BaseMetric):
             prediction = sample['pred_sem_seg']['data'].squeeze().to(label)
             areas = IoUMetric.intersect_and_union(prediction, label, num_classes, self.ignore_index)
             self.results.append((domain, *areas))
+            if self.files is not None:
+                several = len(self.dataset_meta['domains']) > 1
+                self.files.write(sample, domain if several else '')
 
     def compute_metrics(self, results: list[tuple[str, Tensor, Tensor, Tensor, Tensor]]) -> dict:
         """Sum the counts of each domain, and divide."""

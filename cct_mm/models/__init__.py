@@ -16,6 +16,7 @@ from .segmentors import (
     SupervisedSegmentor,
 )
 from .subpixel_head import SubPixelHead
+from .tta import DomainTTAModel
 
 __all__ = [
     'CCT',
@@ -26,6 +27,7 @@ __all__ = [
     'ConsistencyLoss',
     'Domain',
     'DomainDiscriminator',
+    'DomainTTAModel',
     'ImageClassifier',
     'MeanTeacher',
     'MultiDomainSegmentor',

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from .unknown import UnknownError
+
 
 class ActiveDomain:
     """The domain that the domain-specific parts of one network serve at the moment.
@@ -27,6 +29,10 @@ class ActiveDomain:
         """Return what is copied and pickled: no scope, because in the copy nothing would end it."""
         return {**self.__dict__, '_scopes': [], '_latest': None}
 
+    def __repr__(self) -> str:
+        """Return the default as Python code: so a config that holds this object can be written."""
+        return repr(self._default)
+
     @property
     def default(self) -> str | None:
         """Name of the domain that is active outside of every scope, or None.
@@ -47,7 +53,7 @@ class ActiveDomain:
         """Name of the active domain.
 
         Raises:
-            RuntimeError: Outside of every scope, if there are several domains and no default.
+            UnknownError: Outside of every scope, if there are several domains and no default.
         """
         if self._scopes:
             return self._scopes[-1]
@@ -58,11 +64,17 @@ class ActiveDomain:
             return self._default
         if len(self.names) == 1:
             return self.names[0]
-        raise RuntimeError(
+        raise UnknownError(
             f'no domain is active, but this network has the domains {self.names}, which differ in '
             'head, classes and batch norm statistics; call it inside of '
-            f'`with model.active({self.names[0]!r}):`, or set '
-            f'`model.default_domain = {self.names[0]!r}` once'
+            f'`with model.active({self.names[0]!r}):`, or {self._how_to_set_the_default()}'
+        )
+
+    def _how_to_set_the_default(self) -> str:
+        first = self.names[0]
+        return (
+            f'set the default once: `model.default_domain = {first!r}` in Python, '
+            f'`--cfg-options model.default_domain={first}` for a tool'
         )
 
     @contextmanager
@@ -86,11 +98,12 @@ class ActiveDomain:
         """Check that a domain of this name exists.
 
         Raises:
-            ValueError: If it does not.
+            ValueError: If it does not, or there is no name.
         """
-        if name not in self.names:
-            hint = '; say it in the metainfo of the image, or set model.default_domain once'
+        if name is None:
             raise ValueError(
-                f'domain {name!r} is not in this model, expected one of {self.names}'
-                f'{hint if name is None else ""}'
+                f'no domain is named, expected one of {self.names}: say it in the metainfo of the '
+                f'image, or {self._how_to_set_the_default()}'
             )
+        if name not in self.names:
+            raise ValueError(f'domain {name!r} is not in this model, expected one of {self.names}')

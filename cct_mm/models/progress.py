@@ -4,8 +4,10 @@ from torch import nn
 
 from cct_mm.schedules import Progress
 
+from .unknown import SaysWhy, UnknownError
 
-class NeedsProgress:
+
+class NeedsProgress(SaysWhy):
     """Mixin of modules whose output depends on the iteration; ``TrainingProgressHook`` sets it."""
 
     _progress: Progress | None = None
@@ -15,10 +17,10 @@ class NeedsProgress:
         """Where training stands.
 
         Raises:
-            RuntimeError: If nobody has set it.
+            UnknownError: If nobody has set it.
         """
         if self._progress is None:
-            raise RuntimeError(
+            raise UnknownError(
                 f'{type(self).__name__} does not know the iteration, which its ramp-up and random '
                 "draws need: add dict(type='TrainingProgressHook') to custom_hooks, or call "
                 'cct_mm.models.progress.set_progress(model, Progress(...)) in your own loop'

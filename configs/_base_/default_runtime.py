@@ -24,11 +24,30 @@ default_hooks = dict(
         rule='greater',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # Two images of each domain in every validation, for TensorBoard and vis_data/vis_image.
+    visualization=dict(type='DomainVisualizationHook', val_pictures=2),
 )
 env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 randomness = dict(seed=0)
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+# Test-time augmentation (paper, Supplement F and Table 9): five scales, as is and mirrored. It
+# follows the pipelines of the test images, so that the scales are of the size that these make.
+tta_model = dict(type='DomainTTAModel')
+tta_pipeline = [
+    dict(type='UnpackInputs'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=factor, keep_ratio=True)
+                for factor in (0.5, 0.75, 1.0, 1.25, 1.5)
+            ],
+            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

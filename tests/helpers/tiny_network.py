@@ -3,6 +3,8 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+CONSTANT = {'day': 'ground', 'night': 'sky'}
+"""What the known checkpoint predicts in each domain, at all positions of all images."""
 
 
 def tiny_backbone(base_channels: int = 8) -> dict:

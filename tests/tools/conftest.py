@@ -13,8 +13,9 @@ from unittest import mock
 import pytest
 import torch
 from fork_server import ForkServer
-from tiny_network import ROOT, tiny_toy_config
+from tiny_network import CONSTANT, ROOT, tiny_toy_config
 
+from cct_mm.datasets.toy_scenes import DOMAINS
 from cct_mm.lab.toy_scenes import writing
 
 NOT_REPEATABLE = {'time', 'data_time', 'memory'}
@@ -104,3 +105,27 @@ def tools(tmp_path_factory):
 def straight(tools):
     """Six iterations without a stop, checkpoints after the third and the sixth."""
     return tools.train('straight')
+
+
+@pytest.fixture(scope='session')
+def two_domains(tools):
+    """A config of both domains, and a checkpoint of it that predicts one class in each."""
+    config = tools.root / 'two_domains.py'
+    single = tools.config.read_text()
+    config.write_text(single.replace('/cct/cct_toy.py', '/multi_domain/cct_toy.py'))
+    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    options += ['default_hooks.checkpoint.interval=2']
+    run = tools.fork(
+        *('tools/train.py', '--cfg-options', *options), work_dir='two_domains', config=config
+    )
+    assert run.code == 0, run.output
+    content = run.checkpoint(2)
+    for name, value in content['state_dict'].items():
+        if name.endswith(('conv_seg.weight', 'conv_seg.bias')):
+            value.zero_()
+        if name.endswith('conv_seg.bias'):
+            (domain,) = (domain for domain in DOMAINS if domain in name.split('.'))
+            value[DOMAINS[domain]['classes'].index(CONSTANT[domain])] = 1
+    path = tools.root / 'constant.pth'
+    torch.save(content, path)
+    return config, path

@@ -5,41 +5,14 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
+from tiny_network import CONSTANT
 
 from cct_mm.datasets.toy_scenes import DOMAINS
-
-CONSTANT = {'day': 'ground', 'night': 'sky'}
-"""What the known checkpoint predicts in each domain, at all positions of all images."""
 
 
 @pytest.fixture(scope='module')
 def checkpoint(straight):
     return straight.work_dir / 'iter_6.pth'
-
-
-@pytest.fixture(scope='module')
-def two_domains(tools):
-    """A config of both domains, and a checkpoint of it that predicts one class in each."""
-    config = tools.root / 'two_domains.py'
-    single = tools.config.read_text()
-    config.write_text(single.replace('/cct/cct_toy.py', '/multi_domain/cct_toy.py'))
-    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
-    options += ['default_hooks.checkpoint.interval=2']
-    run = tools.fork(
-        *('tools/train.py', '--cfg-options', *options), work_dir='two_domains', config=config
-    )
-    assert run.code == 0, run.output
-    content = run.checkpoint(2)
-    for name, value in content['state_dict'].items():
-        if name.endswith(('conv_seg.weight', 'conv_seg.bias')):
-            value.zero_()
-        if name.endswith('conv_seg.bias'):
-            (domain,) = (domain for domain in DOMAINS if domain in name.split('.'))
-            value[DOMAINS[domain]['classes'].index(CONSTANT[domain])] = 1
-    path = tools.root / 'constant.pth'
-    torch.save(content, path)
-    return config, path
 
 
 def scores_of_a_constant(tools, domain):

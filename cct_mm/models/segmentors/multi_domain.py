@@ -20,8 +20,10 @@ from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
+from cct_mm.models.unknown import SaysWhy
 
 from .batch import Batch, check_sizes, check_supervision, select
+from .plain_mmseg import ServesMmseg
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Needs:
     views: tuple[str, ...] = ()
 
 
-class MultiDomainSegmentor(EncoderDecoder):
+class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
     """One encoder h and, for each domain, a main head g; a method derives from it.
 
     It is an mmseg ``EncoderDecoder`` whose decode head is that of the active domain. A method is
@@ -68,6 +70,8 @@ class MultiDomainSegmentor(EncoderDecoder):
         compile_encoder: Compile the backbone for training by ``torch.compile``: True, or the
             arguments of ``nn.Module.compile``. Results are the same to rounding, and checkpoints
             have the same names; see docs/performance.md.
+        default_domain: The domain that is active where nobody says which, see
+            :attr:`default_domain`.
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
         data_preprocessor: As in mmseg; a
             :class:`~cct_mm.models.batch_preprocessor.BatchPreprocessor` stands in for mmseg's own.
@@ -76,7 +80,8 @@ class MultiDomainSegmentor(EncoderDecoder):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: Where there is no domain, a domain contradicts itself, or for an unknown norm.
+        ValueError: Where there is no domain, a domain contradicts itself, or for an unknown norm or
+            default domain.
     """
 
     needs = Needs()
@@ -91,6 +96,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         norm: str = 'domain-specific',
         channels_last: bool = True,
         compile_encoder: bool | dict = False,
+        default_domain: str | None = None,
         test_cfg: dict = {'mode': 'whole'},  # noqa: B006
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
@@ -122,6 +128,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         self.compile_encoder = compile_encoder
         self.norm = norm_named(norm, type(self).__name__)
         self._active = ActiveDomain(self.domains)
+        self._active.default = default_domain
         for part in NORMS[self.norm]:
             if getattr(self, part) is not None:
                 use_domain_specific_norms(getattr(self, part), self._active)
@@ -196,7 +203,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         """The active domain.
 
         Raises:
-            RuntimeError: Outside of :meth:`active`, if there are several domains and no default.
+            UnknownError: Outside of :meth:`active`, if there are several domains and no default.
         """
         return self.domains[self._active.name]
 

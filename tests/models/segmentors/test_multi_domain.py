@@ -213,7 +213,9 @@ class TestErrors:
         data = make_data('day', unlabeled=0)
         for sample in data['data_samples']:
             sample.set_metainfo(dict(domain=None))
-        with naming('domain None', "expected one of ['day', 'night']", 'model.default_domain'):
+        with naming(
+            'no domain is named', "expected one of ['day', 'night']", 'model.default_domain'
+        ):
             losses_of(supervised, data)
 
     def test_unlabeled_images_without_a_method_for_them(self, supervised, make_data, losses_of):
@@ -296,7 +298,9 @@ class TestPredict:
         assert result.seg_logits.data.shape == (5, 32, 48)
 
     def test_without_samples_is_refused_where_there_are_several_domains(self, supervised):
-        with naming('domain None', "expected one of ['day', 'night']", 'model.default_domain'):
+        with naming(
+            'no domain is named', "expected one of ['day', 'night']", 'model.default_domain'
+        ):
             supervised.eval().predict(torch.zeros(1, 3, 32, 48))
 
     @pytest.mark.parametrize('names', [('day', 'night'), ('night', 'day')])
@@ -512,7 +516,7 @@ class TestInferenceOfMmseg:
         assert len(result.seg_logits.data) == model.domains[domain].num_classes
 
     def test_asks_for_a_domain_where_there_are_several(self, model):
-        with pytest.raises(ValueError, match='domain None is not in this model'):
+        with pytest.raises(ValueError, match='no domain is named.*model.default_domain'):
             inference_model(model, self.IMAGE)
 
 
