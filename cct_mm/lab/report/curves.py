@@ -1,7 +1,7 @@
 """The curves of a report: losses, learning rate, ramp-up, scores and distances of decoders."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -24,12 +24,12 @@ class Figure:
     Args:
         caption: What it shows.
         svg: The picture.
-        series: Names of its lines, by the number of their color.
+        curves: Its lines by their names.
     """
 
     caption: str
     svg: Markup
-    series: dict[int, str]
+    curves: dict[str, Curve]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,11 @@ class Agreement:
         domain: The domain.
         group: Title of the group.
         figure: Distance of each kind of perturbation over the iterations.
-        rows: Kind of perturbation, its distance where the log begins, and where it ends.
     """
 
     domain: str
     group: str
     figure: Figure
-    rows: list[tuple[int, str, float, float]]
 
 
 def figures_of_losses(groups: Sequence[Group]) -> list[Figure]:
@@ -67,12 +65,13 @@ def figures_of_scores(groups: Sequence[Group]) -> list[Figure]:
 
 def figures_of_rates(groups: Sequence[Group]) -> list[Figure]:
     """Return the learning rate, and the ramp-ups of weights, which follow from the config."""
-    name = 'base_lr' if _names(groups, 0, lambda name: name == 'base_lr') else 'lr'
-    figures = _figures(groups, 0, [name], {name: 'learning rate'})
+    titles = [group.title for group in groups]
+    # Where layers have rates of their own, lr is that of the first.
+    rates = [_values(group, 0, 'base_lr') or _values(group, 0, 'lr') for group in groups]
+    figures = [*_figure('learning rate', rates, titles)]
     for key, caption in RAMPS.items():
-        ramps = {i: _ramp(group.first, key) for i, group in enumerate(groups)}
-        curves = {i: make_curve([ramp], i) for i, ramp in ramps.items() if ramp}
-        figures += _figure(caption, curves, [group.title for group in groups])
+        ramps = [_ramp(group.first, key) for group in groups]
+        figures += _figure(caption, [[ramp] if ramp else [] for ramp in ramps], titles)
     return figures
 
 
@@ -90,19 +89,13 @@ def agreements(groups: Sequence[Group]) -> list[Agreement]:
     found = []
     names = _names(groups, 0, lambda name: DISTANCE in name)
     for domain in dict.fromkeys(name.partition(DISTANCE)[0] for name in names):
+        own = [name for name in names if name.partition(DISTANCE)[0] == domain]
+        kinds = [name.partition(DISTANCE)[2] for name in own]
         for group in groups:
-            curves, rows = {}, []
-            own = [name for name in names if name.partition(DISTANCE)[0] == domain]
-            for i, name in enumerate(own):
-                curve = make_curve(_values(group, 0, name), i)
-                if curve:
-                    curves[i] = curve
-                    values = curve.values.tolist()
-                    rows.append((i, name.partition(DISTANCE)[2], values[0], values[-1]))
-            kinds = [name.partition(DISTANCE)[2] for name in own]
+            values = [_values(group, 0, name) for name in own]
             caption = f'{domain}, {group.title}: distance by perturbation'
-            for figure in _figure(caption, curves, kinds):
-                found.append(Agreement(domain, group.title, figure, rows))
+            for figure in _figure(caption, values, kinds):
+                found.append(Agreement(domain, group.title, figure))
     return found
 
 
@@ -140,22 +133,21 @@ def _values(group: Group, kind: int, name: str) -> list[dict[int, float]]:
     return runs
 
 
-def _figures(
-    groups: Sequence[Group],
-    kind: int,
-    names: Sequence[str],
-    captions: Mapping[str, str] = {},  # noqa: B006
-) -> list[Figure]:
-    figures = []
-    for name in names:
-        curves = {i: make_curve(_values(group, kind, name), i) for i, group in enumerate(groups)}
-        curves = {i: curve for i, curve in curves.items() if curve}
-        figures += _figure(captions.get(name, name), curves, [group.title for group in groups])
-    return figures
+def _figures(groups: Sequence[Group], kind: int, names: Sequence[str]) -> list[Figure]:
+    titles = [group.title for group in groups]
+    return [
+        figure
+        for name in names
+        for figure in _figure(name, [_values(group, kind, name) for group in groups], titles)
+    ]
 
 
-def _figure(caption: str, curves: dict[int, Curve], names: Sequence[str]) -> Iterator[Figure]:
-    """Yield a figure, or none without curves."""
+def _figure(
+    caption: str, values: Sequence[list[dict[int, float]]], names: Sequence[str]
+) -> Iterator[Figure]:
+    """Yield a figure with a curve for each name that has values; none without any curve."""
+    curves = {i: make_curve(runs, i) for i, runs in enumerate(values)}
+    curves = {i: curve for i, curve in curves.items() if curve}
     if not curves:
         return
     ends = '; '.join(
@@ -163,4 +155,5 @@ def _figure(caption: str, curves: dict[int, Curve], names: Sequence[str]) -> Ite
         for i, curve in curves.items()
     )
     alternative = f'{caption} over the iterations: {ends}'
-    yield Figure(caption, draw(list(curves.values()), alternative), {i: names[i] for i in curves})
+    svg = draw(list(curves.values()), alternative)
+    yield Figure(caption, svg, {names[i]: curve for i, curve in curves.items()})

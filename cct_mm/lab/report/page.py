@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cct_mm.version import __version__
 
@@ -23,6 +24,8 @@ from .scores import Cell, Metrics, add_class_scores, domains_of, make_cell, sele
 from .settings import differences, overview
 
 HERE = Path(__file__).parent
+SCORES = {'mIoU': 'mIoU', 'mDice': 'mDice', 'aAcc': 'pixel accuracy', 'mAcc': 'mean accuracy'}
+"""Names of a domain's scores, and what the page calls them."""
 MATRIX_CLASSES = 40
 """Classes of a confusion matrix at most; the cells of more weigh megabytes and are not read."""
 
@@ -59,7 +62,9 @@ def render(measured: Sequence[Measured], split: str, notes: Sequence[str], comma
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(score=_score, signed=_signed, swatch=_swatch, number=_number)
+    environment.filters.update(
+        score=_score, signed=_signed, swatch=_swatch, breakable=_breakable
+    )
     domains: dict[str, list[str]] = {}
     for one in measured:
         for metrics in one.metrics.values():
@@ -72,7 +77,6 @@ def render(measured: Sequence[Measured], split: str, notes: Sequence[str], comma
         if len(groups) < 4
         else f'{groups[0].title} and {len(groups) - 1} others',
         groups=groups,
-        all_series=dict(enumerate(group.title for group in groups)),
         split=split,
         notes=notes,
         command=command,
@@ -97,31 +101,27 @@ def render(measured: Sequence[Measured], split: str, notes: Sequence[str], comma
 
 
 def _results(measured: Sequence[Measured], domains: Sequence[str]) -> dict[str, Any]:
-    """Rows of the main table: mIoU of each domain and their mean, then accuracy and Dice."""
-    names = [(f'{domain}/mIoU', f'{domain} mIoU') for domain in domains]
-    names += [('mIoU', 'mean mIoU' if names else 'mIoU')] if len(domains) != 1 else []
+    """The main scores of all groups: what the cards show, and the rows of the table."""
+    names = {} if len(domains) == 1 else {'mIoU': 'mean mIoU' if domains else 'mIoU'}
     for domain in domains:
-        prefix = f'{domain} ' if len(domains) > 1 else ''
-        for name, title in (('mDice', 'mDice'), ('aAcc', 'pixel accuracy'), ('mAcc', 'mAcc')):
-            names.append((f'{domain}/{name}', prefix + title))
-    rows = [(one.group.title, [_cell(measured, one, name) for name, _ in names]) for one in measured]
-    # What nobody has measured is no column.
-    kept = [i for i in range(len(names)) if any(cells[i].mean is not None for _, cells in rows)]
-    rows = [(title, [cells[i] for i in kept]) for title, cells in rows]
-    columns = [names[i] for i in kept]
-    main = next((i for i, (name, _) in enumerate(columns) if name == 'mIoU'), 0)
-    compared = [baseline_of(one.group, [other.group for other in measured]) for one in measured]
+        for name, title in SCORES.items():
+            names[f'{domain}/{name}'] = f'{domain} {title}'
+    rows = {title: [_cell(measured, one, name) for one in measured] for name, title in names.items()}
+    # What nobody has measured is no row.
+    rows = {title: cells for title, cells in rows.items() if any(c.mean is not None for c in cells)}
+    main, cards = next(iter(rows.items()), ('', []))
+    groups = [one.group for one in measured]
+    compared = [baseline_of(group, groups) for group in groups]
     return {
-        'columns': [title for _, title in columns],
-        'rows': rows,
-        # The column of the cards.
+        'rows': list(rows.items()),
         'main': main,
+        'cards': cards,
         'compared': [group and group.title for group in compared],
-        'several': any(len(one.group.runs) > 1 for one in measured),
+        'several': any(len(group.runs) > 1 for group in groups),
         'each': [
-            (title, ', '.join(f'{seed}: {_signed(d)}' for seed, d in cells[main].each.items()))
-            for title, cells in rows
-            if cells and len(cells[main].each or ()) > 1
+            (group.title, ', '.join(f'{seed}: {_signed(d)}' for seed, d in cell.each.items()))
+            for group, cell in zip(groups, cards)
+            if len(cell.each or ()) > 1
         ],
     }
 
@@ -266,3 +266,8 @@ def _swatch(series: int) -> Markup:
         f'stroke="var(--series-{series % COLORS})" stroke-width="2.4" '
         f'stroke-dasharray="{dash or "none"}"/></svg>'
     )
+
+
+def _breakable(name: str) -> Markup:
+    """Escape a name, and let lines break where its parts meet."""
+    return Markup(re.sub(r'([_./])(?=\w)', r'\1<wbr>', str(escape(name))))

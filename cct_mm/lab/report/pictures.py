@@ -27,12 +27,14 @@ class Tile:
 
     Args:
         title: What it shows.
+        note: More about it, or ''.
         source: Data URI.
         width: In pixels.
         height: In pixels.
     """
 
     title: str
+    note: str
     source: str
     width: int
     height: int
@@ -88,18 +90,25 @@ def _all_rows(evaluations: Mapping[str, Evaluation]) -> Iterator[Row]:
 
 def _tiles(by_title: Mapping[str, Picture], palette: Sequence[Sequence[int]]) -> Iterator[Tile]:
     baseline = next(iter(by_title.values()))
-    yield _tile('image', _jpeg(baseline.image), 'jpeg', baseline.truth)
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: len(palette)] = palette
-    yield _tile('truth', indexed_png(baseline.truth, colors), 'png', baseline.truth)
+    size = baseline.truth.shape
+    yield _tile('image', '', _jpeg(baseline.image), 'jpeg', size)
+    yield _tile('truth', '', indexed_png(baseline.truth, _palette(palette)), 'png', size)
     for title, picture in by_title.items():
-        yield _tile(title, indexed_png(picture.prediction, colors), 'png', picture.truth)
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: len(ERROR_COLORS)] = ERROR_COLORS
+        prediction = indexed_png(picture.prediction, _palette(palette))
+        yield _tile(title, '', prediction, 'png', picture.prediction.shape)
     for title, picture in by_title.items():
-        known = baseline if picture is not baseline else None
-        errors = indexed_png(error_map(picture, known, len(palette)), colors)
-        yield _tile(f'errors of {title}', errors, 'png', picture.truth)
+        known = None if picture is baseline else baseline
+        errors = error_map(picture, known, len(palette))
+        counted = errors != IGNORED
+        right = np.isin(errors, (RIGHT, CORRECTED)).sum() / max(1, counted.sum())
+        content = indexed_png(errors, _palette(ERROR_COLORS))
+        yield _tile(f'errors of {title}', f'{100 * right:.0f} % right', content, 'png', errors.shape)
+
+
+def _palette(colors: Sequence[Sequence[int]]) -> np.ndarray:
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(colors)] = colors
+    return palette
 
 
 def error_map(picture: Picture, baseline: Picture | None, num_classes: int) -> np.ndarray:
@@ -129,7 +138,6 @@ def _jpeg(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _tile(title: str, content: bytes, kind: str, shape_of: np.ndarray) -> Tile:
-    height, width = shape_of.shape
+def _tile(title: str, note: str, content: bytes, kind: str, shape: tuple[int, int]) -> Tile:
     source = f'data:image/{kind};base64,{base64.b64encode(content).decode()}'
-    return Tile(title, source, width, height)
+    return Tile(title, note, source, shape[1], shape[0])
