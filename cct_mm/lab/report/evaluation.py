@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -17,9 +20,11 @@ from mmseg.utils import register_all_modules
 
 from cct_mm.evaluation import DomainIoUMetric
 from cct_mm.files import write_atomically
+from cct_mm.models.segmentors import CCT
 from cct_mm.models.segmentors.multi_domain import MultiDomainSegmentor
 from cct_mm.progress_bar import progress_bar
 
+from .agreement import same_class
 from .runs import ReportError, Run
 
 PICTURES = 4
@@ -59,6 +64,8 @@ class Evaluation:
         domains: Classes and palette of each domain.
         confusion: [C, C] for each domain, see :func:`cct_mm.evaluation.confusion_matrix`.
         pictures: Evenly spaced images of each domain.
+        agreement: For each domain of a CCT, mean over the pictures of what
+            :func:`~cct_mm.lab.report.agreement.same_class` returns.
     """
 
     checkpoint: str
@@ -66,6 +73,7 @@ class Evaluation:
     domains: dict[str, dict[str, Any]]
     confusion: dict[str, np.ndarray]
     pictures: list[Picture]
+    agreement: dict[str, dict[str, float]]
 
 
 def evaluate(run: Run, split: str) -> Evaluation:
@@ -129,7 +137,7 @@ def _run_through(
         count = len(source.dataset)
         chosen |= {start + (2 * i + 1) * count // (2 * PICTURES) for i in range(PICTURES)}
         start += count
-    pictures, number = [], 0
+    pictures, shares, number = [], {}, 0
     with progress_bar('Images', len(dataset), patience=2.0) as update:
         for batch in Runner.build_dataloader(loader, seed=0):
             with torch.no_grad():
@@ -138,11 +146,20 @@ def _run_through(
             for image, sample in zip(batch['inputs'], samples, strict=True):
                 if number in chosen:
                     pictures.append(_picture(image, sample))
+                    if isinstance(model, CCT):
+                        domain = shares.setdefault(sample.metainfo['domain'], [])
+                        domain.append(same_class(model, image, sample))
                 number += 1
             update(number)
     metrics = {k: None if v != v else v for k, v in metric.evaluate(len(dataset)).items()}
     confusion = {domain: counts.numpy() for domain, counts in metric.confusion.items()}
-    return Evaluation(checkpoint, metrics, dataset.metainfo['domains'], confusion, pictures)
+    agreement = {
+        domain: {kind: fmean(each[kind] for each in images) for kind in images[0]}
+        for domain, images in shares.items()
+    }
+    return Evaluation(
+        checkpoint, metrics, dataset.metainfo['domains'], confusion, pictures, agreement
+    )
 
 
 def _picture(image: torch.Tensor, sample: Any) -> Picture:
@@ -172,6 +189,7 @@ def _to_bytes(evaluation: Evaluation, key: str) -> bytes:
         'checkpoint': evaluation.checkpoint,
         'metrics': evaluation.metrics,
         'domains': evaluation.domains,
+        'agreement': evaluation.agreement,
         'pictures': [[picture.domain, picture.name] for picture in evaluation.pictures],
     }
     buffer = io.BytesIO()
@@ -191,6 +209,10 @@ def _read(path: Path, key: str) -> Evaluation | None:
                 Picture(*names, *(file[f'{part} {i}'] for part in ('image', 'truth', 'prediction')))
                 for i, names in enumerate(meta['pictures'])
             ]
-    except (OSError, ValueError, KeyError, EOFError):
+            return Evaluation(
+                *(meta[name] for name in ('checkpoint', 'metrics', 'domains')),
+                *(confusion, pictures, meta['agreement']),
+            )
+    # zipfile and zlib raise errors of their own for what is damaged.
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None
-    return Evaluation(meta['checkpoint'], meta['metrics'], meta['domains'], confusion, pictures)

@@ -62,9 +62,7 @@ def render(measured: Sequence[Measured], split: str, notes: Sequence[str], comma
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        score=_score, signed=_signed, swatch=_swatch, breakable=_breakable
-    )
+    environment.filters.update(score=_score, signed=_signed, swatch=_swatch, breakable=_breakable)
     domains: dict[str, list[str]] = {}
     for one in measured:
         for metrics in one.metrics.values():
@@ -92,6 +90,7 @@ def render(measured: Sequence[Measured], split: str, notes: Sequence[str], comma
         rest=curves.figures_of_the_rest(groups),
         agreements=curves.agreements(groups),
         classes=[_class_table(measured, name, domains[name]) for name in domains],
+        evaluations=evaluations,
         confusions=_confusions(evaluations),
         rows=make_rows(evaluations),
         palettes=_palettes(evaluations),
@@ -106,7 +105,9 @@ def _results(measured: Sequence[Measured], domains: Sequence[str]) -> dict[str, 
     for domain in domains:
         for name, title in SCORES.items():
             names[f'{domain}/{name}'] = f'{domain} {title}'
-    rows = {title: [_cell(measured, one, name) for one in measured] for name, title in names.items()}
+    rows = {
+        title: [_cell(measured, one, name) for one in measured] for name, title in names.items()
+    }
     # What nobody has measured is no row.
     rows = {title: cells for title, cells in rows.items() if any(c.mean is not None for c in cells)}
     main, cards = next(iter(rows.items()), ('', []))

@@ -84,7 +84,9 @@ def _all_rows(evaluations: Mapping[str, Evaluation]) -> Iterator[Row]:
     # A stable sort: the domains keep their order.
     for _, key in sorted(order, key=lambda item: item[0]):
         by_title = pictures[key]
-        palette = next(e.domains[key[0]]['palette'] for t, e in evaluations.items() if t in by_title)
+        palette = next(
+            e.domains[key[0]]['palette'] for t, e in evaluations.items() if t in by_title
+        )
         yield Row(*key, tuple(_tiles(by_title, palette)))
 
 
@@ -102,7 +104,9 @@ def _tiles(by_title: Mapping[str, Picture], palette: Sequence[Sequence[int]]) ->
         counted = errors != IGNORED
         right = np.isin(errors, (RIGHT, CORRECTED)).sum() / max(1, counted.sum())
         content = indexed_png(errors, _palette(ERROR_COLORS))
-        yield _tile(f'errors of {title}', f'{100 * right:.0f} % right', content, 'png', errors.shape)
+        yield _tile(
+            f'errors of {title}', f'{100 * right:.0f} % right', content, 'png', errors.shape
+        )
 
 
 def _palette(colors: Sequence[Sequence[int]]) -> np.ndarray:
