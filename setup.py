@@ -13,6 +13,7 @@ setup(
     description='Cross-Consistency Training for semi-supervised segmentation in MMSegmentation',
     license='Apache-2.0',
     packages=find_packages(include=['cct_mm*']),
+    package_data={'cct_mm.lab.report': ['*.j2', '*.css', '*.js']},
     python_requires='>=3.10',
     # cct_mm/environment.py compares what is installed with these lines.
     install_requires=[
@@ -39,7 +40,7 @@ setup(
         # PyTorch for NVIDIA GPUs on Linux brings it along.
         'triton': ['triton>=3.6,<4; platform_system == "Linux"'],
         # What the workshop (cct_mm/lab) and the converters of data sets need besides.
-        'lab': ['matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
+        'lab': ['jinja2>=3.1,<4', 'matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
         'dev': [
             'pytest>=9,<10',
             'pytest-xdist>=3.6,<4',

@@ -8,9 +8,6 @@ The first run is the baseline that the others are compared with.
 
 import argparse
 import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,11 +38,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Return 0, or 2 for bad input."""
     args = parse_args()
+    # Here, so that --help does not wait for PyTorch.
+    from cct_mm.engine.checkpoints.files import CheckpointError
+    from cct_mm.lab.grids import GridError
     from cct_mm.lab.report import ReportError, write_report
 
     try:
         out = write_report(args.work_dirs, args.out, args.split, args.baseline)
-    except (ReportError, OSError) as error:
+    except (ReportError, GridError, CheckpointError, OSError) as error:
         print(f'report.py: {error}', file=sys.stderr)
         return 2
     print(f'Report: {out} ({out.stat().st_size / 2**20:.1f} MiB)')

@@ -6,16 +6,16 @@
 - ``page``: puts it into ``template.html.j2``.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from cct_mm.engine.checkpoints.files import require_writable
 from cct_mm.files import write_atomically
 
 from .runs import Group, ReportError, Run, read_groups
 
 __all__ = ['ReportError', 'write_report']
-
-SPLITS = ('val', 'test')
 
 
 def write_report(
@@ -41,14 +41,17 @@ def write_report(
 
     Raises:
         ReportError: If a folder is no run and no grid, or there is no such baseline.
-        OSError: If the file cannot be written.
+        CheckpointError: If nothing can be written where ``out`` is to be.
     """
+    # Before minutes of evaluation.
+    require_writable(Path(out).absolute().parent, '--out')
     groups = read_groups(work_dirs, baseline)
     if split is None:
         records = [run.record for group in groups for run in group.runs]
         split = next((record['split'] for record in records if record), 'val')
     # They import matplotlib, jinja2 and mmseg, which take seconds: bad input is refused before.
-    from .page import Measured, render
+    from .page import render
+    from .tables import Measured
 
     notes: list[str] = []
     measured = [Measured(group, *_measure(group, split, notes)) for group in groups]
@@ -87,7 +90,5 @@ def _evaluate(run: Run, split: str, notes: list[str]):
 
 
 def _command(work_dirs: Sequence[str | Path], split: str, baseline: str | None) -> str:
-    import shlex
-
     options = ['--split', split, *(['--baseline', baseline] if baseline else [])]
     return shlex.join(['python', 'tools/report.py', *map(str, work_dirs), *options])

@@ -1,5 +1,6 @@
 """Evaluate a run for its report, once: scores, confusion matrices and a few predictions."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -97,7 +98,9 @@ def evaluate(run: Run, split: str) -> Evaluation:
     kept = _read(path, key)
     if kept is None:
         kept = _evaluate(run, split)
-        write_atomically(path, _to_bytes(kept, key))
+        # Somebody else's work dir may be read-only; then the next call evaluates again.
+        with contextlib.suppress(OSError):
+            write_atomically(path, _to_bytes(kept, key))
     return kept
 
 

@@ -81,7 +81,7 @@ class Run:
             return evaluated
         _, validation = self.scalars
         if split == 'val' and self.last_iteration in validation:
-            return {key: value for key, value in validation[self.last_iteration].items()}
+            return dict(validation[self.last_iteration])
         return {}
 
 
@@ -119,22 +119,16 @@ def read_groups(work_dirs: Sequence[str | Path], baseline: str | None = None) ->
         ReportError: If a folder is neither, or nothing is called like the baseline.
     """
     titles = _short_names([Path(folder).resolve() for folder in work_dirs])
-    groups: list[Group] = []
-    for folder, title in zip(map(Path, work_dirs), titles, strict=True):
-        if _is_run(folder):
-            groups.append(Group(title, title, (Run(folder),)))
-        elif _is_run(folder / 'train'):
-            groups.append(Group(title, title, (Run(folder / 'train', record=_record(folder)),)))
-        else:
-            groups += _grid_groups(folder)
-    methods = [group.method for group in groups]
+    found = [_groups_of(Path(d), title) for d, title in zip(work_dirs, titles, strict=True)]
+    groups = [group for part in found for group in part]
     if baseline is None:
-        from_grid = len(groups[0].runs) > 1 or groups[0].axes or len(groups) > len(work_dirs)
-        baseline = BASELINE if from_grid and BASELINE in methods else methods[0]
+        first = [group.method for group in found[0]]
+        baseline = BASELINE if BASELINE in first else first[0]
     chosen = [g for g in groups if baseline in (g.method, g.title) or _names(baseline, g)]
     if not chosen:
         raise ReportError(
-            f'--baseline {baseline}: no such run or method, expected one of {", ".join(methods)}'
+            f'--baseline {baseline}: no such run or method, expected one of '
+            f'{", ".join(dict.fromkeys(group.method for group in groups))}'
         )
     return chosen + [group for group in groups if group not in chosen]
 
@@ -155,6 +149,14 @@ def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
 
 def _is_run(folder: Path) -> bool:
     return any(next(folder.glob(name), None) for name in ('*/vis_data/scalars.json', '*.pth'))
+
+
+def _groups_of(folder: Path, title: str) -> list[Group]:
+    if _is_run(folder):
+        return [Group(title, title, (Run(folder),))]
+    if _is_run(folder / 'train'):
+        return [Group(title, title, (Run(folder / 'train', record=_record(folder)),))]
+    return _grid_groups(folder)
 
 
 def _grid_groups(folder: Path) -> list[Group]:
