@@ -23,7 +23,7 @@ class Reports:
         (self.runs[0] / 'last_checkpoint').write_text('iter_3.pth')
 
     def __call__(self, *arguments, name='report.html'):
-        log, out = self.root / f'{name}.log', self.root / name
+        log, out = self.root / 'log', self.root / name
         log.unlink(missing_ok=True)
         tool = self.tools.server.run(log, 'tools/report.py', *arguments, '--out', out)
         return tool.code, tool.output, out
@@ -106,8 +106,12 @@ class TestErrors:
 
 
 def test_help_needs_no_pytorch():
-    code = 'import sys, runpy; sys.argv = ["report.py", "-h"]; runpy.run_path("tools/report.py", run_name="__main__")'
-    check = f'import atexit, sys; atexit.register(lambda: print("torch" in sys.modules)); {code}'
+    check = """
+import atexit, runpy, sys
+atexit.register(lambda: print('torch' in sys.modules))
+sys.argv = ['report.py', '-h']
+runpy.run_path('tools/report.py', run_name='__main__')
+"""
     done = subprocess.run(
         [sys.executable, '-c', check], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -136,7 +140,8 @@ CONTRASTS = """
   const texts = ['ink', 'quiet', 'accent', 'gain', 'loss'];
   const result = {};
   for (const name of texts)
-    for (const ground of ['page', 'panel']) result[`${name} on ${ground}`] = contrast(name, ground) / 4.5;
+    for (const ground of ['page', 'panel'])
+      result[`${name} on ${ground}`] = contrast(name, ground) / 4.5;
   for (let i = 0; i < 8; i++) result[`series ${i}`] = contrast(`series-${i}`, 'page') / 3;
   probe.remove();
   return result;
@@ -145,13 +150,16 @@ CONTRASTS = """
 """Contrast of each color as a share of what WCAG 2 (AA) asks for text and for lines."""
 
 
-@pytest.mark.skipif(find_browser() is None, reason='there is no Chromium to open the page with')
-class TestInABrowser:
-    @pytest.fixture(scope='class')
-    def browser(self):
-        with Browser(find_browser()) as browser:
-            yield browser
+@pytest.fixture(scope='module')
+def browser():
+    program = find_browser()
+    if program is None:
+        pytest.skip('there is no Chromium to open the page with')
+    with Browser(program) as browser:
+        yield browser
 
+
+class TestInABrowser:
     @pytest.mark.parametrize('scheme', ['light', 'dark'])
     @pytest.mark.parametrize('width', [360, 1280])
     def test_nothing_is_complained_of_fetched_or_wider_than_the_window(
