@@ -39,10 +39,14 @@ def main() -> int:
     """Return 0, or 2 for bad input."""
     args = parse_args()
     # Here, so that --help does not wait for PyTorch.
+    from mmengine.logging import MMLogger
+
     from cct_mm.engine.checkpoints.files import CheckpointError
     from cct_mm.lab.grids import GridError
     from cct_mm.lab.report import ReportError, write_report
 
+    # The scores are on the page.
+    MMLogger.get_current_instance().setLevel('ERROR')
     try:
         out = write_report(args.work_dirs, args.out, args.split, args.baseline)
     except (ReportError, GridError, CheckpointError, OSError) as error:

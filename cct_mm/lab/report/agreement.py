@@ -25,8 +25,9 @@ def same_class(model: CCT, image: Tensor, sample: SegDataSample) -> dict[str, fl
     Returns:
         dict[str, float]: For each kind of perturbation the mean over its decoders, in percent.
     """
-    data = model.data_preprocessor({'inputs': [image], 'data_samples': [sample]}, training=False)
-    domain = model.domain_of([sample])
+    samples = [SegDataSample(metainfo=sample.metainfo)]
+    data = model.data_preprocessor({'inputs': [image], 'data_samples': samples}, training=False)
+    domain = model.domain_of(samples)
     bank = domain.auxiliary
     # The decoders make whole strides of pixels.
     height, width = (-side % bank.stride for side in data['inputs'].shape[2:])

@@ -1,6 +1,7 @@
 """Evaluate a run for its report, once: scores, confusion matrices and a few predictions."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -16,13 +17,12 @@ import numpy as np
 import torch
 from mmengine.runner import Runner, load_checkpoint
 from mmengine.utils import import_modules_from_strings
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS, METRICS, MODELS
 from mmseg.utils import register_all_modules
 
 from cct_mm.evaluation import DomainIoUMetric
 from cct_mm.files import write_atomically
-from cct_mm.models.segmentors import CCT
-from cct_mm.models.segmentors.multi_domain import MultiDomainSegmentor
+from cct_mm.models.segmentors import CCT, ImageClassifier, MultiDomainSegmentor
 from cct_mm.progress_bar import progress_bar
 
 from .agreement import same_class
@@ -108,13 +108,14 @@ def _key(run: Run, split: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in (run.checkpoint, run.config_file):
         with path.open('rb') as file:
-            digest.update(hashlib.file_digest(file, 'blake2b').digest())
+            for part in iter(lambda file=file: file.read(1 << 20), b''):
+                digest.update(part)
     return f'{VERSION} {split} {digest.hexdigest()}'
 
 
 def _evaluate(run: Run, split: str) -> Evaluation:
     register_all_modules(init_default_scope=True)
-    cfg = run.config
+    cfg = copy.deepcopy(run.config)
     import_modules_from_strings(**cfg.get('custom_imports', {'imports': ['cct_mm']}))
     loader = cfg.get(f'{split}_dataloader')
     if loader is None:
@@ -122,18 +123,20 @@ def _evaluate(run: Run, split: str) -> Evaluation:
     # The checkpoint brings every weight, so pretrained ones need not exist.
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
-    if not isinstance(model, MultiDomainSegmentor):
-        raise ReportError(f'{type(model).__name__} is no segmentor with domains')
+    if not isinstance(model, MultiDomainSegmentor) or isinstance(model, ImageClassifier):
+        raise ReportError(f'{type(model).__name__} segments no images of domains')
     load_checkpoint(model, str(run.checkpoint), map_location='cpu', logger='silent')
     model.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-    dataset = DATASETS.build(loader.dataset)
-    return _run_through(model, dataset, {**loader, 'dataset': dataset}, run.checkpoint.name)
+    evaluator = cfg.get(f'{split}_evaluator')
+    own = isinstance(evaluator, dict) and evaluator.get('type') == 'DomainIoUMetric'
+    metric = METRICS.build(evaluator) if own else DomainIoUMetric()
+    return _run_through(model, loader, metric, run.checkpoint)
 
 
 def _run_through(
-    model: MultiDomainSegmentor, dataset: Any, loader: dict, checkpoint: str
+    model: MultiDomainSegmentor, loader: dict, metric: DomainIoUMetric, checkpoint: Path
 ) -> Evaluation:
-    metric = DomainIoUMetric()
+    dataset = DATASETS.build(loader['dataset'])
     metric.dataset_meta = dataset.metainfo
     chosen, start = set(), 0
     for source in dataset.sources:
@@ -141,8 +144,9 @@ def _run_through(
         chosen |= {start + (2 * i + 1) * count // (2 * PICTURES) for i in range(PICTURES)}
         start += count
     pictures, shares, number = [], {}, 0
-    with progress_bar('Images', len(dataset), patience=2.0) as update:
-        for batch in Runner.build_dataloader(loader, seed=0):
+    title = '/'.join(checkpoint.parts[-3:])
+    with progress_bar(title, len(dataset), patience=2.0) as update:
+        for batch in Runner.build_dataloader({**loader, 'dataset': dataset}, seed=0):
             with torch.no_grad():
                 samples = model.test_step(batch)
             metric.process(batch, [sample.to_dict() for sample in samples])
@@ -161,7 +165,7 @@ def _run_through(
         for domain, images in shares.items()
     }
     return Evaluation(
-        checkpoint, metrics, dataset.metainfo['domains'], confusion, pictures, agreement
+        checkpoint.name, metrics, dataset.metainfo['domains'], confusion, pictures, agreement
     )
 
 
