@@ -119,7 +119,8 @@ def read_groups(work_dirs: Sequence[str | Path], baseline: str | None = None) ->
         ReportError: If a folder is neither, or nothing is called like the baseline.
     """
     titles = _short_names([Path(folder).resolve() for folder in work_dirs])
-    found = [_groups_of(Path(d), title) for d, title in zip(work_dirs, titles, strict=True)]
+    alone = len(work_dirs) == 1
+    found = [_groups_of(Path(d), title, alone) for d, title in zip(work_dirs, titles, strict=True)]
     groups = [group for part in found for group in part]
     if baseline is None:
         first = [group.method for group in found[0]]
@@ -151,40 +152,41 @@ def _is_run(folder: Path) -> bool:
     return any(next(folder.glob(name), None) for name in ('*/vis_data/scalars.json', '*.pth'))
 
 
-def _groups_of(folder: Path, title: str) -> list[Group]:
+def _groups_of(folder: Path, title: str, alone: bool) -> list[Group]:
     if _is_run(folder):
         return [Group(title, title, (Run(folder),))]
     if _is_run(folder / 'train'):
         return [Group(title, title, (Run(folder / 'train', record=_record(folder)),))]
-    return _grid_groups(folder)
-
-
-def _grid_groups(folder: Path) -> list[Group]:
-    found: dict[tuple, list[Run]] = {}
-    points: dict[tuple, dict[str, Any]] = {}
-    for child in sorted(folder.glob('*_seed*')):
+    found: dict[str, list[Run]] = {}
+    for child in folder.glob('*_seed*'):
         match = re.fullmatch(r'(.+)_seed(\d+)', child.name)
-        if not match or not _is_run(child / 'train'):
-            continue
-        record = _record(child)
-        axes = record['axes'] if record else {}
-        key = (record['method'] if record else match[1], *axes.items())
-        points[key] = axes
-        found.setdefault(key, []).append(Run(child / 'train', int(match[2]), record))
+        if match and _is_run(child / 'train'):
+            run = Run(child / 'train', int(match[2]), _record(child))
+            found.setdefault(match[1], []).append(run)
     if not found:
-        there = 'a folder without one' if folder.is_dir() else 'no folder'
         raise ReportError(
-            f'{folder} is {there}, expected the work dir of a training (of tools/train.py, with '
+            f'{folder} holds no training, expected the work dir of one (of tools/train.py, with '
             '*/vis_data/scalars.json or checkpoints in it) or the folder of a grid (of '
             'tools/run_experiments.py); check the path'
         )
-    groups = []
-    for key, runs in found.items():
-        point = ', '.join(f'{axis}={value}' for axis, value in points[key].items())
-        title = key[0] + (f' ({point})' if point else '')
-        runs.sort(key=lambda run: run.seed)
-        groups.append(Group(title, key[0], tuple(runs), points[key]))
-    return groups
+    return [
+        _group(name, runs, '' if alone else f'{title}/') for name, runs in sorted(found.items())
+    ]
+
+
+def _group(name: str, runs: list[Run], prefix: str) -> Group:
+    """Make a group of a grid's runs; what the name stands for is in the records of finished ones.
+
+    Args:
+        name: Name of the runs' folders, without the seed.
+        runs: The runs.
+        prefix: What tells it from those of other grids.
+    """
+    record = next((run.record for run in runs if run.record), {'method': name, 'axes': {}})
+    point = ', '.join(f'{axis}={value}' for axis, value in record['axes'].items())
+    title = prefix + record['method'] + (f' ({point})' if point else '')
+    ordered = tuple(sorted(runs, key=lambda run: run.seed))
+    return Group(title, record['method'], ordered, record['axes'])
 
 
 def _record(folder: Path) -> dict | None:

@@ -90,6 +90,18 @@ class TestGroups:
         assert compared['cct (n=50, weight=2)'].title == 'supervised (n=50)'
         assert compared['cct (n=20, weight=1)'].title == 'supervised (n=20)'
 
+    def test_a_run_that_is_not_finished_belongs_to_its_method(self, tmp_path):
+        for seed in (0, 1):
+            folder = write_grid_run(tmp_path, 'cct', seed, 50.0, n=20)
+        (folder / 'result.json').unlink()
+        (group,) = read_groups([tmp_path])
+        assert (group.title, len(group.runs)) == ('cct (n=20)', 2)
+
+    def test_methods_of_two_grids_are_told_apart(self, tmp_path):
+        for grid in 'ab':
+            write_grid_run(tmp_path / grid, 'cct', 0, 50.0)
+        assert titles(read_groups([tmp_path / 'a', tmp_path / 'b'])) == ['a/cct', 'b/cct']
+
     def test_a_run_of_a_grid_may_be_named_alone(self, tmp_path):
         folder = write_grid_run(tmp_path, 'cct', 0, 50.0)
         (group,) = read_groups([folder])
@@ -110,7 +122,7 @@ class TestErrors:
             assert part in str(error.value)
 
     def test_no_folder(self, tmp_path):
-        with pytest.raises(ReportError, match='nowhere is no folder'):
+        with pytest.raises(ReportError, match='nowhere holds no training'):
             read_groups([tmp_path / 'nowhere'])
 
     def test_an_unknown_baseline_names_those_there_are(self, tmp_path):
