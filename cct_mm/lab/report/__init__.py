@@ -55,7 +55,7 @@ def write_report(
 
     notes: list[str] = []
     measured = [Measured(group, *_measure(group, split, notes)) for group in groups]
-    write_atomically(out, render(measured, split, notes, _command(work_dirs, split, baseline)))
+    write_atomically(out, render(measured, split, notes, _command(work_dirs, out, split, baseline)))
     return Path(out)
 
 
@@ -89,6 +89,8 @@ def _evaluate(run: Run, split: str, notes: list[str]):
         return None
 
 
-def _command(work_dirs: Sequence[str | Path], split: str, baseline: str | None) -> str:
-    options = ['--split', split, *(['--baseline', baseline] if baseline else [])]
+def _command(
+    work_dirs: Sequence[str | Path], out: str | Path, split: str, baseline: str | None
+) -> str:
+    options = ['--out', str(out), '--split', split, *(['--baseline', baseline] if baseline else [])]
     return shlex.join(['python', 'tools/report.py', *map(str, work_dirs), *options])

@@ -106,7 +106,8 @@ def _score(value: float | None, spread: float | None = None) -> str:
 
 
 def _signed(value: float, spread: float | None = None) -> str:
-    text = f'{value:+.2f}'.replace('-', '−')
+    # A true minus sign; and nothing that rounds to zero has one.
+    text = f'{round(value, 2) + 0.0:+.2f}'.replace('-', '−')
     return text + ('' if spread is None else f' ± {spread:.2f}')
 
 

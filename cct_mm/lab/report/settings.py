@@ -53,7 +53,7 @@ def _differences(values: Sequence[Any], key: str):
 
 
 def _text(value: Any) -> str:
-    return pformat(value, width=48, sort_dicts=False, compact=True)
+    return pformat(value, width=60, sort_dicts=False, compact=True)
 
 
 def overview(group: Group) -> dict[str, str]:

@@ -71,6 +71,19 @@ def test_too_many_classes_have_no_matrix_but_their_largest_confusions(measure):
     assert 'taken for' in page.text
 
 
+@pytest.mark.parametrize(
+    ('others', 'kind'), [((43.0, 45.0), 'gain'), ((37.0, 42.0), 'loss'), ((39.0, 46.0), 'quiet')]
+)
+def test_a_difference_within_its_spread_is_neither_gain_nor_loss(tmp_path, others, kind):
+    # Of the baseline's 40 and 44: +3 and +1, -3 and -2, -1 and +2.
+    for seed, (baseline, other) in enumerate(zip((40.0, 44.0), others, strict=True)):
+        write_grid_run(tmp_path / 'grid', 'supervised', seed, baseline)
+        write_grid_run(tmp_path / 'grid', 'cct', seed, other)
+    page = Page(write_report([tmp_path / 'grid'], tmp_path / 'report.html').read_text())
+    kinds = {attributes.get('class') for tag, attributes in page.elements if tag == 'span'}
+    assert kinds & {'gain', 'loss', 'quiet'} == {kind}
+
+
 class TestWithoutCheckpoints:
     """What there is of a run is shown, and what is missing is said."""
 
