@@ -93,7 +93,7 @@ class TestErrors:
         reports.root.joinpath('empty').mkdir()
         code, output, out = reports(reports.root / 'empty', name='none.html')
         assert code == 2
-        assert 'expected the work dir of a training' in output
+        assert 'holds no training, expected the work dir of one' in output
         assert 'Traceback' not in output
         assert not out.exists()
 
