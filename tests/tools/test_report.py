@@ -62,6 +62,7 @@ class TestReport:
         assert [path.stat().st_mtime_ns for path in kept] == before
         assert out.read_text().replace('second.html', 'report.html') == page.read_text()
 
+    @pytest.mark.slow
     def test_another_checkpoint_or_a_damaged_file_is_evaluated_anew(self, reports, page):
         run = reports.root / 'changed'
         shutil.copytree(reports.runs[1], run)
