@@ -13,8 +13,11 @@ setup(
     description='Cross-Consistency Training for semi-supervised segmentation in MMSegmentation',
     license='Apache-2.0',
     packages=find_packages(include=['cct_mm*']),
-    # Configs and tools, to which cct_mm/.mim links: what works in a clone works without one.
-    package_data={'cct_mm': ['.mim/**/*', '.mim/**/.*']},
+    package_data={
+        # Configs and tools, to which cct_mm/.mim links: what works in a clone works without one.
+        'cct_mm': ['.mim/**/*', '.mim/**/.*'],
+        'cct_mm.lab.report': ['*.j2', '*.css', '*.js'],
+    },
     python_requires='>=3.10',
     # cct_mm/environment.py compares what is installed with these lines.
     install_requires=[

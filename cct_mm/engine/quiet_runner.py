@@ -15,7 +15,6 @@ FOR_THE_FILE = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Loads checkpoint by',
-    'The prefix is not set in metric class',
 )
 """Beginnings of messages that go to the log file alone."""
 

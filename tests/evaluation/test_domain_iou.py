@@ -6,9 +6,10 @@ import math
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmseg.evaluation.metrics import IoUMetric
 from mmseg.registry import METRICS
 
-from cct_mm.evaluation import DomainIoUMetric
+from cct_mm.evaluation import DomainIoUMetric, confusion_matrix
 
 DOMAINS = {
     'day': dict(classes=('sky', 'ground', 'car'), palette=[[0] * 3] * 3),
@@ -54,6 +55,10 @@ def test_of_one_domain_in_percent_a_class_that_occurs_nowhere_is_nan_and_not_in_
             'day/IoU.ground': 50.0,
             'day/IoU.car': math.nan,
             'day/mIoU': (200 / 3 + 50) / 2,
+            # 3 of 4 pixels; sky 2 of 2, ground 1 of 2; sky 2 * 2 / 5, ground 2 * 1 / 3.
+            'day/aAcc': 75.0,
+            'day/mAcc': 75.0,
+            'day/mDice': (80 + 200 / 3) / 2,
             'mIoU': (200 / 3 + 50) / 2,
         }
     )
@@ -161,3 +166,39 @@ def test_a_domain_without_any_class_is_nan_and_not_in_the_mean(log):
 @pytest.mark.parametrize('batches', [[], [[sample('day', [[0, 1]], [[255, 255]])]]])
 def test_without_any_label_there_is_no_mean(batches):
     assert math.isnan(evaluate(*batches)['mIoU'])
+
+
+def test_the_confusion_matrix_has_truth_in_rows_and_predictions_in_columns():
+    metric = DomainIoUMetric()
+    metric.dataset_meta = dict(domains=DOMAINS)
+    metric.process({}, [DAY, NIGHT])
+    metric.process({}, [DAY])
+    metric.evaluate(3)
+    # Sky is seen as sky twice in each image, ground as ground once, and as sky once.
+    assert metric.confusion['day'].tolist() == [[4, 0, 0], [2, 2, 0], [0, 0, 0]]
+    assert metric.confusion['night'].tolist() == [[1, 1], [1, 1]]
+
+
+def test_counts_are_mmsegs():
+    labels = torch.randint(0, 5, (2, 40, 50), generator=torch.manual_seed(0))
+    prediction, label = labels
+    label[:5] = 255
+    confusion = confusion_matrix(prediction, label, 5)
+    intersect, union, predicted, labeled = IoUMetric.intersect_and_union(prediction, label, 5, 255)
+    assert confusion.diagonal().tolist() == intersect.tolist()
+    assert confusion.sum(dim=0).tolist() == predicted.tolist()
+    assert confusion.sum(dim=1).tolist() == labeled.tolist()
+    assert (confusion.sum(dim=0) + confusion.sum(dim=1) - confusion.diagonal()).tolist() == (
+        union.tolist()
+    )
+
+
+def test_accuracy_and_dice_are_mmsegs_of_the_same_pixels():
+    metrics = evaluate([DAY], [sample('day', [[1, 1], [2, 0]], [[0, 1], [1, 2]])])
+    theirs = IoUMetric(iou_metrics=['mIoU', 'mDice'])
+    theirs.dataset_meta = DOMAINS['day']
+    theirs.process({}, [DAY, sample('day', [[1, 1], [2, 0]], [[0, 1], [1, 2]])])
+    expected = theirs.evaluate(2)
+    for name in ('aAcc', 'mAcc', 'mIoU', 'mDice'):
+        # mmseg rounds to two decimals.
+        assert metrics[f'day/{name}'] == pytest.approx(expected[name], abs=0.01)

@@ -67,7 +67,8 @@ def read_scalars(train_dir: str | Path) -> tuple[dict[int, dict], dict[int, dict
                 step = int(values['step'])
             except (ValueError, KeyError, TypeError):
                 continue  # the line at which a session was killed
-            (validation if 'mIoU' in values else training)[step] = values
+            # Lines of validation have no 'iter'.
+            (training if 'iter' in values else validation)[step] = values
     return dict(sorted(training.items())), dict(sorted(validation.items()))
 
 
@@ -103,7 +104,7 @@ def make_record(
             f'number in percent: see its log'
         )
     training, validation = read_scalars(train_dir)
-    curve = {step: _finite(values['mIoU']) for step, values in validation.items()}
+    curve = {step: _finite(values.get('mIoU')) for step, values in validation.items()}
     curve = {step: value for step, value in curve.items() if value is not None}
     last = max(curve, default=None)
     best = max(curve, key=curve.get, default=None)

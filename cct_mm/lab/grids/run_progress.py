@@ -42,7 +42,7 @@ def read_progress(job: Job) -> RunProgress:
         max([*training, *validation], default=0),
         job.iterations,
         statistics.median(seconds) if seconds else None,
-        validation[max(validation)]['mIoU'] if validation else None,
+        validation[max(validation)].get('mIoU') if validation else None,
     )
 
 
