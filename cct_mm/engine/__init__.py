@@ -1,5 +1,6 @@
 """Hooks and optimizer wrappers, registered in mmengine's registries."""
 
+from . import scopes  # noqa: F401
 from .checkpoints.extend import ExtendHook
 from .checkpoints.hook import CheckpointHook
 from .checkpoints.loading import read_checkpoint

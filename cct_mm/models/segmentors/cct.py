@@ -38,7 +38,8 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
     Args:
         auxiliary: Config of each domain's :class:`AuxiliaryBank`: ``perturbations``,
             ``in_channels``, ``stride``, ``channels``, ``last_relu``. A domain's own ``auxiliary``
-            entries override the common ones.
+            entries override the common ones. ``in_channels`` and ``stride`` of z follow from the
+            encoder where they are left out.
         loss_consistency: Config of the distance d of Eq. 2, a ``ConsistencyLoss`` without ``type``.
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
@@ -91,6 +92,10 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             domain: The domain.
             auxiliary: Config of its :class:`AuxiliaryBank`.
         """
+        measured = {}
+        if not {'in_channels', 'stride'} <= auxiliary.keys():
+            measured = self._measure(domain)
+        auxiliary = {**measured, **auxiliary}
         domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
         if domain.auxiliary.guided and not domain.foreground_names:
             raise ValueError(
@@ -98,6 +103,27 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
                 'objects, but the domain names no foreground classes; add foreground=(...) with '
                 'its things to the domain, or leave these perturbations out'
             )
+
+    def _measure(self, domain: Domain) -> dict[str, int]:
+        """Return channels and stride of z.
+
+        Raises:
+            ValueError: If there is no such map, or decoders cannot bring it to the image's size.
+        """
+        encoder = self.encoder_maps()
+        z = domain.z(encoder.maps)
+        (height, width), (h, w) = encoder.image, z.shape[2:]
+        stride = height // h
+        if (h * stride, w * stride) != (height, width) or stride.bit_count() != 1 or stride < 2:
+            raise ValueError(
+                f'domain {domain.name}: z, map {domain.z_index} of the encoder, has {h}x{w} '
+                f'positions for an image of {height}x{width}, expected one for each 2x2, 4x4, 8x8, '
+                "... pixels: the auxiliary decoders double its size until it is the image's; "
+                'rescale the maps in a neck, e.g. by 14 / 8 = 1.75 for a ViT with patches of 14: '
+                f"neck=dict(type='MultiLevelNeck', in_channels=[{z.shape[1]}], out_channels=256, "
+                'scales=[1.75])'
+            )
+        return dict(in_channels=z.shape[1], stride=stride)
 
     def loss_of_batches(
         self, domain: Domain, labeled: Batch, unlabeled: Batch

@@ -1,0 +1,13 @@
+# AdamW and the poly schedule to 0, as transformers are trained; 400 iterations. What is pretrained
+# gets a tenth of the learning rate, or less.
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=200)
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.01),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
+)
+# It ends where the training does: mmengine fills in max_iters.
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=40, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0, begin=40, by_epoch=False),
+]
