@@ -1,8 +1,11 @@
 """Cross-Consistency Training (paper, Sections 3.2 and 3.3, Algorithm 1): unlabeled images."""
 
+import logging
+from collections.abc import Sequence
 from functools import partial
 
 import torch
+from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -92,11 +95,18 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             domain: The domain.
             auxiliary: Config of its :class:`AuxiliaryBank`.
         """
-        measured = {}
         if not {'in_channels', 'stride'} <= auxiliary.keys():
-            measured = self._measure(domain)
-        auxiliary = {**measured, **auxiliary}
+            auxiliary = {**self._measure(domain), **auxiliary}
         domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+        if isinstance(getattr(domain.decode_head, 'in_index', None), Sequence):
+            print_log(
+                f'domain {domain.name}: its head {type(domain.decode_head).__name__} reads maps '
+                f'{list(domain.decode_head.in_index)} of the encoder, but only z, map '
+                f'{domain.z_index}, is perturbed: the auxiliary decoders see less than the head; '
+                "let its part before the classifier be the neck, dict(type='HeadAsNeck', head=...)",
+                logger='current',
+                level=logging.WARNING,
+            )
         if domain.auxiliary.guided and not domain.foreground_names:
             raise ValueError(
                 f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '

@@ -109,9 +109,12 @@ class MeanTeacher(NeedsProgress, MultiDomainSegmentor):
         with self.teacher.active(batch_img_metas[0].get('domain') or self.active_domain):
             return self.teacher.encode_decode(inputs, batch_img_metas)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args
+    ) -> None:
         """Let the teacher start as a copy of the student from a checkpoint of another method."""
+        self._take_mmseg_weights(state_dict, prefix, local_metadata)
         if not any(key.startswith(f'{prefix}teacher.') for key in state_dict):
             copies = {f'{prefix}teacher.{key[len(prefix) :]}': x for key, x in state_dict.items()}
             state_dict.update(copies)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
