@@ -95,9 +95,13 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             domain: The domain.
             auxiliary: Config of its :class:`AuxiliaryBank`.
         """
-        if not {'in_channels', 'stride'} <= auxiliary.keys():
+        inferred = not {'in_channels', 'stride'} <= auxiliary.keys()
+        if inferred:
             auxiliary = {**self._measure(domain), **auxiliary}
         domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+        if inferred:
+            encoder = self.encoder_maps()
+            self._check_map(domain.auxiliary, domain.z(encoder.maps), encoder.image)
         if isinstance(getattr(domain.decode_head, 'in_index', None), Sequence):
             print_log(
                 f'domain {domain.name}: its head {type(domain.decode_head).__name__} reads maps '
@@ -163,7 +167,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             return {}
         # z = h(x^u), [B, D, h, w]
         z = domain.z(unlabeled.features)
-        self._check_map(domain.auxiliary, z, unlabeled)
+        self._check_map(domain.auxiliary, z, unlabeled.size)
 
         # y^u = g(z), [B, C, H, W], no gradient
         target = Target(
@@ -193,7 +197,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         further = {'pairwise': loss.pairwise, 'weak': loss.weak}
         return values | {name: value for name, value in further.items() if value is not None}
 
-    def _check_map(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
+    def _check_map(self, bank: AuxiliaryBank, z: Tensor, size: tuple[int, int]) -> None:
         if z.shape[1] != bank.in_channels:
             raise ValueError(
                 f'CCT: auxiliary decoders have in_channels {bank.in_channels}, but z, the map that '
@@ -201,10 +205,10 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
                 f'model.auxiliary.in_channels={z.shape[1]}'
             )
         expected = tuple(side * bank.stride for side in z.shape[2:])
-        if expected != batch.size:
+        if expected != size:
             raise ValueError(
                 f'CCT: auxiliary decoders of stride {bank.stride} make {expected[0]}x{expected[1]} '
-                f'of z, expected the image size {batch.size[0]}x{batch.size[1]}; set '
+                f'of z, expected the image size {size[0]}x{size[1]}; set '
                 'model.auxiliary.stride to the stride of the encoder and '
                 'data_preprocessor.size_divisor to a multiple of it'
             )

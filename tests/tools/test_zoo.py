@@ -1,0 +1,25 @@
+"""Networks of configs/zoo train, validate and go on from a checkpoint, as a user starts them."""
+
+import pytest
+import torch
+from tiny_zoo import NETWORKS, tiny_zoo_config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('network', NETWORKS)
+def test_trains_validates_and_resumes(tools, network):
+    config = tools.root / f'{network}.py'
+    config.write_text(tiny_zoo_config('cct', network))
+
+    def train(work_dir, *arguments):
+        run = tools.fork('tools/train.py', *arguments, work_dir=work_dir, config=config)
+        assert run.code == 0, run.output
+        return run
+
+    straight = train(network)
+    assert {'mIoU', 'day/mIoU'} <= set(straight.scalars[-1])
+    assert ('day.aux.loss_ce' in straight.losses[1]) is (network == 'upernet-r18')
+    resumed = train(f'{network}-resumed', '--resume', straight.work_dir / 'iter_1.pth')
+    weights, expected = (run.checkpoint(2)['state_dict'] for run in (resumed, straight))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
