@@ -46,7 +46,6 @@ train_dataloader = dict(
     sampler=dict(labeled_per_batch=2, unlabeled_per_batch={batch - 2}),
 )
 train_cfg = dict(max_iters=2, val_interval=2)
-param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0, begin=0, by_epoch=False)]
 default_hooks = dict(
     checkpoint=dict(interval=1, max_keep_ckpts=-1, save_best=None), logger=dict(interval=1)
 )
