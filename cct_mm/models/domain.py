@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from cct_mm.labels import has_background
+from cct_mm.models.head_inputs import check_inputs
 from cct_mm.models.losses.average import mean_over_ranks
 from cct_mm.models.losses.labeled import loss_by_feat, terms_of
 from cct_mm.names import check_class_names, check_domain_name
@@ -136,7 +137,7 @@ class Domain(BaseModule):
                 or that has another number of channels.
         """
         self._check_encoded(features)
-        self._check_maps(self.decode_head, 'decode_head', features)
+        check_inputs(self.decode_head, features, f'domain {self.name}: its decode_head')
         logits = self.decode_head(features)
         if not isinstance(logits, Tensor):
             raise ValueError(
@@ -154,30 +155,6 @@ class Domain(BaseModule):
                 f'domain {self.name}: there are no maps of the encoder, expected some: a batch has '
                 'them after self.encode(batch), and never if it has no images, len(batch) == 0'
             )
-
-    def _check_maps(self, head: nn.Module, key: str, features: Sequence[Tensor]) -> None:
-        # Other than mmseg's heads need not have these.
-        indices = getattr(head, 'in_index', None)
-        channels = getattr(head, 'in_channels', None)
-        if isinstance(indices, int):
-            indices, channels = [indices], [channels]
-        if getattr(head, 'input_transform', None) == 'resize_concat':
-            channels = None
-        for i, index in enumerate(indices or ()):
-            found = [m.shape[1] for m in features]
-            if not -len(found) <= index < len(found):
-                raise ValueError(
-                    f'domain {self.name}: its {key} has in_index {index}, but the encoder '
-                    f'gives {len(found)} maps, of {found} channels, expected one of 0-'
-                    f'{len(found) - 1}; set in_index, or out_indices of the backbone'
-                )
-            expected = channels[i] if isinstance(channels, Sequence) else None
-            if expected not in (None, found[index]):
-                raise ValueError(
-                    f'domain {self.name}: its {key} has in_channels {expected} for map '
-                    f'{index} of the encoder, which has {found[index]} channels; set '
-                    f'{key}.in_channels={found[index]}, or another in_index'
-                )
 
     def loss(
         self, features: Sequence[Tensor], samples: list[SegDataSample], size: tuple[int, int]
@@ -198,7 +175,7 @@ class Domain(BaseModule):
                 )
         losses = self._loss_of(self.decode_head, self.logits(features, size), samples)
         for i, head in enumerate(self.deep_heads):
-            self._check_maps(head, 'auxiliary_head', features)
+            check_inputs(head, features, f'domain {self.name}: its auxiliary_head')
             name = 'aux' if len(self.deep_heads) == 1 else f'aux_{i}'
             losses |= add_prefix(self._loss_of(head, head(features), samples), name)
         return losses

@@ -45,7 +45,7 @@ def dry_forward(model: EncoderDecoder, in_channels: int) -> EncoderMaps:
         in_channels: Channels of the image.
 
     Raises:
-        ValueError: If the encoder takes neither a small image nor one of the preprocessor's size.
+        ValueError: If the backbone takes neither a small image nor one of the preprocessor's size.
     """
     preprocessor = model.data_preprocessor
     divisor = getattr(preprocessor, 'size_divisor', None) or 1
@@ -56,20 +56,21 @@ def dry_forward(model: EncoderDecoder, in_channels: int) -> EncoderMaps:
         sizes.append(tuple(preprocessor.size[-2:]))
     device = next((p.device for p in model.backbone.parameters()), None)
     parts = [part for part in (model.backbone, model.neck) if part is not None]
-    for size in sizes:
-        try:
-            with torch.no_grad(), _evaluating(parts), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), _evaluating(parts), torch.random.fork_rng(devices=[]):
+        for size in sizes:
+            try:
                 found = model.backbone(torch.zeros(1, in_channels, *size, device=device))
-                maps = found if model.neck is None else model.neck(found)
-        # What an encoder cannot take it says by errors of many types.
-        except Exception as error:
-            failure = error
-            continue
-        shapes = tuple(x.shape for x in found if isinstance(x, Tensor))
-        return EncoderMaps(size, shapes, tuple(torch.empty(x.shape, device='meta') for x in maps))
+            # That it cannot take a size it says by errors of many types.
+            except Exception as error:
+                failure = error
+                continue
+            maps = found if model.neck is None else model.neck(found)
+            shapes = tuple(x.shape for x in found if isinstance(x, Tensor))
+            empty = tuple(torch.empty(x.shape, device='meta') for x in maps)
+            return EncoderMaps(size, shapes, empty)
     tried = ' and '.join(f'{h}x{w}' for h, w in sizes)
     raise ValueError(
-        f'{type(model).__name__}: to see the shapes of its maps, the encoder was given an empty '
+        f'{type(model).__name__}: to see the shapes of its maps, the backbone was given an empty '
         f'image of {tried} and failed ({type(failure).__name__}: {failure}); set '
         'data_preprocessor.size to a size that it takes, or say in_channels and stride of z in '
         'model.auxiliary and data_preprocessor.size_divisor'

@@ -6,6 +6,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .head_inputs import check_inputs
+
 OF_THE_CLASSIFIER = ('num_classes', 'out_channels', 'threshold', 'loss_decode', 'sampler')
 """Entries of a decode head's config that have no meaning without its classifier."""
 
@@ -37,7 +39,8 @@ class HeadAsNeck(BaseModule):
           supervision, and last the map before the classifier, [B, channels, h, w]
 
     Raises:
-        ValueError: If the head has no ``conv_seg``, or its output is not the map before it.
+        ValueError: If the head has no ``conv_seg``, its output is not the map before it, or it does
+            not fit the maps.
     """
 
     def __init__(self, head: dict, neck: dict | None = None, init_cfg: dict | None = None) -> None:
@@ -59,6 +62,7 @@ class HeadAsNeck(BaseModule):
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the maps, and last the fused one."""
         maps = tuple(inputs if self.neck is None else self.neck(inputs))
+        check_inputs(self.head, maps, 'HeadAsNeck: its head')
         fused = self.head(maps)
         if not isinstance(fused, Tensor) or fused.shape[1] != self.head.channels:
             found = f'{fused.shape[1]} channels' if isinstance(fused, Tensor) else type(fused)

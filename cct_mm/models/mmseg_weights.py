@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mmengine.logging import print_log
 from torch import Tensor
 
 from .head_as_neck import HeadAsNeck
@@ -48,6 +49,26 @@ class BroughtHead:
         if self.left_out:
             text += f'; what does not fit is left out: {", ".join(self.left_out)}'
         return text
+
+
+def take_weights(
+    model: MultiDomainSegmentor, state_dict: dict[str, Tensor], prefix: str, metadata: dict
+) -> None:
+    """Rename an ``EncoderDecoder``'s weights while a model loads them, and log what they bring.
+
+    Args:
+        model: The model.
+        state_dict: Changed in place.
+        prefix: Of the model's own weights in it.
+        metadata: Of the model; the reader of checkpoints puts ``classes`` there.
+    """
+    own = [key for key in state_dict if key.startswith(prefix)]
+    weights = {key[len(prefix) :]: state_dict.pop(key) for key in own}
+    weights, brought = with_domains(model, weights, metadata.get('classes'))
+    state_dict.update({prefix + key: value for key, value in weights.items()})
+    if brought:
+        sentences = [encoder_sentence(model, weights), *(head.sentence() for head in brought)]
+        print_log('; '.join(sentences), logger='current')
 
 
 def with_domains(

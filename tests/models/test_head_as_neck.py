@@ -100,3 +100,14 @@ class TestRefused:
         neck = neck_of(dict(type='HeadWithTwoClassifiers', in_channels=10, channels=10))
         with pytest.raises(ValueError, match='gives 20 channels, expected one map of its 10'):
             neck(maps)
+
+    @pytest.mark.parametrize(
+        ('change', 'sentence'),
+        [
+            (dict(in_channels=[4, 6, 7, 10]), 'its head has in_channels 7 for map 2 .* 8 channels'),
+            (dict(in_index=[0, 1, 2, 9]), 'its head has in_index 9, but the encoder gives 4 maps'),
+        ],
+    )
+    def test_head_that_does_not_fit_the_maps(self, maps, change, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            neck_of({**HEADS['uper'], **change})(maps)

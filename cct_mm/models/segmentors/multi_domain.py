@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import ConfigDict
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.logging import print_log
 from mmengine.model import ModuleDict
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -21,7 +20,7 @@ from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.dry_forward import EncoderMaps, dry_forward
-from cct_mm.models.mmseg_weights import encoder_sentence, with_domains
+from cct_mm.models.mmseg_weights import take_weights
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
 
 from .batch import Batch, check_sizes, check_supervision, select
@@ -201,19 +200,9 @@ class MultiDomainSegmentor(EncoderDecoder):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args
     ) -> None:
-        """Load the checkpoint of mmseg's ``EncoderDecoder`` too, and log what its head brings."""
-        self._take_mmseg_weights(state_dict, prefix, local_metadata)
+        """Load a checkpoint of mmseg's ``EncoderDecoder`` too."""
+        take_weights(self, state_dict, prefix, local_metadata)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-
-    def _take_mmseg_weights(self, state_dict: dict, prefix: str, local_metadata: dict) -> None:
-        own = [key for key in state_dict if key.startswith(prefix)]
-        weights = {key[len(prefix) :]: state_dict.pop(key) for key in own}
-        # The reader of checkpoints puts the names there.
-        weights, brought = with_domains(self, weights, local_metadata.get('classes'))
-        state_dict.update({prefix + key: value for key, value in weights.items()})
-        if brought:
-            sentences = [encoder_sentence(self, weights), *(head.sentence() for head in brought)]
-            print_log('; '.join(sentences), logger='current')
 
     def train(self, mode: bool = True) -> 'MultiDomainSegmentor':
         """Switch to training; frozen statistics stay as they are."""
