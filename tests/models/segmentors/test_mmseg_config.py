@@ -26,6 +26,12 @@ ZOO = {
         backbone=dict(embed_dims=4, num_layers=[1, 1, 1, 1], drop_path_rate=0.0),
         decode_head=dict(in_channels=[4, 8, 20, 32], channels=8, dropout_ratio=0.0),
     ),
+    'fpn_r50.py': dict(
+        pretrained=None,
+        backbone=dict(depth=18, base_channels=8, stem_channels=8),
+        neck=dict(in_channels=[8, 16, 32, 64], out_channels=8),
+        decode_head=dict(in_channels=[8] * 4, channels=8, dropout_ratio=0.0),
+    ),
     'fcn_r50-d8.py': dict(
         pretrained=None,
         backbone=dict(depth=18, base_channels=8, stem_channels=8),
@@ -58,7 +64,7 @@ def build(config, **changes):
 
 
 def divided(config, **changes):
-    neck = dict(type='HeadAsNeck', head=config['decode_head'])
+    neck = dict(type='HeadAsNeck', head=config['decode_head'], neck=config.get('neck'))
     return {**config, 'neck': neck, 'decode_head': {**DIVIDED, 'dropout_ratio': 0.0}, **changes}
 
 
@@ -85,10 +91,7 @@ class TestNamingDomainsIsEnough:
             assert all((p.grad is not None) is (other == domain) for p in heads)
 
     def test_and_the_losses_are_mmsegs(self, zoo_config, make_data, losses_of, name):
-        config = zoo_config(name)
-        for head in ('decode_head', 'auxiliary_head'):
-            if head in config:
-                config[head]['num_classes'] = 3
+        config = with_classes(zoo_config(name), 3)
         reference = build(config, data_preprocessor=None).train()
         model = build(config, type='SupervisedSegmentor', domains=DAY)
         model.load_state_dict(reference.state_dict())
@@ -200,33 +203,42 @@ class TestRefused:
 NAMES = ('car', 'person', 'Sky', 'tree')
 
 
+def with_classes(config, count):
+    for head in {'decode_head', 'auxiliary_head'} & config.keys():
+        config[head]['num_classes'] = count
+    return config
+
+
 @pytest.fixture
 def checkpoint(zoo_config, tmp_path):
-    """Write a checkpoint of mmseg's UPerNet with four classes; return it and what is in it."""
+    """Write a checkpoint of a network of mmseg with four classes; return it and the network."""
 
-    def write(meta):
-        config = zoo_config('upernet_r50.py')
-        for head in ('decode_head', 'auxiliary_head'):
-            config[head]['num_classes'] = 4
-        model = build(config, data_preprocessor=None)
+    def write(meta, name='upernet_r50.py'):
+        network = build(with_classes(zoo_config(name), 4))
         path = tmp_path / 'zoo.pth'
-        torch.save({'meta': meta, 'state_dict': model.state_dict()}, path)
-        return str(path), model.state_dict()
+        torch.save({'meta': meta, 'state_dict': network.state_dict()}, path)
+        return str(path), network
 
     return write
 
 
-META = [dict(dataset_meta=dict(classes=NAMES, palette=[])), dict(CLASSES=list(NAMES))]
+NOW = dict(dataset_meta=dict(classes=NAMES, palette=[]))
+IN_2022 = dict(CLASSES=list(NAMES))
 
 
-@pytest.mark.parametrize('meta', META)
-@pytest.mark.parametrize('method', ['SupervisedSegmentor', 'MeanTeacher'])
-@pytest.mark.parametrize('way', ['load_checkpoint', 'init_cfg'])
-@pytest.mark.parametrize('change', [dict, divided])
+@pytest.mark.parametrize(
+    ('meta', 'method', 'way', 'change'),
+    [
+        (NOW, 'SupervisedSegmentor', 'load_checkpoint', dict),
+        (IN_2022, 'SupervisedSegmentor', 'init_cfg', divided),
+        (NOW, 'MeanTeacher', 'load_checkpoint', divided),
+    ],
+)
 def test_weights_of_the_zoo_go_to_every_domain_by_the_names_of_classes(
     zoo_config, checkpoint, said, meta, method, way, change
 ):
-    path, weights = checkpoint(meta)
+    path, network = checkpoint(meta)
+    weights = network.state_dict()
     config = change(zoo_config('upernet_r50.py'))
     config |= dict(type=method, domains=TWO)
     model = build(config)
@@ -258,29 +270,25 @@ def test_weights_of_the_zoo_go_to_every_domain_by_the_names_of_classes(
 def test_without_names_classes_of_the_same_number_are_brought(
     zoo_config, checkpoint, count, brought
 ):
-    path, weights = checkpoint({})
+    path, network = checkpoint({})
     domains = dict(day=dict(classes=('a', 'b', 'c', 'd')[:count]))
     model = build(zoo_config('upernet_r50.py'), type='SupervisedSegmentor', domains=domains)
     load_checkpoint(model, path)
     row = model.domains['day'].decode_head.conv_seg.weight[0]
-    assert torch.equal(row, weights['decode_head.conv_seg.weight'][0]) is brought
+    assert torch.equal(row, network.decode_head.conv_seg.weight[0]) is brought
 
 
+@pytest.mark.parametrize('name', ZOO)
 @pytest.mark.parametrize('change', [dict, divided])
-def test_a_network_of_the_zoo_predicts_as_in_mmseg(zoo_config, checkpoint, change):
-    path, weights = checkpoint({})
-    config = zoo_config('upernet_r50.py')
-    for head in ('decode_head', 'auxiliary_head'):
-        config[head]['num_classes'] = 4
-    reference = build(config).eval()
-    reference.load_state_dict(weights)
+def test_a_network_of_the_zoo_predicts_as_in_mmseg(zoo_config, checkpoint, name, change):
+    path, network = checkpoint({}, name)
     domains = dict(day=dict(classes=NAMES))
-    model = build(change(config), type='SupervisedSegmentor', domains=domains).eval()
+    model = build(change(zoo_config(name)), type='SupervisedSegmentor', domains=domains).eval()
     load_checkpoint(model, path)
     images = torch.randn(2, 3, 64, 96)
     metas = [dict(img_shape=(64, 96), domain='day')] * 2
     with torch.no_grad():
-        expected = reference.encode_decode(images, metas)
+        expected = network.eval().encode_decode(images, metas)
         torch.testing.assert_close(model.encode_decode(images, metas), expected)
 
 
