@@ -6,6 +6,7 @@ from .batch_preprocessor import BatchPreprocessor
 from .cct import AuxiliaryBank
 from .classification_head import ClassificationHead
 from .domain import Domain
+from .head_as_neck import HeadAsNeck
 from .losses import AnnealedCrossEntropy, ConsistencyLoss, PairwiseLoss
 from .psp_neck import PSPNeck
 from .segmentors import (
@@ -28,6 +29,7 @@ __all__ = [
     'Domain',
     'DomainDiscriminator',
     'DomainTTAModel',
+    'HeadAsNeck',
     'ImageClassifier',
     'MeanTeacher',
     'MultiDomainSegmentor',

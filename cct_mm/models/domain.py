@@ -5,16 +5,18 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from cct_mm.labels import has_background
+from cct_mm.models.head_inputs import check_inputs
 from cct_mm.models.losses.average import mean_over_ranks
 from cct_mm.models.losses.labeled import loss_by_feat, terms_of
 from cct_mm.names import check_class_names, check_domain_name
@@ -30,6 +32,7 @@ class Domain(BaseModule):
         foreground: Names of the classes that are things rather than stuff: what Obj-Msk, Con-Msk
             and G-Cutout mask. None means all but ``background`` where class 0 has that name, else
             that they are not known. An empty sequence says that there are no things.
+        auxiliary_head: Configs of heads of deep supervision, as mmseg calls them; one, or a list.
         z_index: Which of the encoder's maps is z, the one that is perturbed.
 
     Raises:
@@ -38,7 +41,7 @@ class Domain(BaseModule):
             with the classes.
     """
 
-    KEYS = ('classes', 'decode_head', 'foreground', 'z_index')
+    KEYS = ('classes', 'decode_head', 'foreground', 'auxiliary_head', 'z_index')
     """What a config says about a domain itself; further entries are a method's."""
 
     def __init__(
@@ -47,6 +50,7 @@ class Domain(BaseModule):
         classes: Sequence[str],
         decode_head: dict,
         foreground: Sequence[str] | None = None,
+        auxiliary_head: dict | Sequence[dict] = (),
         z_index: int = -1,
     ) -> None:
         super().__init__()
@@ -60,6 +64,9 @@ class Domain(BaseModule):
         mask = torch.tensor([c in self.foreground_names for c in self.classes])
         self.register_buffer('foreground', mask, persistent=False)
         self.decode_head = MODELS.build(self._complete(decode_head))
+        heads = [auxiliary_head] if isinstance(auxiliary_head, dict) else auxiliary_head
+        # Not auxiliary_head, which settings for CCT's auxiliary decoders would match.
+        self.deep_heads = ModuleList(MODELS.build(self._complete(head)) for head in heads)
         channels = getattr(self.decode_head, 'out_channels', self.num_classes)
         if channels != self.num_classes:
             raise ValueError(
@@ -131,8 +138,14 @@ class Domain(BaseModule):
                 or that has another number of channels.
         """
         self._check_encoded(features)
-        self._check_maps(features)
+        check_inputs(self.decode_head, features, f'domain {self.name}: its decode_head')
         logits = self.decode_head(features)
+        if not isinstance(logits, Tensor):
+            raise ValueError(
+                f'domain {self.name}: its decode_head {type(self.decode_head).__name__} gives a '
+                f'{type(logits).__name__}, expected one map of logits; take a head that does, such '
+                'as UPerHead, SegformerHead or FCNHead'
+            )
         if logits.shape[2:] == torch.Size(size):
             return logits
         return resize(logits, size, mode='bilinear', align_corners=self.decode_head.align_corners)
@@ -144,34 +157,10 @@ class Domain(BaseModule):
                 'them after self.encode(batch), and never if it has no images, len(batch) == 0'
             )
 
-    def _check_maps(self, features: Sequence[Tensor]) -> None:
-        # Other than mmseg's heads need not have these.
-        indices = getattr(self.decode_head, 'in_index', None)
-        channels = getattr(self.decode_head, 'in_channels', None)
-        if isinstance(indices, int):
-            indices, channels = [indices], [channels]
-        if getattr(self.decode_head, 'input_transform', None) == 'resize_concat':
-            channels = None
-        for i, index in enumerate(indices or ()):
-            found = [m.shape[1] for m in features]
-            if not -len(found) <= index < len(found):
-                raise ValueError(
-                    f'domain {self.name}: its decode_head has in_index {index}, but the encoder '
-                    f'gives {len(found)} maps, of {found} channels, expected one of 0-'
-                    f'{len(found) - 1}; set in_index, or out_indices of the backbone'
-                )
-            expected = channels[i] if isinstance(channels, Sequence) else None
-            if expected not in (None, found[index]):
-                raise ValueError(
-                    f'domain {self.name}: its decode_head has in_channels {expected} for map '
-                    f'{index} of the encoder, which has {found[index]} channels; set '
-                    f'decode_head.in_channels={found[index]}, or another in_index'
-                )
-
     def loss(
         self, features: Sequence[Tensor], samples: list[SegDataSample], size: tuple[int, int]
     ) -> dict[str, Tensor]:
-        """Return L_s, the loss of the main head by its ``loss_decode``.
+        """Return L_s, the loss of the main head by its ``loss_decode``, and those of deep heads.
 
         On several ranks, mmseg's cross-entropy is brought to the mean over all ranks' pixels.
 
@@ -185,13 +174,24 @@ class Domain(BaseModule):
                     "without labels, expected a label map; add dict(type='LoadCheckedAnnotations') "
                     'to its pipeline, or make it an unlabeled source'
                 )
-        losses = loss_by_feat(self.decode_head, self.logits(features, size), samples)
+        losses = self._loss_of(self.decode_head, self.logits(features, size), samples)
+        for i, head in enumerate(self.deep_heads):
+            check_inputs(head, features, f'domain {self.name}: its auxiliary_head')
+            name = 'aux' if len(self.deep_heads) == 1 else f'aux_{i}'
+            losses |= add_prefix(self._loss_of(head, head(features), samples), name)
+        return losses
+
+    def _loss_of(
+        self, head: nn.Module, logits: Tensor, samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        losses = loss_by_feat(head, logits, samples)
         if get_world_size() > 1:
             labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
-            count = (labels != self.decode_head.ignore_index).sum()
+            count = (labels != head.ignore_index).sum()
             share = count / mean_over_ranks(count).clamp(min=1e-6)
-            terms = terms_of(self.decode_head)
-            means = [t for t in terms if isinstance(t, CrossEntropyLoss) and t.avg_non_ignore]
+            means = [
+                t for t in terms_of(head) if isinstance(t, CrossEntropyLoss) and t.avg_non_ignore
+            ]
             # mmseg adds up terms of one name.
             for name in {term.loss_name for term in means}:
                 losses[name] = losses[name] * share

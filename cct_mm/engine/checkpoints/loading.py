@@ -13,6 +13,7 @@ import logging
 import os
 import pathlib
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -156,6 +157,23 @@ def read_checkpoint(
             logger='current',
             level=logging.WARNING,
         )
+    return _tell_classes(checkpoint)
+
+
+def classes_of(checkpoint: dict[str, Any]) -> tuple[str, ...]:
+    """Return the classes that mmseg, of now or of 2022, says its network was trained with."""
+    meta = checkpoint.get('meta') or {}
+    return tuple((meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES') or ())
+
+
+def _tell_classes(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Write the classes to the weights' metadata, where the module that loads them finds them."""
+    weights, classes = checkpoint.get('state_dict'), classes_of(checkpoint)
+    if classes and isinstance(weights, dict):
+        metadata = getattr(weights, '_metadata', OrderedDict())
+        metadata[''] = {**metadata.get('', {}), 'classes': classes}
+        checkpoint['state_dict'] = OrderedDict(weights)
+        checkpoint['state_dict']._metadata = metadata
     return checkpoint
 
 
@@ -241,9 +259,9 @@ def _safe(loader: Callable) -> Callable:
     @wraps(loader)
     def load(filename: str, map_location: Any = None) -> dict[str, Any]:
         if _identity(filename) in _trusted:
-            return loader(filename, map_location)
+            return _tell_classes(loader(filename, map_location))
         with _sentences(filename), _forced(), torch.serialization.safe_globals(KNOWN):
-            return loader(filename, map_location)
+            return _tell_classes(loader(filename, map_location))
 
     return load
 

@@ -6,10 +6,11 @@ from itertools import zip_longest
 from torch import Tensor
 
 from cct_mm.models.domain import Domain
+from cct_mm.models.mmseg_weights import with_domains
 from cct_mm.models.norm import NORMS
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
-from .loading import not_a_number
+from .loading import classes_of, not_a_number
 
 ENCODER = ('backbone', 'neck')
 """The parts of a segmentor that all domains share."""
@@ -24,7 +25,7 @@ class CheckpointMatch:
         matched: The model's domains whose head the checkpoint brings.
         unmatched: Why it does not, for the model's other domains.
         aside: The checkpoint's domains that the model does not have, as a sentence; '' if none.
-        order: How the order of the domains differs, as a sentence; '' if it does not.
+        order: How the order of the domains and weights differs, as a sentence; '' if it does not.
         encoder: How the encoder differs, as a sentence; '' if it does not.
         discriminator: How the discriminator differs, as a sentence; '' if it does not.
         not_finite: Name of a weight that holds nan; '' if none does.
@@ -84,6 +85,12 @@ def match_checkpoint(model: MultiDomainSegmentor, checkpoint: dict) -> Checkpoin
     weights = checkpoint.get('state_dict', checkpoint)
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     _check_norms(model, weights)
+    weights, brought = with_domains(model, weights, classes_of(checkpoint))
+    partly = {
+        head.domain: f"the checkpoint is of mmseg's EncoderDecoder: {head.sentence()}"
+        for head in brought
+        if head.missing or head.left_out
+    }
     heads = (key.split('.')[1] for key in weights if key.startswith('domains.'))
     in_checkpoint = list(dict.fromkeys(heads))
     trained = checkpoint.get('meta', {}).get('dataset_meta', {}).get('domains', {})
@@ -91,7 +98,9 @@ def match_checkpoint(model: MultiDomainSegmentor, checkpoint: dict) -> Checkpoin
     for name, domain in model.domains.items():
         if name not in in_checkpoint:
             unmatched[name] = f'the checkpoint has no head for domain {name}'
-        elif difference := _classes(domain, trained.get(name)) or _head(domain, weights):
+        elif difference := (
+            partly.get(name) or _classes(domain, trained.get(name)) or _head(domain, weights)
+        ):
             unmatched[name] = difference
     match = CheckpointMatch(
         in_checkpoint=in_checkpoint,
@@ -103,7 +112,9 @@ def match_checkpoint(model: MultiDomainSegmentor, checkpoint: dict) -> Checkpoin
     )
     if aside := sorted(set(in_checkpoint) - set(model.domains)):
         match.aside = f"the checkpoint's domains {aside} are not in the model"
-    if in_checkpoint != list(model.domains):
+    if brought:
+        match.order = "the checkpoint is of mmseg's EncoderDecoder, without domains"
+    elif in_checkpoint != list(model.domains):
         match.order = (
             f'the checkpoint has its domains in the order {in_checkpoint}, the model in the order '
             f'{list(model.domains)}'

@@ -1,5 +1,7 @@
 """Cross-Consistency Training (paper, Sections 3.2 and 3.3, Algorithm 1): unlabeled images."""
 
+import logging
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -40,7 +42,8 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
     Args:
         auxiliary: Config of each domain's :class:`AuxiliaryBank`: ``perturbations``,
             ``in_channels``, ``stride``, ``channels``, ``last_relu``. A domain's own ``auxiliary``
-            entries override the common ones.
+            entries override the common ones. ``in_channels`` and ``stride`` of z follow from the
+            encoder where they are left out.
         loss_consistency: Config of the distance d of Eq. 2, a ``ConsistencyLoss`` without ``type``.
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
@@ -95,15 +98,15 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
                 things, ``foreground=()``, guided perturbations are left out.
         """
         if domain.has_no_things:
-            perturbations, left_out = without_guided(auxiliary['perturbations'])
-            auxiliary = {**auxiliary, 'perturbations': perturbations}
-            if left_out:
-                print_log(
-                    f'domain {domain.name} has no foreground classes: it trains without '
-                    f'{", ".join(left_out)}, which mask foreground objects',
-                    'current',
-                )
+            auxiliary = _without_guided(domain.name, auxiliary)
+        inferred = not {'in_channels', 'stride'} <= auxiliary.keys()
+        if inferred:
+            auxiliary = {**self._measure(domain), **auxiliary}
         domain.auxiliary = AuxiliaryBank(num_classes=domain.num_classes, **auxiliary)
+        if inferred:
+            encoder = self.encoder_maps()
+            self._check_map(domain.auxiliary, domain.z(encoder.maps), encoder.image)
+        _warn_of_more_maps(domain)
         if domain.auxiliary.guided and not domain.foreground_names:
             raise ValueError(
                 f'domain {domain.name}: {", ".join(domain.auxiliary.guided)} mask foreground '
@@ -111,6 +114,27 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
                 'its things to the domain, or foreground=() if it has none, which leaves these '
                 'perturbations out'
             )
+
+    def _measure(self, domain: Domain) -> dict[str, int]:
+        """Return channels and stride of z.
+
+        Raises:
+            ValueError: If there is no such map, or decoders cannot bring it to the image's size.
+        """
+        encoder = self.encoder_maps()
+        z = domain.z(encoder.maps)
+        (height, width), (h, w) = encoder.image, z.shape[2:]
+        stride = height // h
+        if (h * stride, w * stride) != (height, width) or stride.bit_count() != 1 or stride < 2:
+            raise ValueError(
+                f'domain {domain.name}: z, map {domain.z_index} of the encoder, has {h}x{w} '
+                f'positions for an image of {height}x{width}, expected one for each 2x2, 4x4, 8x8, '
+                "... pixels: the auxiliary decoders double its size until it is the image's; "
+                'rescale the maps in a neck, e.g. by 14 / 8 = 1.75 for a ViT with patches of 14: '
+                f"neck=dict(type='MultiLevelNeck', in_channels=[{z.shape[1]}], out_channels=256, "
+                'scales=[1.75])'
+            )
+        return dict(in_channels=z.shape[1], stride=stride)
 
     def loss_of_batches(
         self, domain: Domain, labeled: Batch, unlabeled: Batch
@@ -140,7 +164,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             return {}
         # z = h(x^u), [B, D, h, w]
         z = domain.z(unlabeled.features)
-        self._check_map(domain.auxiliary, z, unlabeled)
+        self._check_map(domain.auxiliary, z, unlabeled.size)
 
         # y^u = g(z), [B, C, H, W], no gradient
         target = Target(
@@ -170,7 +194,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         further = {'pairwise': loss.pairwise, 'weak': loss.weak}
         return values | {name: value for name, value in further.items() if value is not None}
 
-    def _check_map(self, bank: AuxiliaryBank, z: Tensor, batch: Batch) -> None:
+    def _check_map(self, bank: AuxiliaryBank, z: Tensor, size: tuple[int, int]) -> None:
         if z.shape[1] != bank.in_channels:
             raise ValueError(
                 f'CCT: auxiliary decoders have in_channels {bank.in_channels}, but z, the map that '
@@ -178,10 +202,36 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
                 f'model.auxiliary.in_channels={z.shape[1]}'
             )
         expected = tuple(side * bank.stride for side in z.shape[2:])
-        if expected != batch.size:
+        if expected != size:
             raise ValueError(
                 f'CCT: auxiliary decoders of stride {bank.stride} make {expected[0]}x{expected[1]} '
-                f'of z, expected the image size {batch.size[0]}x{batch.size[1]}; set '
+                f'of z, expected the image size {size[0]}x{size[1]}; set '
                 'model.auxiliary.stride to the stride of the encoder and '
                 'data_preprocessor.size_divisor to a multiple of it'
             )
+
+
+def _without_guided(name: str, auxiliary: dict) -> dict:
+    """Leave the perturbations out that mask things, for a domain that has none, and say so."""
+    perturbations, left_out = without_guided(auxiliary['perturbations'])
+    if left_out:
+        print_log(
+            f'domain {name} has no foreground classes: it trains without {", ".join(left_out)}, '
+            'which mask foreground objects',
+            'current',
+        )
+    return {**auxiliary, 'perturbations': perturbations}
+
+
+def _warn_of_more_maps(domain: Domain) -> None:
+    """Say so where the main head reads more than the one map that is perturbed."""
+    head = domain.decode_head
+    if isinstance(getattr(head, 'in_index', None), Sequence):
+        print_log(
+            f'domain {domain.name}: its head {type(head).__name__} reads maps '
+            f'{list(head.in_index)} of the encoder, but only z, map {domain.z_index}, is '
+            'perturbed: the auxiliary decoders see less than the head; let its part before the '
+            "classifier be the neck, dict(type='HeadAsNeck', head=...)",
+            logger='current',
+            level=logging.WARNING,
+        )

@@ -5,6 +5,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from cct_mm.models.domain import Domain
+from cct_mm.models.mmseg_weights import take_weights
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
@@ -109,9 +110,12 @@ class MeanTeacher(NeedsProgress, MultiDomainSegmentor):
         with self.teacher.active(batch_img_metas[0].get('domain') or self.active_domain):
             return self.teacher.encode_decode(inputs, batch_img_metas)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args
+    ) -> None:
         """Let the teacher start as a copy of the student from a checkpoint of another method."""
+        take_weights(self, state_dict, prefix, local_metadata)
         if not any(key.startswith(f'{prefix}teacher.') for key in state_dict):
             copies = {f'{prefix}teacher.{key[len(prefix) :]}': x for key, x in state_dict.items()}
             state_dict.update(copies)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)

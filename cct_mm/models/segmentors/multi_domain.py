@@ -19,6 +19,8 @@ from cct_mm.models.active_domain import ActiveDomain
 from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
+from cct_mm.models.dry_forward import EncoderMaps, dry_forward
+from cct_mm.models.mmseg_weights import take_weights
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
 from cct_mm.models.unknown import SaysWhy
 
@@ -47,6 +49,25 @@ class Needs:
     views: tuple[str, ...] = ()
 
 
+def without_classes(head: dict, owner: str) -> dict:
+    """Return the config of a head without ``num_classes``, which follows from each domain.
+
+    Args:
+        head: As in mmseg's model zoo.
+        owner: Who asks, as an error calls it.
+
+    Raises:
+        ValueError: If it is a cascade of heads.
+    """
+    if not isinstance(head, dict):
+        raise ValueError(
+            f'{owner}: decode_head is a list of {len(head)} heads, each of which reads the one '
+            'before (a CascadeEncoderDecoder), expected one head; take a model of the zoo with '
+            'one, or the last of them with what it reads'
+        )
+    return {key: value for key, value in head.items() if key != 'num_classes'}
+
+
 class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
     """One encoder h and, for each domain, a main head g; a method derives from it.
 
@@ -56,11 +77,15 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
 
     Args:
         backbone: Config of the backbone, as in mmseg.
-        decode_head: Config of the main heads, without classes; each domain gets one built from it.
+        decode_head: Config of the main heads; each domain gets one built from it, with as many
+            classes as it has, whatever ``num_classes`` says here.
         domains: For each domain's name ``dict(classes=..., foreground=..., decode_head=...,
             z_index=...)``, see :class:`cct_mm.models.domain.Domain`. A domain's own ``decode_head``
             entries override the common ones.
         neck: Config of the neck, e.g. ``PSPNeck``, part of the shared encoder.
+        auxiliary_head: As in mmseg: config of a head of deep supervision, or a list of them; each
+            domain gets its own. They learn from labeled images alone, and have nothing to do with
+            the auxiliary decoders of CCT.
         joint_encoding: Encode several batches in one pass, in which batch norm normalizes them
             together. By default each has a pass of its own, as in the released code.
         norm: How the encoder's batch norms treat domains, one of
@@ -75,6 +100,7 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         test_cfg: ``dict(mode='whole')`` or a sliding window, as in mmseg.
         data_preprocessor: As in mmseg; a
             :class:`~cct_mm.models.batch_preprocessor.BatchPreprocessor` stands in for mmseg's own.
+            Without ``size`` and ``size_divisor`` it pads to multiples of the encoder's strides.
         train_cfg: As in mmseg, where it has no effect either; ``init_model`` of mmseg sets it.
         pretrained: As in mmseg: the backbone's ``pretrained``; better say it in the backbone.
         init_cfg: As in mmengine.
@@ -92,6 +118,7 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         decode_head: dict,
         domains: dict[str, dict],
         neck: dict | None = None,
+        auxiliary_head: dict | Sequence[dict] | None = None,
         joint_encoding: bool = False,
         norm: str = 'domain-specific',
         channels_last: bool = True,
@@ -114,10 +141,17 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
             backbone = {**backbone, 'pretrained': pretrained}
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
+        self._in_channels = backbone.get('in_channels', 3)
+        self._maps: EncoderMaps | None = None
+        self._pad_to_strides()
         self.domains = ModuleDict()
         further = {}
+        common = without_classes(decode_head, type(self).__name__)
+        deep = [auxiliary_head] if isinstance(auxiliary_head, dict) else list(auxiliary_head or ())
+        deep = [without_classes(head, type(self).__name__) for head in deep]
         for name, config in domains.items():
-            config = {**config, 'decode_head': {**decode_head, **config.get('decode_head', {})}}
+            config = {**config, 'decode_head': {**common, **config.get('decode_head', {})}}
+            config.setdefault('auxiliary_head', deep)
             own = {key: config.pop(key) for key in Domain.KEYS if key in config}
             self.domains[name], further[name] = Domain(name, **own), config
         # Forked, so that whatever is drawn later starts as in the supervised baseline.
@@ -147,6 +181,18 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
                 :class:`~cct_mm.models.domain.Domain` does not know are passed as keywords.
         """
 
+    def encoder_maps(self) -> EncoderMaps:
+        """Return shapes of the encoder's maps; the encoder is tried on an empty image, once."""
+        if self._maps is None:
+            self._maps = dry_forward(self, self._in_channels)
+        return self._maps
+
+    def _pad_to_strides(self) -> None:
+        """Let a preprocessor that does not know how far to pad, as mmseg's zoo has it, do so."""
+        preprocessor = self.data_preprocessor
+        if getattr(preprocessor, 'size', 0) is None and preprocessor.size_divisor is None:
+            preprocessor.size_divisor = self.encoder_maps().divisor()
+
     def _prepare_memory(self) -> None:
         use_cpu_convolutions(self)
         self.to(memory_format=self.memory_format)
@@ -157,6 +203,13 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         self.to(memory_format=torch.contiguous_format)
         super().init_weights()
         self._prepare_memory()
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args
+    ) -> None:
+        """Load a checkpoint of mmseg's ``EncoderDecoder`` too."""
+        take_weights(self, state_dict, prefix, local_metadata)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def train(self, mode: bool = True) -> 'MultiDomainSegmentor':
         """Switch to training; frozen statistics stay as they are."""

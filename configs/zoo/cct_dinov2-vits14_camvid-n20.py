@@ -1,0 +1,3 @@
+_base_ = ['./supervised_dinov2-vits14_camvid-n20.py', '../_base_/methods/cct_zoo.py']
+model = dict(type='CCT', auxiliary={{_base_.zoo_auxiliary}})
+train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=4))
