@@ -4,6 +4,9 @@ Adaptive average pooling and bilinear interpolation are linear in the map, so fo
 is one matrix [positions out, positions in]. PyTorch's own kernels are slow where one of the sizes
 is tiny: backward, many positions add up their gradients in the same few. A product's backward is a
 product, in which nothing waits for anything else, and its result is the same in every run.
+
+``torch.export`` traces sizes that are symbols, for which no matrix can be kept; it gets forms of the
+same that compute with them.
 """
 
 import math
@@ -30,6 +33,8 @@ def pool(x: Tensor, scales: Sequence[int]) -> list[Tensor]:
         - x: [B, D, h, w]
         - output: [B, D, scale, scale] each, in x's type and memory format
     """
+    if torch.compiler.is_exporting():
+        return [_pool_any_size(x, scale) for scale in scales]
     size, cells = tuple(x.shape[2:]), [(scale, scale) for scale in scales]
     sums, divisor = _pool_matrix(size, tuple(scales), x.dtype, x.device)
     pooled = _times(sums, x, channels_last=_is_channels_last(x))  # [B, D, sum of scale^2]
@@ -51,10 +56,27 @@ def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
         - like: [B, *, h, w]
         - output: [B, D, h, w], in x's type
     """
+    if torch.compiler.is_exporting():
+        return F.interpolate(x, like.shape[2:], mode='bilinear', align_corners=align_corners)
     size, dtype = tuple(like.shape[2:]), torch.promote_types(x.dtype, torch.float32)
     matrix = _upsample_matrix(tuple(x.shape[2:]), size, align_corners, dtype, x.device)
     result = _times(matrix, x.to(dtype), channels_last=_is_channels_last(like))  # [B, D, h w]
     return result.to(x.dtype).unflatten(2, size)
+
+
+def _pool_any_size(x: Tensor, scale: int) -> Tensor:
+    """Return ``F.adaptive_avg_pool2d(x, scale)`` for a size that may be a symbol."""
+    down, across = (_means(side, scale, x) for side in x.shape[2:])
+    return down @ x @ across.mT  # [B, D, scale, scale]
+
+
+def _means(side: int, scale: int, like: Tensor) -> Tensor:
+    """Return the matrix that takes the means of the windows along one side, [scale, side]."""
+    cell = torch.arange(scale, device=like.device)[:, None]
+    start, end = cell * side // scale, ((cell + 1) * side + scale - 1) // scale
+    position = torch.arange(side, device=like.device)
+    inside = (position >= start) & (position < end)
+    return inside.to(like.dtype) / (end - start)
 
 
 def _is_channels_last(x: Tensor) -> bool:
