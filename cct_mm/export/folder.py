@@ -1,4 +1,4 @@
-"""Export one domain of a network into a folder: write, check against the network, and move there."""
+"""Export one domain of a network into a folder: write, compare with the network, move there."""
 
 import os
 import re
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmseg.apis import init_model
+from mmengine.runner import load_checkpoint
 from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
 
 from cct_mm.models import MultiDomainSegmentor
 from cct_mm.version import __version__
@@ -56,7 +57,7 @@ def export_domain(
     """Export what predicts one domain.
 
     Args:
-        model: The network with its weights.
+        model: The network with its weights; it is moved to the CPU, in evaluation mode.
         cfg: Its config.
         domain: Name of the domain.
         out: Folder for the files, made if it is missing. Their names begin with the domain's.
@@ -123,21 +124,31 @@ def _write_mmseg(
         (folder / f'{module}.py').write_text(source_without_package(classes), 'utf-8')
     text = export_config(cfg, domain, meta, config, module).pretty_text
     (folder / f'{domain}.py').write_text(_head(domain, module) + text, 'utf-8')
-    weights = {key: value.contiguous() for key, value in plain.state_dict().items()}
     about = dict(dataset_meta=dict(meta), cct_mm_version=__version__, domain=domain)
-    torch.save(dict(meta=about, state_dict=weights), folder / f'{domain}.pth')
+    torch.save(dict(meta=about, state_dict=plain.state_dict()), folder / f'{domain}.pth')
 
 
 def _read_mmseg(folder: Path, domain: str) -> Predict:
-    """Return the network of a config and a checkpoint as mmseg reads them."""
+    """Return the network of a config and a checkpoint, as mmseg builds it.
+
+    Raises:
+        ValueError: If the config is not that of the weights.
+    """
+    config, checkpoint = (str(folder / f'{domain}{end}') for end in FORMATS['mmseg'])
     before = sys.path.copy()
     try:
-        files = (str(folder / f'{domain}{end}') for end in FORMATS['mmseg'])
-        model = init_model(*files, device='cpu')
+        model = MODELS.build(Config.fromfile(config).model)
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
+    except RuntimeError as error:
+        raise ValueError(
+            'mmseg: a network of the exported config has other weights, expected those of the '
+            'trained one: ' + '\n'.join(str(error).splitlines()[:4])
+        ) from None
     finally:
         # The files move, and another export may need other layers.
         sys.path[:] = before
         sys.modules.pop(_module_name(domain), None)
+    model.eval()
     return lambda images: predicted_logits(model, images)
 
 

@@ -22,7 +22,7 @@ PREFIX = 'Plain'
 """Begins the names by which exported classes are registered, beside which ours may be there."""
 WIDTH = 100
 
-HEADER = '''"""Layers of a network that cct_mm {version} has exported; MMSegmentation is all they need.
+HEADER = '''"""Layers of a network that cct_mm {version} has exported; they need mmseg alone.
 
 Generated from the sources of cct_mm by tools/export_model.py: change those, and export again.
 """

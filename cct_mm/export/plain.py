@@ -1,7 +1,8 @@
-"""What one domain's predictions take: encoder, neck and main head as an mmseg ``EncoderDecoder``."""
+"""What predicts one domain: encoder, neck and main head, as an mmseg ``EncoderDecoder``."""
 
 import copy
 
+import torch
 from mmengine.config import ConfigDict
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.models.segmentors import EncoderDecoder
@@ -46,7 +47,8 @@ def plain_model(model: MultiDomainSegmentor, domain: str) -> EncoderDecoder:
     plain.train_cfg, plain.test_cfg = None, ConfigDict(model.test_cfg)
     if isinstance(plain.data_preprocessor, BatchPreprocessor):
         plain.data_preprocessor.__class__ = SegDataPreProcessor
-    return plain.cpu().eval().requires_grad_(False)
+    plain = plain.to('cpu', memory_format=torch.contiguous_format)
+    return plain.eval()
 
 
 def _plain(module: nn.Module, domain: str) -> nn.Module:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from mmseg.models.segmentors import EncoderDecoder

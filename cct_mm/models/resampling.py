@@ -5,8 +5,8 @@ is one matrix [positions out, positions in]. PyTorch's own kernels are slow wher
 is tiny: backward, many positions add up their gradients in the same few. A product's backward is a
 product, in which nothing waits for anything else, and its result is the same in every run.
 
-``torch.export`` traces sizes that are symbols, for which no matrix can be kept; it gets forms of the
-same that compute with them.
+``torch.export`` traces sizes that are symbols, for which no matrix can be kept; it gets forms of
+the same that compute with them.
 """
 
 import math
