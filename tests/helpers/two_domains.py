@@ -1,5 +1,7 @@
 """Small networks of two domains, whose norms have seen different images."""
 
+from pathlib import Path
+
 import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
@@ -11,6 +13,7 @@ DOMAINS = dict(
     day=dict(classes=('sky', 'tree', 'car'), foreground=('car',)),
     night=dict(classes=('lamp', 'person'), foreground=('lamp',)),
 )
+PALETTES = {'day': [[9, 8, 7], [1, 2, 3], [4, 5, 6]], 'night': [[7, 7, 7], [200, 0, 0]]}
 METHODS = dict(
     SupervisedSegmentor=dict(),
     MeanTeacher=dict(),
@@ -60,3 +63,27 @@ def build(cfg: Config):
             if name.endswith('running_var'):
                 buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
     return model.eval()
+
+
+def write_network(folder: Path, **options):
+    """Write network.py and network.pth, with the state of an optimizer, and return the network."""
+    cfg = network_config(**options)
+    pipeline = [dict(type='LoadCheckedImage'), dict(type='LoadCheckedAnnotations')]
+    pipeline += [dict(type='PackSegInputs')]
+    domains = {name: dict(labeled=dict(type='ListDataset', pipeline=pipeline)) for name in DOMAINS}
+    cfg.test_dataloader = dict(dataset=dict(type='MultiDomainDataset', domains=domains))
+    cfg.custom_imports = dict(imports=['cct_mm'], allow_failed_imports=False)
+    cfg.default_scope = 'mmseg'
+    cfg.dump(folder / 'network.py')
+    model = build(cfg)
+    metas = {
+        name: dict(classes=DOMAINS[name]['classes'], palette=palette)
+        for name, palette in PALETTES.items()
+    }
+    checkpoint = dict(
+        meta=dict(dataset_meta=dict(domains=metas)),
+        state_dict=model.state_dict(),
+        optimizer=dict(state={i: torch.zeros_like(p) for i, p in enumerate(model.parameters())}),
+    )
+    torch.save(checkpoint, folder / 'network.pth')
+    return model

@@ -10,11 +10,10 @@ import pytest
 import torch
 from mmseg.structures import SegDataSample
 from tiny_network import ROOT
-from two_domains import DOMAINS, FCN, build, network_config
+from two_domains import FCN, PALETTES, write_network
 
 import cct_mm
 
-PALETTES = {'day': [[9, 8, 7], [1, 2, 3], [4, 5, 6]], 'night': [[7, 7, 7], [200, 0, 0]]}
 SIZES = [(61, 77), (64, 88), (103, 50)]
 BLOCKED = """
 import sys
@@ -67,30 +66,6 @@ NETWORKS = {
     'with our layers': dict(method='CCT'),
     'of a mean teacher, with layers of mmseg': dict(method='MeanTeacher', neck=None, head=FCN),
 }
-
-
-def write_network(folder, **options):
-    """Write config and checkpoint of a network with two domains, and return it."""
-    cfg = network_config(**options)
-    pipeline = [dict(type='LoadCheckedImage'), dict(type='LoadCheckedAnnotations')]
-    pipeline += [dict(type='PackSegInputs')]
-    domains = {name: dict(labeled=dict(type='ListDataset', pipeline=pipeline)) for name in DOMAINS}
-    cfg.test_dataloader = dict(dataset=dict(type='MultiDomainDataset', domains=domains))
-    cfg.custom_imports = dict(imports=['cct_mm'], allow_failed_imports=False)
-    cfg.default_scope = 'mmseg'
-    cfg.dump(folder / 'network.py')
-    model = build(cfg)
-    metas = {
-        name: dict(classes=DOMAINS[name]['classes'], palette=palette)
-        for name, palette in PALETTES.items()
-    }
-    checkpoint = dict(
-        meta=dict(dataset_meta=dict(domains=metas)),
-        state_dict=model.state_dict(),
-        optimizer=dict(state={i: torch.zeros_like(p) for i, p in enumerate(model.parameters())}),
-    )
-    torch.save(checkpoint, folder / 'network.pth')
-    return model
 
 
 def export(folder, *arguments):
