@@ -112,7 +112,7 @@ def model_config(cfg: Mapping, domain: str) -> tuple[dict, dict[str, type]]:
         preprocessor['type'] = SegDataPreProcessor.__name__
     plain = dict(
         type='EncoderDecoder',
-        data_preprocessor=preprocessor,
+        data_preprocessor=_plain(preprocessor, classes),
         backbone=_without_pretraining(_plain(model['backbone'], classes)),
         decode_head=_plain(head, classes),
         train_cfg=dict(),

@@ -12,11 +12,7 @@ from torch.nn import functional as F
 
 from cct_mm.version import __version__
 
-try:
-    from timm.layers import Conv2dSame
-except ImportError:
-    # Nothing is an instance of it.
-    Conv2dSame = ()
+from .traceable_layers import num_channels, pad_by_layers, pool_by_products
 
 INPUT = 'images'
 OUTPUTS = ('logits', 'labels')
@@ -57,8 +53,8 @@ class Traceable(nn.Module):
         self.pad_value = preprocessor.pad_val
         self.reorder = preprocessor._channel_conversion
         self.normalize = preprocessor._enable_normalize
-        with torch.no_grad():
-            _pad_by_layers(model, self.divisor)
+        pad_by_layers(model, self.divisor)
+        pool_by_products(model)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and labels at the images' size."""
@@ -103,16 +99,12 @@ def example(model: nn.Module, size: tuple[int, int, int]) -> Tensor:
     """Return images of random numbers, always the same, that a network can see.
 
     Args:
-        model: The network; its backbone begins with a convolution.
+        model: The network.
         size: Batch, height and width.
     """
     generator = torch.Generator().manual_seed(0)
     batch, *sides = size
-    return 255 * torch.rand(batch, _num_channels(model), *sides, generator=generator)
-
-
-def _num_channels(model: nn.Module) -> int:
-    return next(m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
+    return 255 * torch.rand(batch, num_channels(model), *sides, generator=generator)
 
 
 @torch.no_grad()
@@ -171,34 +163,3 @@ def description(domain: str, meta: Mapping, model: EncoderDecoder, pipeline: lis
             for key, value in values.items()
         },
     }
-
-
-def _pad_by_layers(model: EncoderDecoder, divisor: int) -> None:
-    """Let TensorFlow's ``same`` convolutions pad by layers of fixed size, where that is the same.
-
-    How much they pad depends on the map's size, for which a tracer that has symbols for sizes
-    takes minutes. For images whose sides are multiples of the network's stride it never varies.
-    """
-    paddings: dict[nn.Module, set] = {}
-
-    def note(conv: Conv2dSame, inputs: tuple[Tensor]) -> None:
-        sides = zip(inputs[0].shape[2:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
-        needed = [max((-(-x // s) - 1) * s + (k - 1) * d + 1 - x, 0) for x, k, s, d in sides]
-        paddings.setdefault(conv, set()).add(tuple(needed))
-
-    same = [m for m in model.modules() if isinstance(m, Conv2dSame)]
-    if not same:
-        return
-    hooks = [m.register_forward_pre_hook(note) for m in same]
-    for count in (2, 3, 4, 5):
-        side = max(divisor, 1) * count
-        model.extract_feat(torch.zeros(1, _num_channels(model), side, side))
-    for hook in hooks:
-        hook.remove()
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if isinstance(child, Conv2dSame) and len(paddings.get(child, ())) == 1:
-                ((down, across),) = paddings[child]
-                child.__class__ = nn.Conv2d
-                around = (across // 2, across - across // 2, down // 2, down - down // 2)
-                parent._modules[name] = nn.Sequential(nn.ZeroPad2d(around), child)

@@ -34,13 +34,28 @@ def pool(x: Tensor, scales: Sequence[int]) -> list[Tensor]:
         - output: [B, D, scale, scale] each, in x's type and memory format
     """
     if torch.compiler.is_exporting():
-        return [_pool_any_size(x, scale) for scale in scales]
+        return [pool_any_size(x, (scale, scale)) for scale in scales]
     size, cells = tuple(x.shape[2:]), [(scale, scale) for scale in scales]
     sums, divisor = _pool_matrix(size, tuple(scales), x.dtype, x.device)
     pooled = _times(sums, x, channels_last=_is_channels_last(x))  # [B, D, sum of scale^2]
     pooled = (pooled / divisor).to(x.dtype)
     parts = pooled.split([height * width for height, width in cells], dim=2)
     return [part.unflatten(2, cell) for part, cell in zip(parts, cells, strict=True)]
+
+
+def pool_any_size(x: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Return ``F.adaptive_avg_pool2d(x, cells)`` of a map whose size may be a symbol.
+
+    Args:
+        x: The map.
+        cells: Height and width of the output, in positions.
+
+    Shape:
+        - x: [B, D, h, w]
+        - output: [B, D, *cells]
+    """
+    down, across = (_means(side, n, x) for side, n in zip(x.shape[2:], cells, strict=True))
+    return down @ x @ across.mT
 
 
 def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
@@ -64,16 +79,10 @@ def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
     return result.to(x.dtype).unflatten(2, size)
 
 
-def _pool_any_size(x: Tensor, scale: int) -> Tensor:
-    """Return ``F.adaptive_avg_pool2d(x, scale)`` for a size that may be a symbol."""
-    down, across = (_means(side, scale, x) for side in x.shape[2:])
-    return down @ x @ across.mT  # [B, D, scale, scale]
-
-
-def _means(side: int, scale: int, like: Tensor) -> Tensor:
-    """Return the matrix that takes the means of the windows along one side, [scale, side]."""
-    cell = torch.arange(scale, device=like.device)[:, None]
-    start, end = cell * side // scale, ((cell + 1) * side + scale - 1) // scale
+def _means(side: int, cells: int, like: Tensor) -> Tensor:
+    """Return the matrix that takes the means of the windows along one side, [cells, side]."""
+    cell = torch.arange(cells, device=like.device)[:, None]
+    start, end = cell * side // cells, ((cell + 1) * side + cells - 1) // cells
     position = torch.arange(side, device=like.device)
     inside = (position >= start) & (position < end)
     return inside.to(like.dtype) / (end - start)

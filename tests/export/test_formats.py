@@ -49,6 +49,16 @@ def test_torch_file_predicts_what_the_network_does(traced, tmp_path):
     assert json.loads(found[NOTES]) == notes
 
 
+def test_torch_file_moves_to_another_device(traced, tmp_path):
+    from torch.export.passes import move_to_device_pass
+
+    write_torch(traced[1], tmp_path / 'night.pt2', {})
+    # Where shapes alone are computed; a tensor that stayed on the CPU would not fit.
+    program = move_to_device_pass(torch.export.load(tmp_path / 'night.pt2'), 'meta')
+    logits, labels = program.module()(torch.empty(3, 3, 50, 75, device='meta'))
+    assert (logits.shape, labels.shape) == ((3, 2, 50, 75), (3, 50, 75))
+
+
 @pytest.fixture(scope='module')
 def onnx_file(traced, tmp_path_factory):
     for package in ('onnx', 'onnxscript', 'onnxruntime'):
@@ -117,7 +127,8 @@ def test_refuses_padding_to_one_size(network):
 def test_images_may_have_other_than_three_channels(network):
     cfg, _ = network()
     cfg.model.backbone = dict(**tiny_backbone(), in_channels=5)
-    cfg.model.data_preprocessor.update(mean=[1.0] * 5, std=[2.0] * 5, bgr_to_rgb=False)
+    # mmseg normalizes images of one or three channels.
+    cfg.model.data_preprocessor.update(mean=None, std=None, bgr_to_rgb=False)
     model = build(cfg)
     images = example(model, (1, 40, 48))
     assert images.shape == (1, 5, 40, 48)
