@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -17,7 +18,7 @@ from mmseg.registry import MODELS
 from cct_mm.models import MultiDomainSegmentor
 from cct_mm.version import __version__
 
-from .formats import Predict, read_onnx, read_torch, write_onnx, write_torch
+from .formats import TRACED, Predict
 from .generated_code import source_without_package
 from .mmseg_config import dataset_meta, domain_pipeline, export_config, model_config
 from .plain import plain_model
@@ -92,22 +93,25 @@ def export_domain(
         stage = Path(stage)
         if 'mmseg' in formats:
             _write_mmseg(stage, plain, cfg, domain, meta)
-            _compare(export, 'mmseg', _read_mmseg(stage, domain), model, domain)
-        if {'onnx', 'torch'}.intersection(formats):
+        if traced := [kind for kind in formats if kind in TRACED]:
             notes = description(domain, meta, plain, domain_pipeline(cfg, domain))
             program = trace(Traceable(plain))
-            for kind, write, read in (
-                ('onnx', write_onnx, read_onnx),
-                ('torch', write_torch, read_torch),
-            ):
-                if kind in formats:
-                    path = stage / f'{domain}{FORMATS[kind][0]}'
-                    write(program, path, notes)
-                    _compare(export, kind, read(path), model, domain)
+            for kind in traced:
+                TRACED[kind].write(program, _path(stage, domain, kind), notes)
+        for kind in formats:
+            if kind in TRACED:
+                predict = TRACED[kind].read(_path(stage, domain, kind))
+            else:
+                predict = _read_mmseg(stage, domain)
+            export.differences[kind] = predict and _difference(kind, predict, model, domain)
         for path in sorted(p for p in stage.iterdir() if p.is_file()):
             os.replace(path, out / path.name)
             export.files.append(out / path.name)
     return export
+
+
+def _path(folder: Path, domain: str, kind: str) -> Path:
+    return folder / f'{domain}{FORMATS[kind][0]}'
 
 
 def _module_name(domain: str) -> str:
@@ -137,7 +141,8 @@ def _read_mmseg(folder: Path, domain: str) -> Predict:
     config, checkpoint = (str(folder / f'{domain}{end}') for end in FORMATS['mmseg'])
     before = sys.path.copy()
     try:
-        model = MODELS.build(Config.fromfile(config).model)
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            model = MODELS.build(Config.fromfile(config).model)
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True, logger='silent')
     except RuntimeError as error:
         raise ValueError(
@@ -170,23 +175,17 @@ def _parameters(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _compare(
-    export: Export, kind: str, predict: Predict | None, model: MultiDomainSegmentor, domain: str
-) -> None:
-    """Note how much a format's logits differ from the network's, at sizes it was not traced at.
+def _difference(kind: str, predict: Predict, model: MultiDomainSegmentor, domain: str) -> float:
+    """Return how much a format's logits differ from the network's, at sizes it was not traced at.
 
     Raises:
         ValueError: If that is more than rounding.
     """
-    export.differences[kind] = None
-    if predict is None:
-        return
     largest = 0.0
     for size in CHECKED_SIZES:
         images = example(model, size)
         expected = predicted_logits(model, images, domain)
-        found = predict(images)
-        difference = float((found - expected).abs().max())
+        difference = float((predict(images) - expected).abs().max())
         if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
             raise ValueError(
                 f'{kind}: the exported network predicts something else than {type(model).__name__} '
@@ -194,4 +193,4 @@ def _compare(
                 'does it do more than encoder, neck and main head? nothing was written'
             )
         largest = max(largest, difference)
-    export.differences[kind] = largest
+    return largest

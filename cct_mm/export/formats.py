@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,3 +82,13 @@ def read_torch(path: Path) -> Predict:
     """Return the network of a ``.pt2`` file."""
     module = torch.export.load(str(path)).module()
     return lambda images: module(images)[0].detach()
+
+
+class Format(NamedTuple):
+    """How a traced network is written and read."""
+
+    write: Callable[[ExportedProgram, Path, Mapping[str, str]], None]
+    read: Callable[[Path], Predict | None]
+
+
+TRACED = {'onnx': Format(write_onnx, read_onnx), 'torch': Format(write_torch, read_torch)}

@@ -152,9 +152,10 @@ def _plain(value: Any, classes: dict[str, type]) -> Any:
 
 def _without_pretraining(backbone: dict) -> dict:
     parameter = inspect.signature(_class(backbone)).parameters.get('pretrained')
-    if parameter is not None:
-        # TIMMBackbone would download weights by default.
-        backbone['pretrained'] = False if isinstance(parameter.default, bool) else None
+    # By default a TIMMBackbone would download weights.
+    given = backbone.get('pretrained', parameter and parameter.default)
+    if given:
+        backbone['pretrained'] = False if isinstance(given, bool) else None
     return backbone
 
 

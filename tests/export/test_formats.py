@@ -43,7 +43,7 @@ def differences(model, predict):
 def test_torch_file_predicts_what_the_network_does(traced, tmp_path):
     model, program, notes = traced
     write_torch(program, tmp_path / 'night.pt2', notes)
-    assert max(differences(model, read_torch(tmp_path / 'night.pt2'))) < 1e-5
+    assert max(differences(model, read_torch(tmp_path / 'night.pt2'))) < 1e-4
     found = {NOTES: ''}
     torch.export.load(tmp_path / 'night.pt2', extra_files=found)
     assert json.loads(found[NOTES]) == notes
@@ -134,4 +134,4 @@ def test_images_may_have_other_than_three_channels(network):
     assert images.shape == (1, 5, 40, 48)
     with torch.no_grad():
         found, _ = Traceable(plain_model(model, 'day'))(images)
-    assert torch.allclose(found, predicted_logits(model, images, 'day'), atol=1e-5)
+    assert torch.allclose(found, predicted_logits(model, images, 'day'), rtol=1e-4, atol=1e-3)
