@@ -37,7 +37,7 @@ def test_what_is_there_stays(network, tmp_path):
         export_domain(model, cfg, 'day', tmp_path)
     assert names(tmp_path) == ['day_layers.py']
     export_domain(model, cfg, 'day', tmp_path, force=True)
-    assert names(tmp_path) == ['day.py', 'day.pth', 'day_layers.py']
+    assert names(tmp_path) == ['day.pth', 'day.py', 'day_layers.py']
     assert (tmp_path / 'day_layers.py').read_text() != 'mine'
 
 
