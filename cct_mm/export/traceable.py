@@ -156,14 +156,15 @@ def description(domain: str, meta: Mapping, model: EncoderDecoder, pipeline: lis
         test_pipeline=pipeline,
         test_cfg=dict(model.test_cfg),
     )
-    order = 'BGR' if preprocessor._channel_conversion else 'the order in which it was trained'
+    channels = num_channels(model)
+    order = 'BGR, as OpenCV reads them' if channels == 3 else 'as in the training images'
     return {
-        'input': f'{INPUT}: float32 [B, C, H, W], values 0-255, channels in {order}, as OpenCV '
-        'reads them; normalization and padding are part of the network, resizing is not',
+        'input': f'{INPUT}: float32 [B, {channels}, H, W], values 0-255, channels {order}; '
+        'normalization and padding are part of the network, resizing is not',
         'output': 'logits: float32 [B, classes, H, W]; labels: uint8 [B, H, W]',
         'cct_mm_version': __version__,
         **{
-            key: value if isinstance(value, str) else json.dumps(value)
+            key: value if isinstance(value, str) else json.dumps(value, default=str)
             for key, value in values.items()
         },
     }
