@@ -33,7 +33,7 @@ from mmseg.apis import MMSegInferencer, inference_model, init_model
 config, checkpoint, out, *images = sys.argv[1:]
 model = init_model(config, checkpoint, device='cpu')
 assert type(model).__name__ == 'EncoderDecoder'
-results = inference_model(model, images)
+results = [inference_model(model, image) for image in images]
 np.savez(out, *(result.seg_logits.data.numpy() for result in results))
 print(model.dataset_meta)
 inferencer = MMSegInferencer(config, checkpoint, device='cpu', show_progress=False)
