@@ -71,6 +71,8 @@ def main() -> int:
         cfg, domain = load_config(args.config, args.checkpoint, args.domain, given)
         model = load_network(cfg, args.checkpoint, classifier=False)
         meta = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu', logger='silent').get('meta')
+        if set(args.format) != {'mmseg'}:
+            print('Tracing the network takes about a minute.', flush=True)
         done = export_domain(model, cfg, domain, args.out, args.format, meta, args.force)
     except (ImportError, ValueError, OSError, KeyError) as error:
         raise SystemExit(str(error)) from None
