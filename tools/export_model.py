@@ -43,9 +43,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def megabytes(path: str | Path) -> str:
+def size_of(path: str | Path) -> str:
     """Return the size of a file, for people."""
-    return f'{Path(path).stat().st_size / 1e6:.1f} MB'
+    size = Path(path).stat().st_size
+    return f'{size / 1e6:.1f} MB' if size > 1e5 else f'{size / 1e3:.1f} kB'
 
 
 def main() -> int:
@@ -86,14 +87,14 @@ def main() -> int:
         print(f'{kind}: {found}')
     before, after = done.parameters
     print(f'Parameters: {before:,} in the network, {after:,} exported')
-    print(f'Checkpoint: {args.checkpoint}, {megabytes(args.checkpoint)}')
+    print(f'Checkpoint: {args.checkpoint}, {size_of(args.checkpoint)}')
     if model.test_cfg.get('mode') == 'slide' and set(args.format) != {'mmseg'}:
         print(
             'Note: the config predicts by a sliding window, but onnx and torch see an image as a '
             'whole; give them one window after another, or images of about its size'
         )
     for path in done.files:
-        print(f'Written: {path}, {megabytes(path)}')
+        print(f'Written: {path}, {size_of(path)}')
     return 0
 
 
