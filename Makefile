@@ -64,7 +64,7 @@ $(BIN)/python:
 
 $(STAMP): setup.py constraints.txt cct_mm/version.py $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check \
-	    -c constraints.txt -e '.[efficientnet,lab,dev]'
+	    -c constraints.txt -e '.[efficientnet,export,lab,dev]'
 	@rm -f '$(UNFINISHED)'
 	@$(BIN)/python cct_mm/environment.py
 	@touch '$@'

@@ -43,6 +43,8 @@ setup(
         'crf': ['pydensecrf2>=1.1,<2'],
         # PyTorch for NVIDIA GPUs on Linux brings it along.
         'triton': ['triton>=3.6,<4; platform_system == "Linux"'],
+        # What tools/export_model.py needs for ONNX, and for trying the file that it wrote.
+        'export': ['onnx>=1.17,<2', 'onnxruntime>=1.20,<2', 'onnxscript>=0.3,<1'],
         # What the workshop (cct_mm/lab) and the converters of data sets need besides.
         'lab': ['jinja2>=3.1,<4', 'matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
         'dev': [

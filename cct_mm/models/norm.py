@@ -132,6 +132,22 @@ def use_domain_specific_norms(module: nn.Module, active: ActiveDomain) -> None:
                 parent._modules[name] = made[child]
 
 
+def use_plain_norms(module: nn.Module, domain: str) -> None:
+    """Undo :func:`use_domain_specific_norms`: each norm keeps the statistics of one domain.
+
+    Args:
+        module: The copy of a backbone, for example; it serves this domain alone from here on.
+        domain: Name of the domain.
+    """
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, DomainSpecificNorm):
+                for key, value in child.statistics[domain].named_buffers():
+                    child.norm._buffers[key] = value
+                child.norm.track_running_stats = True
+                parent._modules[name] = child.norm
+
+
 def freeze_statistics(module: nn.Module) -> None:
     """Let each batch norm in ``module`` normalize by its running statistics and not update them."""
     for child in module.modules():

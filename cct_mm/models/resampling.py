@@ -4,6 +4,9 @@ Adaptive average pooling and bilinear interpolation are linear in the map, so fo
 is one matrix [positions out, positions in]. PyTorch's own kernels are slow where one of the sizes
 is tiny: backward, many positions add up their gradients in the same few. A product's backward is a
 product, in which nothing waits for anything else, and its result is the same in every run.
+
+``torch.export`` traces sizes that are symbols, for which no matrix can be kept; it gets forms of
+the same that compute with them.
 """
 
 import math
@@ -30,12 +33,29 @@ def pool(x: Tensor, scales: Sequence[int]) -> list[Tensor]:
         - x: [B, D, h, w]
         - output: [B, D, scale, scale] each, in x's type and memory format
     """
+    if torch.compiler.is_exporting():
+        return [pool_any_size(x, (scale, scale)) for scale in scales]
     size, cells = tuple(x.shape[2:]), [(scale, scale) for scale in scales]
     sums, divisor = _pool_matrix(size, tuple(scales), x.dtype, x.device)
     pooled = _times(sums, x, channels_last=_is_channels_last(x))  # [B, D, sum of scale^2]
     pooled = (pooled / divisor).to(x.dtype)
     parts = pooled.split([height * width for height, width in cells], dim=2)
     return [part.unflatten(2, cell) for part, cell in zip(parts, cells, strict=True)]
+
+
+def pool_any_size(x: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Return ``F.adaptive_avg_pool2d(x, cells)`` of a map whose size may be a symbol.
+
+    Args:
+        x: The map.
+        cells: Height and width of the output, in positions.
+
+    Shape:
+        - x: [B, D, h, w]
+        - output: [B, D, *cells]
+    """
+    down, across = (_means(side, n, x) for side, n in zip(x.shape[2:], cells, strict=True))
+    return down @ x @ across.mT
 
 
 def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
@@ -51,10 +71,21 @@ def upsample(x: Tensor, like: Tensor, align_corners: bool) -> Tensor:
         - like: [B, *, h, w]
         - output: [B, D, h, w], in x's type
     """
+    if torch.compiler.is_exporting():
+        return F.interpolate(x, like.shape[2:], mode='bilinear', align_corners=align_corners)
     size, dtype = tuple(like.shape[2:]), torch.promote_types(x.dtype, torch.float32)
     matrix = _upsample_matrix(tuple(x.shape[2:]), size, align_corners, dtype, x.device)
     result = _times(matrix, x.to(dtype), channels_last=_is_channels_last(like))  # [B, D, h w]
     return result.to(x.dtype).unflatten(2, size)
+
+
+def _means(side: int, cells: int, like: Tensor) -> Tensor:
+    """Return the matrix that takes the means of the windows along one side, [cells, side]."""
+    cell = torch.arange(cells, device=like.device)[:, None]
+    start, end = cell * side // cells, ((cell + 1) * side + cells - 1) // cells
+    position = torch.arange(side, device=like.device)
+    inside = (position >= start) & (position < end)
+    return inside.to(like.dtype) / (end - start)
 
 
 def _is_channels_last(x: Tensor) -> bool:

@@ -103,3 +103,18 @@ def test_tells_shapes_without_data():
     pooled = pool(x, [2])[0]
     assert pooled.shape == (2, 3, 2, 2)
     assert upsample(pooled, x, align_corners=False).shape == (2, 3, 8, 12)
+
+
+class Pyramid(torch.nn.Module):
+    def forward(self, x):
+        return [upsample(part, x, False) for part in pool(x, SCALES)]
+
+
+def test_exported_program_takes_any_size():
+    sides = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(Pyramid(), (torch.rand(2, 5, 11, 14),), dynamic_shapes=(sides,))
+    for shape in [(1, 5, 7, 9), (3, 5, 12, 18), (2, 5, 4, 33)]:
+        x = torch.rand(shape)
+        pooled = [F.adaptive_avg_pool2d(x, scale) for scale in SCALES]
+        expected = [F.interpolate(part, shape[2:], mode='bilinear') for part in pooled]
+        torch.testing.assert_close(program.module()(x), expected)

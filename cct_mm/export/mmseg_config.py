@@ -1,0 +1,213 @@
+"""The config of an exported network: mmseg's classes, and those of a file generated beside it."""
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from mmseg.models.data_preprocessor import SegDataPreProcessor
+from mmseg.registry import MODELS, TRANSFORMS
+
+from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage, LoadImageLabels
+from cct_mm.models.batch_preprocessor import BatchPreprocessor
+
+from .generated_code import PREFIX, is_ours
+
+LOADED_BY_MMSEG = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+
+
+def dataset_meta(cfg: Mapping, domain: str, checkpoint_meta: Mapping) -> dict[str, Any]:
+    """Return classes and palette of a domain.
+
+    Args:
+        cfg: The config of the network.
+        domain: Name of the domain.
+        checkpoint_meta: ``meta`` of the checkpoint, where training has written the palette. Without
+            that, the palette is the one that mmseg makes for classes that have none.
+    """
+    classes = tuple(cfg['model']['domains'][domain]['classes'])
+    known = (checkpoint_meta.get('dataset_meta') or {}).get('domains', {}).get(domain, {})
+    palette = known.get('palette')
+    if palette is None or len(palette) != len(classes):
+        palette = BaseSegDataset(metainfo=dict(classes=classes), lazy_init=True).metainfo['palette']
+    return dict(classes=classes, palette=[[int(value) for value in color] for color in palette])
+
+
+def domain_pipeline(cfg: Mapping, domain: str) -> list[dict]:
+    """Return the pipeline by which a domain's images are tested, in mmseg's transforms.
+
+    It is that of ``test_dataloader`` or else ``val_dataloader``; where neither has the domain,
+    images are loaded as they are.
+
+    Raises:
+        ValueError: If a transform is one of this package for which mmseg has none.
+    """
+    for split in ('test', 'val'):
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+        sources = (dataset.get('domains') or {}).get(domain) or {}
+        for source in sources.values():
+            return [t for step in _pipeline(source) for t in _of_mmseg(step, domain)]
+    return [*copy.deepcopy(LOADED_BY_MMSEG), dict(type='PackSegInputs')]
+
+
+def _pipeline(source: Mapping) -> Sequence[Mapping]:
+    # A wrapper, such as ConcatDataset, has the pipeline in what it wraps.
+    while 'pipeline' not in source:
+        source = source['dataset'] if 'dataset' in source else source['datasets'][0]
+    return source['pipeline']
+
+
+def _of_mmseg(step: Mapping, domain: str) -> list[dict]:
+    """Return what stands for a transform without this package: one, or none."""
+    kind = step['type'] if isinstance(step['type'], type) else TRANSFORMS.get(step['type'])
+    if kind is LoadImageLabels:
+        return []
+    if kind is LoadCheckedAnnotations:
+        return [dict(type='LoadAnnotations')]
+    if kind is LoadCheckedImage:
+        if step.get('max_value') is not None:
+            raise ValueError(
+                f'domain {domain}: its images are read with max_value={step["max_value"]}, which '
+                'mmseg cannot; write them as 8-bit images, and test with those'
+            )
+        kept = {
+            key: step[key]
+            for key in ('to_float32', 'color_type', 'imdecode_backend')
+            if key in step
+        }
+        if step.get('orientation') == 'stored':
+            kept['color_type'] = 'color_ignore_orientation'
+        return [dict(type='LoadImageFromFile', **kept)]
+    if is_ours(kind):
+        raise ValueError(
+            f'domain {domain}: its test pipeline has {kind.__name__}, expected transforms of mmseg '
+            'or mmcv, for without cct_mm there is no other; leave it out of test_dataloader'
+        )
+    return [dict(step)]
+
+
+def model_config(cfg: Mapping, domain: str) -> tuple[dict, dict[str, type]]:
+    """Return the config of :func:`~cct_mm.export.plain_model`, and the classes it needs of ours.
+
+    Args:
+        cfg: The config of the network.
+        domain: Name of the domain.
+
+    Returns:
+        The config, in which a class of this package has another name, and these classes by their
+        new names.
+    """
+    model = copy.deepcopy(dict(cfg['model']))
+    own = model['domains'][domain]
+    head = {**model['decode_head'], **own.get('decode_head', {})}
+    head['num_classes'] = len(own['classes'])
+    losses = head.get('loss_decode') or ()
+    if not losses or any(is_ours(_class(x)) for x in _listed(losses)):
+        head['loss_decode'] = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+    classes: dict[str, type] = {}
+    preprocessor = dict(model['data_preprocessor'])
+    if _class(preprocessor) is BatchPreprocessor:
+        preprocessor['type'] = SegDataPreProcessor.__name__
+    plain = dict(
+        type='EncoderDecoder',
+        data_preprocessor=_plain(preprocessor, classes),
+        backbone=_without_pretraining(_plain(model['backbone'], classes)),
+        decode_head=_plain(head, classes),
+        train_cfg=dict(),
+        test_cfg=model.get('test_cfg') or dict(mode='whole'),
+    )
+    if model.get('neck') is not None:
+        plain['neck'] = _plain(model['neck'], classes)
+    return plain, classes
+
+
+def _class(config: Mapping) -> type | None:
+    kind = config.get('type')
+    return MODELS.get(kind) if isinstance(kind, str) else kind
+
+
+def _listed(value: Mapping | Sequence[Mapping]) -> Sequence[Mapping]:
+    return [value] if isinstance(value, Mapping) else value
+
+
+def _plain(value: Any, classes: dict[str, type]) -> Any:
+    """Return a config without pretrained weights, synchronization, or names of our classes."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item, classes) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    # The checkpoint brings all weights.
+    plain = {key: _plain(item, classes) for key, item in value.items() if key != 'init_cfg'}
+    # On one device, where a network predicts, it is the same.
+    if plain.get('type') in ('SyncBN', 'MMSyncBN'):
+        plain['type'] = 'BN'
+    kind = _class(plain)
+    if is_ours(kind):
+        plain['type'] = PREFIX + kind.__name__
+        classes[plain['type']] = kind
+    return plain
+
+
+def _without_pretraining(backbone: dict) -> dict:
+    parameter = inspect.signature(_class(backbone)).parameters.get('pretrained')
+    # By default a TIMMBackbone would download weights.
+    given = backbone.get('pretrained', parameter and parameter.default)
+    if given:
+        backbone['pretrained'] = False if isinstance(given, bool) else None
+    return backbone
+
+
+def export_config(
+    cfg: Mapping, domain: str, meta: Mapping, model: Mapping, module: str | None
+) -> Config:
+    """Return the whole config, with what mmseg's API, inferencer and ``tools/test.py`` read.
+
+    Args:
+        cfg: The config of the network.
+        domain: Name of the domain.
+        meta: As :func:`dataset_meta` returns it.
+        model: As :func:`model_config` returns it.
+        module: Name of the generated module, or None if there is none.
+    """
+    imports = [
+        name
+        for name in (cfg.get('custom_imports') or {}).get('imports', ())
+        if name.partition('.')[0] != 'cct_mm'
+    ]
+    pipeline = domain_pipeline(cfg, domain)
+    loader = dict(
+        batch_size=1,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            type='BaseSegDataset',
+            metainfo=dict(meta),
+            data_root='data',
+            data_prefix=dict(img_path='images', seg_map_path='masks'),
+            pipeline=pipeline,
+        ),
+    )
+    return Config(
+        dict(
+            default_scope='mmseg',
+            custom_imports=dict(
+                imports=[*imports, *([module] if module else [])], allow_failed_imports=False
+            ),
+            model=dict(model),
+            test_pipeline=copy.deepcopy(pipeline),
+            test_dataloader=loader,
+            test_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+            test_cfg=dict(type='TestLoop'),
+            env_cfg=dict(cudnn_benchmark=False),
+            vis_backends=[dict(type='LocalVisBackend')],
+            visualizer=dict(
+                type='SegLocalVisualizer',
+                vis_backends=[dict(type='LocalVisBackend')],
+                name='visualizer',
+            ),
+            log_level='INFO',
+            load_from=None,
+        )
+    )

@@ -1,0 +1,58 @@
+"""What predicts one domain: encoder, neck and main head, as an mmseg ``EncoderDecoder``."""
+
+import copy
+
+import torch
+from mmengine.config import ConfigDict
+from mmseg.models.data_preprocessor import SegDataPreProcessor
+from mmseg.models.segmentors import EncoderDecoder
+from torch import nn
+
+from cct_mm.models.batch_preprocessor import BatchPreprocessor
+from cct_mm.models.cpu import use_plain_convolutions
+from cct_mm.models.norm import use_plain_norms
+from cct_mm.models.segmentors import ImageClassifier, MeanTeacher, MultiDomainSegmentor
+
+
+def plain_model(model: MultiDomainSegmentor, domain: str) -> EncoderDecoder:
+    """Return a copy of what predicts one domain, in evaluation mode, on the CPU.
+
+    Auxiliary decoders, discriminator and other domains stay behind. Batch norms are ordinary ones
+    with the domain's statistics, and so are convolutions. Of a Mean Teacher it is the teacher.
+
+    Args:
+        model: The trained network.
+        domain: One of its domains.
+
+    Raises:
+        ValueError: If there is no such domain, or the network is a classifier.
+    """
+    if isinstance(model, ImageClassifier):
+        raise ValueError(
+            'the network is an ImageClassifier, expected a segmentor: a classifier has no label '
+            'maps to export; make pseudo-labels of it with tools/gen_pseudo_labels.py'
+        )
+    if isinstance(model, MeanTeacher):
+        model = model.teacher
+    head = model.domain_named(domain).decode_head
+    plain = EncoderDecoder.__new__(EncoderDecoder)
+    # EncoderDecoder's own constructor would build its parts from configs.
+    super(EncoderDecoder, plain).__init__(copy.deepcopy(model.data_preprocessor))
+    plain.backbone = _plain(model.backbone, domain)
+    if model.neck is not None:
+        plain.neck = _plain(model.neck, domain)
+    plain.decode_head = _plain(head, domain)
+    for name in ('align_corners', 'num_classes', 'out_channels'):
+        setattr(plain, name, getattr(head, name))
+    plain.train_cfg, plain.test_cfg = None, ConfigDict(model.test_cfg)
+    if isinstance(plain.data_preprocessor, BatchPreprocessor):
+        plain.data_preprocessor.__class__ = SegDataPreProcessor
+    plain = plain.to('cpu', memory_format=torch.contiguous_format)
+    return plain.eval()
+
+
+def _plain(module: nn.Module, domain: str) -> nn.Module:
+    module = copy.deepcopy(module)
+    use_plain_norms(module, domain)
+    use_plain_convolutions(module)
+    return module

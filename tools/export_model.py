@@ -1,0 +1,102 @@
+"""Export one domain of a trained network for use without cct_mm.
+
+python tools/export_model.py CONFIG CHECKPOINT --domain NAME --out DIR --format mmseg onnx torch
+
+mmseg: an ordinary config and checkpoint of MMSegmentation, with one Python file beside them where
+the network has layers of cct_mm. onnx: a file for onnxruntime and others. torch: a program of
+torch.export, which PyTorch alone runs. Each is compared with the network before it appears.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file of the network')
+    parser.add_argument('checkpoint', help='its checkpoint file')
+    parser.add_argument('--domain', help='which domain, where the config has several')
+    parser.add_argument('--out', required=True, help='folder for the files')
+    parser.add_argument(
+        '--format',
+        nargs='+',
+        choices=['mmseg', 'onnx', 'torch'],
+        default=['mmseg'],
+        help='what to write, one or several [mmseg]',
+    )
+    parser.add_argument('--force', action='store_true', help='replace files that are there')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='read this checkpoint although it can run any code: do so only if you trust where it '
+        'comes from',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], help='override config entries: key=value ...'
+    )
+    return parser.parse_args()
+
+
+def size_of(path: str | Path) -> str:
+    """Return the size of a file, for people."""
+    size = Path(path).stat().st_size
+    return f'{size / 1e6:.1f} MB' if size > 1e5 else f'{size / 1e3:.1f} kB'
+
+
+def main() -> int:
+    """Export."""
+    args = parse_args()
+    # Only now, because these imports take seconds, for which nobody should wait to read the help.
+    from mmengine.config import DictAction
+    from mmengine.runner import CheckpointLoader
+    from mmseg.utils import register_all_modules
+
+    import cct_mm  # noqa: F401  registers everything
+    from cct_mm.engine.checkpoints.loading import trust_checkpoint
+    from cct_mm.export import export_domain
+    from cct_mm.weak.networks import load_config, load_network
+
+    register_all_modules(init_default_scope=True)
+    for path in args.trust_checkpoint:
+        trust_checkpoint(path)
+    options = argparse.ArgumentParser()
+    options.add_argument('--cfg-options', nargs='*', action=DictAction)
+    try:
+        given = options.parse_args(['--cfg-options', *args.cfg_options]).cfg_options
+        cfg, domain = load_config(args.config, args.checkpoint, args.domain, given)
+        model = load_network(cfg, args.checkpoint, classifier=False)
+        meta = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu', logger='silent').get('meta')
+        if set(args.format) != {'mmseg'}:
+            print('Tracing the network takes about a minute.', flush=True)
+        done = export_domain(model, cfg, domain, args.out, args.format, meta, args.force)
+    except (ImportError, ValueError, OSError, KeyError) as error:
+        raise SystemExit(str(error)) from None
+
+    for kind, difference in done.differences.items():
+        found = (
+            'not compared, because onnxruntime is not installed'
+            if difference is None
+            else f'largest difference of logits to the network: {difference:.2g}'
+        )
+        print(f'{kind}: {found}')
+    before, after = done.parameters
+    print(f'Parameters: {before:,} in the network, {after:,} exported')
+    print(f'Checkpoint: {args.checkpoint}, {size_of(args.checkpoint)}')
+    if model.test_cfg.get('mode') == 'slide' and set(args.format) != {'mmseg'}:
+        print(
+            'Note: the config predicts by a sliding window, but onnx and torch see an image as a '
+            'whole; give them one window after another, or images of about its size'
+        )
+    for path in done.files:
+        print(f'Written: {path}, {size_of(path)}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
