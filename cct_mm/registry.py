@@ -8,7 +8,7 @@ from mmengine.config import utils as config_utils
 from mmengine.registry import Registry
 from mmseg import registry as mmseg_registries
 
-# mmengine has a fixed list of the packages that may bring configs along. It looks for mmseg's in the
+# mmengine has a fixed list of the packages that may bring configs along. It looks for mmseg in the
 # distribution mmsegmentation, which onedl-mmsegmentation replaces; by the module's name it finds
 # either.
 config_utils.MODULE2PACKAGE.update(cct_mm='cct_mm', mmseg='mmseg')

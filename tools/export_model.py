@@ -11,6 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from options import add_cfg_options, add_trust
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -29,17 +31,8 @@ def parse_args() -> argparse.Namespace:
         help='what to write, one or several [mmseg]',
     )
     parser.add_argument('--force', action='store_true', help='replace files that are there')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='append',
-        default=[],
-        metavar='FILE',
-        help='read this checkpoint although it can run any code: do so only if you trust where it '
-        'comes from',
-    )
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='override config entries: key=value ...'
-    )
+    add_trust(parser)
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
@@ -53,28 +46,23 @@ def main() -> int:
     """Export."""
     args = parse_args()
     # Only now, because these imports take seconds, for which nobody should wait to read the help.
-    from mmengine.config import DictAction
-    from mmengine.runner import CheckpointLoader
-    from mmseg.utils import register_all_modules
-
-    import cct_mm  # noqa: F401  registers everything
+    from cct_mm.apis import init_model
+    from cct_mm.apis.model import domains_of
     from cct_mm.engine.checkpoints.loading import trust_checkpoint
+    from cct_mm.engine.config_options import parse_options
     from cct_mm.export import export_domain
-    from cct_mm.weak.networks import load_config, load_network
 
-    register_all_modules(init_default_scope=True)
     for path in args.trust_checkpoint:
         trust_checkpoint(path)
-    options = argparse.ArgumentParser()
-    options.add_argument('--cfg-options', nargs='*', action=DictAction)
     try:
-        given = options.parse_args(['--cfg-options', *args.cfg_options]).cfg_options
-        cfg, domain = load_config(args.config, args.checkpoint, args.domain, given)
-        model = load_network(cfg, args.checkpoint, classifier=False)
-        meta = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu', logger='silent').get('meta')
+        given = parse_options(args.cfg_options)
+        model = init_model(args.config, args.checkpoint, 'cpu', cfg_options=given)
+        domain, *others = domains_of(model, args.domain)
+        if others:
+            raise ValueError('--domain all: each domain is exported by itself; name one')
         if set(args.format) != {'mmseg'}:
             print('Tracing the network takes about a minute.', flush=True)
-        done = export_domain(model, cfg, domain, args.out, args.format, meta, args.force)
+        done = export_domain(model, model.cfg, domain, args.out, args.format, args.force)
     except (ImportError, ValueError, OSError, KeyError) as error:
         raise SystemExit(str(error)) from None
 

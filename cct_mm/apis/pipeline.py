@@ -6,36 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
-from mmengine.config import Config
 from mmseg.datasets.transforms import LoadImageFromNDArray, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
 from cct_mm.datasets.transforms import LoadCheckedImage, LoadImageLabels
-from cct_mm.evaluation_source import evaluation_source
-
-
-def evaluation_pipeline(cfg: Config, domain: str) -> list[dict]:
-    """Return the configs of the transforms that a domain's images go through in evaluation.
-
-    Args:
-        cfg: The config.
-        domain: Name of the domain.
-
-    Raises:
-        ValueError: If the config evaluates no such domain.
-    """
-    source = evaluation_source(cfg, domain)
-    if source is not None:
-        return source.get('pipeline', [])
-    # A config without evaluation may say it for plain mmseg; a network puts its own in that place.
-    pipeline = cfg.get('test_pipeline') or [{}]
-    if pipeline[-1].get('type') in (None, 'DomainPipeline'):
-        raise ValueError(
-            f'domain {domain} is in neither test_dataloader nor val_dataloader, and there is no '
-            'test_pipeline, expected one of them, because its pipeline says at which size the '
-            'network looks at an image'
-        )
-    return pipeline
 
 
 @dataclass(frozen=True)
@@ -63,7 +37,7 @@ class ImagePipeline:
     viewers show them: here is no mask which they might not fit any more.
 
     Args:
-        pipeline: Configs of the transforms, as :func:`evaluation_pipeline` returns them.
+        pipeline: Configs of the transforms, as ``evaluation_pipeline`` returns them.
         views: Configs of further transforms, for each version of the image.
     """
 

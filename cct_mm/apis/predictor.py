@@ -9,10 +9,11 @@ import torch
 from mmengine.config import ConfigDict
 from torch import Tensor
 
+from cct_mm.evaluation_source import evaluation_pipeline
 from cct_mm.models import MultiDomainSegmentor
 
 from .inputs import Item
-from .pipeline import ImagePipeline, Prepared, evaluation_pipeline
+from .pipeline import ImagePipeline, Prepared
 from .prediction import Prediction
 from .tta import tta_transforms
 
@@ -44,6 +45,12 @@ class Predictor:
     ) -> None:
         self.model, self.domain, self.probabilities = model, domain, probabilities
         self.configs = evaluation_pipeline(model.cfg, domain)
+        if self.configs is None:
+            raise ValueError(
+                f'domain {domain} is in neither test_dataloader nor val_dataloader, and there is '
+                'no test_pipeline, expected one of them, because its pipeline says at which size '
+                'the network looks at an image'
+            )
         self.pipeline = ImagePipeline(self.configs, tta_transforms() if tta else ((),))
         self.test_cfg = model.test_cfg if slide is None else _window(*slide)
         self.folder = f'{domain}/' if among > 1 else ''

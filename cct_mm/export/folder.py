@@ -20,7 +20,7 @@ from cct_mm.version import __version__
 
 from .formats import TRACED, Predict
 from .generated_code import source_without_package
-from .mmseg_config import dataset_meta, domain_pipeline, export_config, model_config
+from .mmseg_config import domain_pipeline, export_config, model_config
 from .plain import plain_model
 from .traceable import CHECKED_SIZES, Traceable, description, example, predicted_logits, trace
 
@@ -52,7 +52,6 @@ def export_domain(
     domain: str,
     out: str | os.PathLike,
     formats: Sequence[str] = ('mmseg',),
-    checkpoint_meta: Mapping | None = None,
     force: bool = False,
 ) -> Export:
     """Export what predicts one domain.
@@ -63,7 +62,6 @@ def export_domain(
         domain: Name of the domain.
         out: Folder for the files, made if it is missing. Their names begin with the domain's.
         formats: Some of :data:`FORMATS`.
-        checkpoint_meta: ``meta`` of its checkpoint, which knows the palette.
         force: Whether files that are there may be replaced.
 
     Returns:
@@ -86,7 +84,7 @@ def export_domain(
     model = model.cpu().eval()
     plain = plain_model(model, domain)
     export = Export((_parameters(model), _parameters(plain)))
-    meta = dataset_meta(cfg, domain, checkpoint_meta or {})
+    meta = model.meta_of(domain)
     out.mkdir(parents=True, exist_ok=True)
     # What is checked there moves on within one file system, so each file appears whole.
     with tempfile.TemporaryDirectory(prefix='.export', dir=out) as stage:

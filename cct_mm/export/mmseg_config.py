@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmseg.datasets import BaseSegDataset
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.registry import MODELS, TRANSFORMS
 
 from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage, LoadImageLabels
+from cct_mm.evaluation_source import evaluation_pipeline
 from cct_mm.models.batch_preprocessor import BatchPreprocessor
 
 from .generated_code import PREFIX, is_ours
@@ -18,45 +18,18 @@ from .generated_code import PREFIX, is_ours
 LOADED_BY_MMSEG = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 
 
-def dataset_meta(cfg: Mapping, domain: str, checkpoint_meta: Mapping) -> dict[str, Any]:
-    """Return classes and palette of a domain.
-
-    Args:
-        cfg: The config of the network.
-        domain: Name of the domain.
-        checkpoint_meta: ``meta`` of the checkpoint, where training has written the palette. Without
-            that, the palette is the one that mmseg makes for classes that have none.
-    """
-    classes = tuple(cfg['model']['domains'][domain]['classes'])
-    known = (checkpoint_meta.get('dataset_meta') or {}).get('domains', {}).get(domain, {})
-    palette = known.get('palette')
-    if palette is None or len(palette) != len(classes):
-        palette = BaseSegDataset(metainfo=dict(classes=classes), lazy_init=True).metainfo['palette']
-    return dict(classes=classes, palette=[[int(value) for value in color] for color in palette])
-
-
 def domain_pipeline(cfg: Mapping, domain: str) -> list[dict]:
     """Return the pipeline by which a domain's images are tested, in mmseg's transforms.
 
-    It is that of ``test_dataloader`` or else ``val_dataloader``; where neither has the domain,
-    images are loaded as they are.
+    Where the config does not evaluate the domain, images are loaded as they are.
 
     Raises:
         ValueError: If a transform is one of this package for which mmseg has none.
     """
-    for split in ('test', 'val'):
-        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
-        sources = (dataset.get('domains') or {}).get(domain) or {}
-        for source in sources.values():
-            return [t for step in _pipeline(source) for t in _of_mmseg(step, domain)]
-    return [*copy.deepcopy(LOADED_BY_MMSEG), dict(type='PackSegInputs')]
-
-
-def _pipeline(source: Mapping) -> Sequence[Mapping]:
-    # A wrapper, such as ConcatDataset, has the pipeline in what it wraps.
-    while 'pipeline' not in source:
-        source = source['dataset'] if 'dataset' in source else source['datasets'][0]
-    return source['pipeline']
+    pipeline = evaluation_pipeline(cfg, domain)
+    if pipeline is None:
+        return [*copy.deepcopy(LOADED_BY_MMSEG), dict(type='PackSegInputs')]
+    return [t for step in pipeline for t in _of_mmseg(step, domain)]
 
 
 def _of_mmseg(step: Mapping, domain: str) -> list[dict]:
@@ -167,7 +140,7 @@ def export_config(
     Args:
         cfg: The config of the network.
         domain: Name of the domain.
-        meta: As :func:`dataset_meta` returns it.
+        meta: Classes and palette of the domain.
         model: As :func:`model_config` returns it.
         module: Name of the generated module, or None if there is none.
     """

@@ -7,7 +7,6 @@ from mmengine.config import Config
 from mmseg import apis
 
 from cct_mm.apis import init_model, predict
-from cct_mm.apis.pipeline import evaluation_pipeline
 
 
 def test_has_the_weights_of_its_checkpoint_and_predicts_for_the_domain(network):
@@ -59,19 +58,3 @@ def test_says_what_does_not_fit(network, config, checkpoint, domain, sentence):
     )
     with pytest.raises(ValueError, match=sentence):
         init_model(network / config, network / checkpoint, domain=domain)
-
-
-class TestEvaluationPipeline:
-    def test_is_that_of_the_test_or_else_of_validation(self):
-        def loader(name):
-            source = dict(type='ListDataset', pipeline=[dict(type=name)])
-            return dict(dataset=dict(domains=dict(day=dict(labeled=source))))
-
-        both = Config(dict(test_dataloader=loader('a'), val_dataloader=loader('b')))
-        assert evaluation_pipeline(both, 'day') == [dict(type='a')]
-        one = Config(dict(test_dataloader=None, val_dataloader=loader('b')))
-        assert evaluation_pipeline(one, 'day') == [dict(type='b')]
-
-    def test_is_missed_with_where_it_should_be(self):
-        with pytest.raises(ValueError, match='day is in neither test_dataloader nor val'):
-            evaluation_pipeline(Config(dict()), 'day')

@@ -5,7 +5,6 @@ from mmengine.config import Config
 from two_domains import FCN, network_config
 
 from cct_mm.export.mmseg_config import (
-    dataset_meta,
     domain_pipeline,
     export_config,
     model_config,
@@ -115,18 +114,6 @@ class TestPipeline:
     def test_refuses_what_mmseg_cannot(self, transform, message):
         with pytest.raises(ValueError, match=f'domain night: .*{message}'):
             domain_pipeline(with_pipeline(transform), 'night')
-
-
-class TestMeta:
-    def test_is_that_of_the_checkpoint(self):
-        known = dict(dataset_meta=dict(domains=dict(night=META)))
-        assert dataset_meta(network_config(), 'night', known) == META
-
-    def test_is_made_where_the_checkpoint_knows_none(self):
-        made = dataset_meta(network_config(), 'day', {})
-        assert made['classes'] == ('sky', 'tree', 'car')
-        assert len({tuple(color) for color in made['palette']}) == 3
-        assert made == dataset_meta(network_config(), 'day', {})
 
 
 def test_needs_what_the_user_has_imported_but_not_us():
