@@ -2,7 +2,7 @@
 
 Each is one network for both domains, which differ in classes and looks. Takes a few minutes on two
 cores and needs no download. Ends with a table of mIoU, what the unlabeled images gave in this run
-and over five seeds, a picture of test images of each domain, and a report.
+and over five seeds, a picture of test images and a report.
 """
 
 import argparse
@@ -13,8 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GRID = 'configs/experiments/demo.yaml'
-SEEDS_GRID = 'configs/experiments/demo_seeds.yaml'
-RECORD = Path('configs/experiments/demo_record.json')
+RECORD = 'configs/experiments/demo_record.json'
 
 
 def main() -> int:
@@ -22,11 +21,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--work-dir', default='work_dirs/experiments', help='where results go [%(default)s]'
-    )
-    parser.add_argument(
-        '--record',
-        action='store_true',
-        help=f'run five seeds instead, and write what they gave to {RECORD}',
     )
     args = parser.parse_args()
     os.chdir(ROOT)
@@ -39,49 +33,34 @@ def main() -> int:
         data = Path('data')
         os.environ['CCT_MM_DATA'] = str(data)
     print(f'Scenes: {write_toy_scenes(data, demo=True)}', flush=True)
-    grid = SEEDS_GRID if args.record else GRID
-    command = [sys.executable, 'tools/run_experiments.py', grid, '--rerun']
+    command = [sys.executable, 'tools/run_experiments.py', GRID, '--rerun']
     code = subprocess.call([*command, '--work-dir', args.work_dir])
-    if code:
-        return code
-    show = record if args.record else present
-    show(grid, Path(args.work_dir))
-    return 0
+    if not code:
+        present(Path(args.work_dir))
+    return code
 
 
-def record(grid_file: str, work_dir: Path) -> None:
-    """Write what the runs over several seeds gave to ``RECORD``."""
-    from cct_mm.lab.demo import make_record
-    from cct_mm.lab.grids import load_grid
-    from cct_mm.lab.grids.jobs import read_jobs
-    from cct_mm.lab.grids.record import write_json
-
-    write_json(RECORD, make_record(read_jobs(load_grid(grid_file), work_dir, ROOT), ROOT))
-    print(f'Record: {RECORD}')
-
-
-def present(grid_file: str, work_dir: Path) -> None:
-    """Show what the unlabeled images gave: a sentence, a picture and a report."""
+def present(work_dir: Path) -> None:
+    """Show what the unlabeled images gave: a report, a picture and a sentence."""
     import cv2
-    from mmseg.utils import register_all_modules
 
-    import cct_mm  # noqa: F401  registers everything
-    from cct_mm.lab.demo import gain_sentence, make_picture, scores
+    from cct_mm.lab.demo import gain_sentence, make_picture
     from cct_mm.lab.grids import load_grid
-    from cct_mm.lab.grids.jobs import read_jobs
     from cct_mm.lab.grids.record import read_json
     from cct_mm.lab.report import write_report
+    from cct_mm.lab.report.evaluation import evaluate
+    from cct_mm.lab.report.runs import read_groups
 
-    register_all_modules(init_default_scope=True)
-    grid = load_grid(grid_file)
-    jobs = read_jobs(grid, work_dir, ROOT)
+    grid = load_grid(GRID)
     folder = work_dir / grid.name
-    picture = folder / 'demo.png'
-    cv2.imwrite(str(picture), make_picture(jobs)[..., ::-1])
     report = write_report([folder], folder / 'report.html', split=grid.split)
-    print(gain_sentence(scores(jobs), read_json(RECORD)))
-    print(f'Picture: {picture}')
-    print(f'Report: {report}')
+    runs = {group.method: group.first for group in read_groups([folder])}
+    picture = make_picture({name: evaluate(run, grid.split) for name, run in runs.items()})
+    cv2.imwrite(str(folder / 'demo.png'), picture[..., ::-1])
+    gained = gain_sentence(
+        {name: run.record['mIoU'] for name, run in runs.items()}, read_json(RECORD)
+    )
+    print(f'{gained}\nPicture: {folder / "demo.png"}\nReport: {report}')
 
 
 if __name__ == '__main__':
