@@ -44,7 +44,7 @@ def make_picture(evaluations: Mapping[str, Evaluation]) -> np.ndarray:
     baseline = next(iter(evaluations.values()))
     titles = ['image', 'truth']
     for name, evaluation in evaluations.items():
-        errors = 'red: wrong' if evaluation is baseline else 'blue: corrected, red: wrong only here'
+        errors = 'red: wrong' if evaluation is baseline else 'blue: corrected, orange: still wrong, red: new'
         titles += [f'{name}, mIoU {evaluation.metrics["mIoU"]:.1f}', errors]
     rows = []
     for pictures in zip(*(one.pictures for one in evaluations.values()), strict=True):
