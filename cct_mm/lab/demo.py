@@ -28,7 +28,7 @@ def gain_sentence(run: Mapping[str, float], record: Mapping) -> str:
     return (
         f'The unlabeled images gave {run["cct"] - run["supervised"]:+.2f} mIoU in this run. Over '
         f'{len(gains)} seeds they gave {mean:+.2f} ± {spread:.2f}, from {min(gains):+.2f} to '
-        f'{max(gains):+.2f} (commit {record["commit"]}, {record["machine"]}).'
+        f'{max(gains):+.2f} (commit {record["commit"]}).'
     )
 
 
@@ -44,7 +44,11 @@ def make_picture(evaluations: Mapping[str, Evaluation]) -> np.ndarray:
     baseline = next(iter(evaluations.values()))
     titles = ['image', 'truth']
     for name, evaluation in evaluations.items():
-        errors = 'red: wrong' if evaluation is baseline else 'blue: corrected, orange: still wrong, red: new'
+        errors = (
+            'red: wrong'
+            if evaluation is baseline
+            else 'blue: corrected, orange: still wrong, red: new'
+        )
         titles += [f'{name}, mIoU {evaluation.metrics["mIoU"]:.1f}', errors]
     rows = []
     for pictures in zip(*(one.pictures for one in evaluations.values()), strict=True):
