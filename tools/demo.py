@@ -64,4 +64,7 @@ def present(work_dir: Path) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:
+        sys.exit(f'demo: {error}')

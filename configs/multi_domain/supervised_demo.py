@@ -20,8 +20,8 @@ day_loss = dict(type='CrossEntropyLoss', class_weight=[0.85, 0.78, 1.1, 1.82, 1.
 night_loss = dict(type='CrossEntropyLoss', class_weight=[0.89, 0.74, 1.19, 2.3, 1.54])
 
 # z is at stride 4, from maps of stride 4, 8 and 16: the encoder's last stage is left out, which
-# halves the time. The head looks at neighborhoods and resizes its logits bilinearly, so that
-# pictures of its predictions have neither blocks nor streaks.
+# saves a third of the time. The head looks at neighborhoods and resizes its logits bilinearly, so
+# that pictures of its predictions have neither blocks nor streaks.
 model = dict(
     backbone=dict(out_indices=(1, 2, 3), output_stride=32),
     neck=dict(in_channels=(24, 40, 112), mid_channels=32),

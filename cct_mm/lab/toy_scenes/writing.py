@@ -81,7 +81,7 @@ def _check_present(target: Path, header: dict) -> None:
     if problem:
         raise FileExistsError(
             f'{target} {problem}; remove the folder, or replace it with '
-            f'tools/make_toy_scenes.py --force'
+            f'tools/make_toy_scenes.py {"--demo " if target.name.endswith("Demo") else ""}--force'
         )
 
 
