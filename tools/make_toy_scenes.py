@@ -25,8 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--force', action='store_true', help='replace data of another version or with changed files'
     )
+    parser.add_argument(
+        '--demo', action='store_true', help='write those of `make demo`, to ToyScenesDemo'
+    )
     args = parser.parse_args(argv)
-    print(write_toy_scenes(args.root, force=args.force))
+    print(write_toy_scenes(args.root, force=args.force, demo=args.demo))
 
 
 if __name__ == '__main__':

@@ -43,8 +43,10 @@ class ToyScenesDataset(ListDataset):
         ...     ann_file='n12.txt')
     """
 
-    LABEL_HINT = 'write the data again with tools/make_toy_scenes.py --force'
-    SOURCE_HINT = 'write the data with tools/make_toy_scenes.py'
+    LABEL_HINT = (
+        'write the data again with tools/make_toy_scenes.py --force (ToyScenesDemo: --demo)'
+    )
+    SOURCE_HINT = 'write the data with tools/make_toy_scenes.py (ToyScenesDemo: with --demo)'
 
     def __init__(self, domain: str, metainfo: dict | None = None, **kwargs) -> None:
         check_domain(domain)

@@ -11,6 +11,10 @@ a dark ambience), and a camera adds haze, blur and noise (``render``). All rando
 image come from its key (seed, domain, split, index), so each image can be made again alone.
 ``writing`` writes the data set.
 
+The demo has the same scenes in another form, to be understood at a glance: things are 1.7 times as
+large, and each image is seen through a camera of its own, with a colored filter, a contrast and an
+exposure (``render_scene(..., demo=True)``).
+
 A result depends on its data: any change of what is rendered needs a new ``GENERATOR_VERSION``.
 """
 

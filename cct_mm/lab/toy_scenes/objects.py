@@ -41,7 +41,7 @@ def paint_ground(scene: Scene) -> None:
 
 def paint_tree(scene: Scene, row: float, column: float, nearness: float) -> None:
     """Paint a broad-leaved tree in any season or a conifer."""
-    scale = (0.45 + nearness) * scene.uniform(0.75, 1.4)
+    scale = scene.zoom * (0.45 + nearness) * scene.uniform(0.75, 1.4)
     trunk = hsv(scene.uniform(15, 40), scene.uniform(0.2, 0.5), scene.uniform(0.2, 0.4))
     season = scene.pick(['summer', 'autumn', 'dark'], [0.55, 0.25, 0.2])
     hue = {'summer': (75, 130), 'autumn': (15, 60), 'dark': (120, 160)}[season]
@@ -82,7 +82,7 @@ def paint_tree(scene: Scene, row: float, column: float, nearness: float) -> None
 
 def paint_house(scene: Scene, row: float, column: float, nearness: float) -> None:
     """Paint walls in any color, a pitched or flat roof, a door, rows of windows."""
-    scale = (0.5 + 0.9 * nearness) * scene.uniform(0.75, 1.3)
+    scale = scene.zoom * (0.5 + 0.9 * nearness) * scene.uniform(0.75, 1.3)
     half, height = scene.uniform(10, 20) * scale, scene.uniform(13, 26) * scale
     wall = hsv(scene.uniform(0, 60), scene.uniform(0.05, 0.6), scene.uniform(0.45, 0.9))
     if scene.chance(0.25):
@@ -124,7 +124,7 @@ def paint_house(scene: Scene, row: float, column: float, nearness: float) -> Non
 
 def paint_car(scene: Scene, row: float, column: float, nearness: float) -> None:
     """Paint a sedan, a station wagon or a van from the side, in any color."""
-    scale = (0.4 + 0.85 * nearness) * scene.uniform(0.85, 1.2)
+    scale = scene.zoom * (0.4 + 0.85 * nearness) * scene.uniform(0.85, 1.2)
     paintwork = hsv(scene.uniform(0, 360), scene.uniform(0.4, 0.95), scene.uniform(0.3, 0.9))
     if scene.chance(0.45):
         paintwork = hsv(0, 0, scene.pick([0.08, 0.3, 0.55, 0.75, 0.92]))
@@ -174,7 +174,7 @@ def paint_car(scene: Scene, row: float, column: float, nearness: float) -> None:
 
 def paint_person(scene: Scene, row: float, column: float, nearness: float) -> None:
     """Paint a person from the front or side, standing or walking, in any clothes."""
-    height = (0.42 + 0.8 * nearness) * scene.uniform(27, 38)
+    height = scene.zoom * (0.42 + 0.8 * nearness) * scene.uniform(27, 38)
     build = height * scene.uniform(0.1, 0.145)
     skin = hsv(scene.uniform(15, 32), scene.uniform(0.25, 0.6), scene.uniform(0.35, 0.9))
     coat = hsv(scene.uniform(0, 360), scene.uniform(0.1, 0.8), scene.uniform(0.25, 0.9))
@@ -231,7 +231,7 @@ def paint_lamp(
     Returns:
         Row and column of its light, its reach and its color; None if it is out.
     """
-    scale = (0.45 + 0.8 * nearness) * scene.uniform(0.9, 1.15)
+    scale = scene.zoom * (0.45 + 0.8 * nearness) * scene.uniform(0.9, 1.15)
     height, wide = scene.uniform(36, 54) * scale, scene.uniform(1.0, 1.5) * scale
     metal = hsv(scene.uniform(100, 240), scene.uniform(0, 0.25), scene.uniform(0.15, 0.5))
     top = row - height

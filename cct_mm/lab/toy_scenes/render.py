@@ -9,10 +9,12 @@ from .scene import HEIGHT, WIDTH, Color, Scene, ellipse, hsv, rasterize
 
 SPLITS = ('train', 'val', 'test')
 """A split's place in this list is part of the key of its random numbers."""
+DEMO_ZOOM = 1.7
+"""Size of the demo's things, as a multiple of the usual size."""
 
 
 def render_scene(
-    domain: str, split: str, index: int, seed: int = 0
+    domain: str, split: str, index: int, seed: int = 0, demo: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one image.
 
@@ -21,6 +23,7 @@ def render_scene(
         split: ``'train'``, ``'val'`` or ``'test'``.
         index: Number of the image in its split, from 0.
         seed: Seed of the data set.
+        demo: Whether things are larger and each image is seen through a camera of its own.
 
     Returns:
         The image, ``[96, 128, 3]`` uint8 RGB, and its labels, ``[96, 128]`` uint8.
@@ -32,8 +35,10 @@ def render_scene(
     if split not in SPLITS:
         raise ValueError(f'split {split!r} is unknown, expected one of {list(SPLITS)}')
     key = [seed, list(DOMAINS).index(domain), SPLITS.index(split), index]
-    scene = Scene(np.random.default_rng(key), DOMAINS[domain]['classes'])
-    return _render_day(scene) if domain == 'day' else _render_night(scene)
+    zoom = DEMO_ZOOM if demo else 1.0
+    scene = Scene(np.random.default_rng(key), DOMAINS[domain]['classes'], zoom)
+    image, label = _render_day(scene) if domain == 'day' else _render_night(scene)
+    return _filter(scene, image) if demo else image, label
 
 
 def _render_day(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -151,3 +156,10 @@ def _photograph(scene: Scene, image: np.ndarray, noise: float) -> np.ndarray:
     image = np.clip(image, 0, 1) ** scene.uniform(0.8, 1.15)
     image = image + noise * scene.rng.standard_normal(image.shape)
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def _filter(scene: Scene, image: np.ndarray) -> np.ndarray:
+    """See an image through a camera of its own: a colored filter, a contrast, an exposure."""
+    color = hsv(scene.uniform(0, 360), scene.uniform(0, 0.5), 1.0)
+    light = (image / 255 * color / color.mean()) ** scene.uniform(0.55, 1.2)
+    return np.round(np.clip(light * scene.uniform(0.8, 1.2), 0, 1) * 255).astype(np.uint8)

@@ -19,10 +19,12 @@ class Scene:
     Args:
         rng: Source of all random numbers of this image.
         classes: Names of the classes, by label.
+        zoom: Size of the things, as a multiple of the usual one.
     """
 
-    def __init__(self, rng: np.random.Generator, classes: Sequence[str]) -> None:
+    def __init__(self, rng: np.random.Generator, classes: Sequence[str], zoom: float = 1.0) -> None:
         self.rng = rng
+        self.zoom = zoom
         self.classes = classes
         self.surface = np.zeros((HEIGHT, WIDTH, 3))
         """Share of the light that is reflected, [H, W, 3]."""

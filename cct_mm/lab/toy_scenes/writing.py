@@ -25,7 +25,9 @@ LABELED_SIZE = 12
 """Labeled images of each domain; the other 200 images of train are unlabeled."""
 
 
-def write_toy_scenes(root: str | os.PathLike, seed: int = 0, force: bool = False) -> Path:
+def write_toy_scenes(
+    root: str | os.PathLike, seed: int = 0, force: bool = False, demo: bool = False
+) -> Path:
     """Write both domains below ``root/ToyScenes``, whole or not at all.
 
     ``<domain>/{train,val,test}/000.png`` with masks in ``<domain>/{train,val,test}annot/``, lists
@@ -36,25 +38,27 @@ def write_toy_scenes(root: str | os.PathLike, seed: int = 0, force: bool = False
         root: Folder of the data sets, such as ``data``.
         seed: Seed of all random numbers.
         force: Whether a folder that exists with other content is replaced.
+        demo: Write the scenes as ``make demo`` shows them, below ``root/ToyScenesDemo``; see
+            :func:`render_scene`.
 
     Returns:
-        The folder ``root/ToyScenes``. If it exists with this version and seed, and its files are
-        those of its manifest, it is left as it is.
+        The folder ``root/ToyScenes`` or ``root/ToyScenesDemo``. If it exists with this version and
+        seed, and its files are those of its manifest, it is left as it is.
 
     Raises:
         FileExistsError: The folder exists but has another version or seed, or was changed.
     """
-    target = Path(root) / 'ToyScenes'
+    target = Path(root) / ('ToyScenesDemo' if demo else 'ToyScenes')
     header = {'generator_version': GENERATOR_VERSION, 'seed': seed}
     if target.exists() and not force:
         _check_present(target, header)
         return target
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='.ToyScenes.', dir=target.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=f'.{target.name}.', dir=target.parent) as temporary:
         new = Path(temporary) / 'new'
         for domain in DOMAINS:
-            _write_domain(new / domain, domain, seed)
+            _write_domain(new / domain, domain, seed, demo)
         manifest = {**header, 'sha256': _content_hash(new)}
         (new / 'toy_scenes.json').write_text(json.dumps(manifest, indent=2) + '\n')
         if target.exists():
@@ -77,7 +81,7 @@ def _check_present(target: Path, header: dict) -> None:
     if problem:
         raise FileExistsError(
             f'{target} {problem}; remove the folder, or replace it with '
-            f'tools/make_toy_scenes.py --force'
+            f'tools/make_toy_scenes.py {"--demo " if target.name.endswith("Demo") else ""}--force'
         )
 
 
@@ -91,14 +95,14 @@ def _content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _write_domain(folder: Path, domain: str, seed: int) -> None:
+def _write_domain(folder: Path, domain: str, seed: int, demo: bool) -> None:
     num_classes = len(DOMAINS[domain]['classes'])
     for split, size in SPLIT_SIZES.items():
         entries, counts = [], []
         (folder / split).mkdir(parents=True)
         (folder / f'{split}annot').mkdir()
         for index in range(size):
-            image, label = render_scene(domain, split, index, seed)
+            image, label = render_scene(domain, split, index, seed, demo)
             entry = (f'{split}/{index:03d}.png', f'{split}annot/{index:03d}.png')
             for name, array in zip(entry, (image[..., ::-1], label), strict=True):
                 (folder / name).write_bytes(cv2.imencode('.png', array)[1].tobytes())

@@ -10,6 +10,8 @@ from cct_mm.lab.toy_scenes import GENERATOR_VERSION, render_scene
 
 FROZEN_LABELS = (1, '327c1c41606f97fc')
 FROZEN_MEANS = [133.57, 157.95, 149.91, 57.07, 59.02, 55.18]
+FROZEN_DEMO_LABELS = (1, '2986e75073c0c3d8')
+FROZEN_DEMO_MEANS = [104.71, 78.99, 131.13, 171.19, 143.4, 114.99]
 
 
 class TestRenderScene:
@@ -46,17 +48,35 @@ class TestRenderScene:
         )
         assert night < 0.5 * day
 
-    def test_labels_are_frozen(self):
+    @pytest.mark.parametrize(
+        ('demo', 'frozen'), [(False, FROZEN_LABELS), (True, FROZEN_DEMO_LABELS)]
+    )
+    def test_labels_are_frozen(self, demo, frozen):
         """A changed scene is another data set: it needs a new GENERATOR_VERSION, and these."""
         digest = hashlib.sha256()
         for domain in DOMAINS:
             for index in range(3):
-                digest.update(render_scene(domain, 'test', index)[1].tobytes())
-        assert (GENERATOR_VERSION, digest.hexdigest()[:16]) == FROZEN_LABELS
+                digest.update(render_scene(domain, 'test', index, demo=demo)[1].tobytes())
+        assert (GENERATOR_VERSION, digest.hexdigest()[:16]) == frozen
 
-    def test_images_are_frozen(self):
-        means = [render_scene(domain, 'test', 0)[0].mean(axis=(0, 1)) for domain in DOMAINS]
-        np.testing.assert_allclose(np.concatenate(means), FROZEN_MEANS, atol=0.05)
+    @pytest.mark.parametrize(('demo', 'frozen'), [(False, FROZEN_MEANS), (True, FROZEN_DEMO_MEANS)])
+    def test_images_are_frozen(self, demo, frozen):
+        scenes = [render_scene(domain, 'test', 0, demo=demo) for domain in DOMAINS]
+        means = [image.mean(axis=(0, 1)) for image, _ in scenes]
+        np.testing.assert_allclose(np.concatenate(means), frozen, atol=0.05)
+
+    @pytest.mark.parametrize('domain', DOMAINS)
+    def test_demo_shows_the_same_scenes_with_larger_things(self, domain):
+        scenes = [
+            [render_scene(domain, 'train', index, demo=demo)[1] for index in range(24)]
+            for demo in (False, True)
+        ]
+        usual, demo = (np.bincount(np.ravel(labels), minlength=5) for labels in scenes)
+        assert (demo[2:] > 1.5 * usual[2:]).all()
+        for a, b in zip(*scenes, strict=True):
+            # Where no thing stands, the same sky and ground are seen.
+            free = (a < 2) & (b < 2)
+            np.testing.assert_array_equal(a[free], b[free])
 
     def test_unknown_domain_and_split_are_named(self):
         with pytest.raises(ValueError, match="domain 'dusk'.*'day', 'night'"):

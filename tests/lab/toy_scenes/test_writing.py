@@ -93,6 +93,15 @@ class TestWriteToyScenes:
         assert contents(copy) == contents(written)
         assert os.listdir(copy.parent) == ['ToyScenes']
 
+    def test_demo_has_a_folder_of_its_own(self, copy):
+        demo = write_toy_scenes(copy.parent, demo=True)
+        assert sorted(os.listdir(copy.parent)) == ['ToyScenes', 'ToyScenesDemo']
+        read = cv2.imread(str(demo / 'night/test/001.png'))[..., ::-1]
+        np.testing.assert_array_equal(read, render_scene('night', 'test', 1, demo=True)[0])
+        (demo / 'night/test/001.png').unlink()
+        with pytest.raises(FileExistsError, match=r'ToyScenesDemo has .*scenes\.py --demo --force'):
+            write_toy_scenes(copy.parent, demo=True)
+
     @pytest.mark.parametrize('there', [False, True])
     def test_failure_leaves_everything_as_it_was(self, copy, written, monkeypatch, there):
         if not there:
