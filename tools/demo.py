@@ -23,20 +23,22 @@ def main() -> int:
         '--work-dir', default='work_dirs/experiments', help='where results go [%(default)s]'
     )
     args = parser.parse_args()
-    os.chdir(ROOT)
     # After the arguments: these imports take seconds.
     from cct_mm.lab.toy_scenes import write_toy_scenes
 
-    data = Path(os.environ.setdefault('CCT_MM_DATA', 'data'))
+    data = Path(os.environ.get('CCT_MM_DATA', 'data')).absolute()
     if not os.access(data if data.exists() else data.parent, os.W_OK):
         # Shared data folders are often read-only; the toy scenes can live anywhere.
-        data = Path('data')
-        os.environ['CCT_MM_DATA'] = str(data)
+        data = Path('data').absolute()
+    os.environ['CCT_MM_DATA'] = str(data)
+    work_dir = Path(args.work_dir).absolute()
     print(f'Scenes: {write_toy_scenes(data, demo=True)}', flush=True)
+    # The grid names its configs from here, which an installed package has beside its tools.
+    os.chdir(ROOT)
     command = [sys.executable, 'tools/run_experiments.py', GRID, '--rerun']
-    code = subprocess.call([*command, '--work-dir', args.work_dir])
+    code = subprocess.call([*command, '--work-dir', str(work_dir)])
     if not code:
-        present(Path(args.work_dir))
+        present(work_dir)
     return code
 
 

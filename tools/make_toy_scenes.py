@@ -1,6 +1,6 @@
-"""Write ToyScenes, two small rendered domains, to ``data/ToyScenes``.
+"""Write ToyScenes, two small rendered domains.
 
-Takes a few seconds. If the data exist, they are checked and left as they are.
+They go to ``data/ToyScenes`` in a few seconds. If they exist, they are checked and left as they are.
 
 Example:
     python tools/make_toy_scenes.py --root data
@@ -10,8 +10,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from cct_mm.lab.toy_scenes import write_toy_scenes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--demo', action='store_true', help='write those of `make demo`, to ToyScenesDemo'
     )
     args = parser.parse_args(argv)
+    from cct_mm.lab.toy_scenes import write_toy_scenes
+
     print(write_toy_scenes(args.root, force=args.force, demo=args.demo))
 
 

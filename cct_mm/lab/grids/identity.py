@@ -101,12 +101,20 @@ def code_parts(root: str | Path) -> dict[str, str]:
     ``custom_imports``) isn't covered.
     """
     root = Path(root)
-    own = root / 'cct_mm' / 'lab'
-    files = [path for path in (root / 'cct_mm').rglob('*.py') if own not in path.parents]
-    files += [root / 'tools' / 'train.py', root / 'tools' / 'test.py']
+    package = root / 'cct_mm'
+    if not package.is_dir():
+        # An installed package has its tools in itself.
+        package = Path(__file__).parents[2]
+    own = (package / 'lab', package / '.mim')
+    files = {
+        f'cct_mm/{path.relative_to(package).as_posix()}': path
+        for path in package.rglob('*.py')
+        if not set(own) & set(path.parents)
+    }
+    files |= {name: root / name for name in ('tools/train.py', 'tools/test.py')}
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(files)
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in sorted(files.items())
         if path.is_file()
     }
 
