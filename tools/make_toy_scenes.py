@@ -1,6 +1,6 @@
 """Write ToyScenes, two small rendered domains.
 
-They go to ``data/ToyScenes`` in a few seconds. If they exist, they are checked and left as they are.
+They go to ``data/ToyScenes`` in seconds. If they exist, they are checked and left as they are.
 
 Example:
     python tools/make_toy_scenes.py --root data
