@@ -1,0 +1,30 @@
+"""Settings of Sphinx: ``make docs`` builds the pages of this folder into docs/_build/html."""
+
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+project = 'cct_mm'
+author = 'the authors of cct_mm'
+release = runpy.run_path(str(ROOT / 'cct_mm' / 'version.py'))['__version__']
+
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+exclude_patterns = ['_build', 'records']
+
+# Links from page to page and to headings (page.md#heading), as on GitHub.
+myst_heading_anchors = 3
+myst_enable_extensions = ['dollarmath']
+
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'none'
+# Registered classes are what a config names; what they inherit stands in mmseg's and torch's docs.
+autodoc_default_options = {'members': True, 'show-inheritance': True}
+napoleon_numpy_docstring = False
+napoleon_custom_sections = ['Shape']
+# The attributes of a dataclass stand in its Args.
+napoleon_use_ivar = True
+
+html_theme = 'furo'
+html_title = f'cct_mm {release}'
+html_static_path = []
