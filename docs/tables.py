@@ -28,6 +28,8 @@ SHOWN = {
     'voc': 'VOC',
 }
 K30 = 'camvid-20-50-and-100-labeled-images-30-decoders'
+ROOMS = 'cityscapes-and-sun-rgb-d'
+STREETS = 'cityscapes-and-camvid'
 VOC = 'voc-with-image-level-labels'
 # Rows of the summary: data, labeled images, record, method, the axes of its row, and the heading of
 # docs/results.md that tells of it.
