@@ -3,6 +3,9 @@
 import runpy
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 ROOT = Path(__file__).resolve().parent.parent
 
 project = 'cct_mm'
@@ -14,7 +17,6 @@ exclude_patterns = ['_build', 'records']
 
 # Links from page to page and to headings (page.md#heading), as on GitHub.
 myst_heading_anchors = 3
-myst_enable_extensions = ['dollarmath']
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'
@@ -28,3 +30,17 @@ napoleon_use_ivar = True
 html_theme = 'furo'
 html_title = f'cct_mm {release}'
 html_static_path = []
+# Formulas as MathML, which browsers draw by themselves: the pages need no network.
+html_math_renderer = 'mathml'
+
+
+def visit_math(translator, node):
+    """Write a formula, in a line or as a block of its own."""
+    as_block = isinstance(node, nodes.math_block)
+    translator.body.append(tex2mathml(node.astext(), as_block=as_block))
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Tell Sphinx how to write formulas."""
+    app.add_html_math_renderer('mathml', (visit_math, None), (visit_math, None))
