@@ -37,7 +37,11 @@ html_math_renderer = 'mathml'
 def visit_math(translator, node):
     """Write a formula, in a line or as a block of its own."""
     as_block = isinstance(node, nodes.math_block)
-    translator.body.append(tex2mathml(node.astext(), as_block=as_block))
+    formula = tex2mathml(node.astext(), as_block=as_block)
+    # Furo lets wide blocks scroll; without room for tall signs they would scroll up and down, too.
+    translator.body.append(
+        f'<div style="padding: 0.5em 0">{formula}</div>' if as_block else formula
+    )
     raise nodes.SkipNode
 
 

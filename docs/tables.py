@@ -1,8 +1,8 @@
 """Write the tables of README.md and docs/results.md from docs/records: ``python docs/tables.py``.
 
 A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end of table -->``. NAME is
-a record's file, ``classes of`` a record, or ``summary``. ``docs/records/README.md`` explains the
-records.
+a record (its file in docs/records without suffix, or its path), ``classes of`` one, or ``summary``.
+``docs/records/README.md`` explains the records.
 """
 
 import json
@@ -60,8 +60,9 @@ SUMMARY = (
 
 
 def read_record(name: str) -> dict:
-    """Return a record of ``docs/records``."""
-    return json.loads((ROOT / 'docs/records' / f'{name}.json').read_text(encoding='utf-8'))
+    """Return a record of ``docs/records``, or one elsewhere by its path from the root."""
+    path = ROOT / (name if '/' in name else f'docs/records/{name}.json')
+    return json.loads(path.read_text(encoding='utf-8'))
 
 
 def score(values: dict | None, sign: str = '') -> str:

@@ -7,6 +7,7 @@ import pytest
 from doc_pages import blocks, commands
 from doc_runs import few_test_images, fresh_checkpoint, tiny_evaluation, tiny_training
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
 from cct_mm.engine.config_file import read_config
@@ -32,6 +33,7 @@ def test_commands(run_tool, real_data, tmp_path):
 @pytest.mark.slow
 def test_the_config_of_two_domains_and_how_one_is_called(toy_data, tmp_path, monkeypatch):
     monkeypatch.setenv('CCT_MM_DATA', str(toy_data))
+    init_default_scope('mmseg')
     config, calls = blocks(PAGE, 'python')
     path = tmp_path / 'two.py'
     path.write_text(config.replace("'../_base_", f"'{ROOT}/configs/_base_"))
