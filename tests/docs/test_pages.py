@@ -12,7 +12,7 @@ LINK = re.compile(r'\]\(([^)\s]+)\)')
 # What a page names in backticks as a part of the repository.
 NAMED = re.compile(r'`((?:cct_mm|configs|data|docs|tests|tools)/[\w./-]*)`')
 # Pages on which such a name is a file of a user or one that has gone.
-HYPOTHETICAL = {'docs/domain_files.md', 'docs/own_data.md', 'docs/configs.md'}
+HYPOTHETICAL = {'docs/own_data.md', 'docs/configs.md'}
 
 
 def anchors(text):
