@@ -33,6 +33,7 @@ CLASSES = {
     'model.unsupervised_weight': (RampUp,),
     'model.discriminator': (DomainDiscriminator,),
     'X_dataloader.sampler': (datasets.AlternatingDomainSampler,),
+    'X_dataloader.dataset': (datasets.MultiDomainDataset,),
 }
 # What the package fills in itself.
 FILLED_IN = {'name', 'num_classes', 'dataset', 'seed', 'domains', 'kwargs', 'self'}
