@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test soak lint format demo clean
+.PHONY: help venv check test soak lint format demo docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ format: $(STAMP) ## sort imports, repair and reformat the code with ruff
 demo: $(STAMP) ## train on synthetic scenes and show the result (DEMO_ARGS='--help')
 	$(BIN)/python tools/demo.py $(DEMO_ARGS)
 
+docs: $(STAMP) ## build the pages of docs/ as HTML, in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 clean: ## remove caches and build leftovers (the environment: rm -r .venv)
-	rm -rf build dist cct_mm.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build cct_mm.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -path './$(VENV)' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Also made anew where `python` is a link to an interpreter that is gone.
@@ -64,7 +67,7 @@ $(BIN)/python:
 
 $(STAMP): setup.py constraints.txt cct_mm/version.py $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check \
-	    -c constraints.txt -e '.[efficientnet,export,lab,dev]'
+	    -c constraints.txt -e '.[efficientnet,export,lab,docs,dev]'
 	@rm -f '$(UNFINISHED)'
 	@$(BIN)/python cct_mm/environment.py
 	@touch '$@'

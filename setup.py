@@ -47,6 +47,15 @@ setup(
         'export': ['onnx>=1.17,<2', 'onnxruntime>=1.20,<2', 'onnxscript>=0.3,<1'],
         # What the workshop (cct_mm/lab) and the converters of data sets need besides.
         'lab': ['jinja2>=3.1,<4', 'matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
+        # `make docs` builds the pages; a test runs the notebook of demo/.
+        'docs': [
+            'sphinx>=8.1,<10',
+            'myst-parser>=4,<6',
+            'furo>=2025.7',
+            'nbclient>=0.10,<1',
+            'nbformat>=5.10,<6',
+            'ipykernel>=6.29,<8',
+        ],
         'dev': [
             'pytest>=9,<10',
             'pytest-xdist>=3.6,<4',

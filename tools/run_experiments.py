@@ -23,9 +23,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from cct_mm.files import write_atomically
-from cct_mm.lab.grids import Grid, GridError, Job, load_grid, make_table, run_grid
+from cct_mm.lab.grids import (
+    Grid,
+    GridError,
+    Job,
+    load_grid,
+    make_summary,
+    make_table,
+    run_grid,
+)
 from cct_mm.lab.grids.grid import SPLITS
 from cct_mm.lab.grids.jobs import log_tail, read_jobs
+from cct_mm.lab.grids.record import write_json
 from cct_mm.lab.grids.run_progress import RunProgress, read_progress, seconds_left
 from cct_mm.lab.grids.runner import default_jobs
 
@@ -66,6 +75,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--table-only', action='store_true', help='make the table from what there is, run nothing'
+    )
+    parser.add_argument(
+        '--record', metavar='FILE', help='also write all seeds as JSON, see docs/records/README.md'
     )
     args = parser.parse_args()
     if args.jobs is not None and args.jobs < 1:
@@ -165,16 +177,20 @@ def show_failures(jobs: list[Job]) -> None:
                 print('  | ' + tail.replace('\n', '\n  | '), file=sys.stderr)
 
 
-def write_table(grid: Grid, jobs: list[Job], work_dir: str) -> None:
-    """Print the table and write it beside the results."""
-    command = ['python', 'tools/run_experiments.py', grid.path, '--split', grid.split]
-    if work_dir != 'work_dirs/experiments':
-        command += ['--work-dir', work_dir]
-    table = make_table(grid, jobs, shlex.join(command))
+def write_results(grid: Grid, jobs: list[Job], args: argparse.Namespace) -> None:
+    """Print the table, write it beside the results, and write the record where one is asked for."""
+    words = ['python', 'tools/run_experiments.py', grid.path, '--split', grid.split]
+    if args.work_dir != 'work_dirs/experiments':
+        words += ['--work-dir', args.work_dir]
+    command = shlex.join(words)
+    table = make_table(grid, jobs, command)
     name = 'table.md' if grid.split == 'test' else f'table_{grid.split}.md'
-    path = Path(work_dir) / grid.name / name
+    path = Path(args.work_dir) / grid.name / name
     write_atomically(path, table)
     print(f'\n{table}\nTable: {path}; a record of each run is beside it.')
+    if args.record and any(job.record for job in jobs):
+        write_json(args.record, make_summary(grid, jobs, command, ROOT))
+        print(f'Record: {args.record}')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -190,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
                 f'{folder}: no finished run of the {grid.split} split, expected at least one; '
                 f'leave out --table-only to run the grid'
             )
-        write_table(grid, jobs, args.work_dir)
+        write_results(grid, jobs, args)
         return 0
 
     at_a_time = args.jobs or default_jobs(grid.threads)
@@ -211,7 +227,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    write_table(grid, jobs, args.work_dir)
+    write_results(grid, jobs, args)
     show_failures(jobs)
     return 1 if any(job.status == 'failed' for job in jobs) else 0
 

@@ -16,7 +16,8 @@ NORMS = {'shared': (), 'frozen': ('neck',), 'domain-specific': ('backbone', 'nec
 training normalizes by the statistics of that domain and evaluation by those of the mixture.
 ``frozen``: the backbone keeps its pretrained statistics, in training too; the neck, which has no
 pretrained statistics, has domain-specific ones. ``domain-specific``, the default: backbone and neck
-have running statistics for each domain, while weight and bias are shared. The README compares them.
+have running statistics for each domain, while weight and bias are shared.
+docs/results.md compares them.
 """
 
 

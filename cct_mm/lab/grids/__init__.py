@@ -6,11 +6,13 @@
 - ``jobs``: the runs as they are on disk, and whether they still hold.
 - ``runner``: trains and evaluates the runs, several at a time.
 - ``table``: mean, spread and paired difference as Markdown.
+- ``summary``: the same with every seed, as the docs keep it.
 """
 
 from .grid import Grid, GridError, Run, load_grid
 from .jobs import Job
 from .runner import run_grid
+from .summary import make_summary
 from .table import make_table
 
-__all__ = ['Grid', 'GridError', 'Job', 'Run', 'load_grid', 'make_table', 'run_grid']
+__all__ = ['Grid', 'GridError', 'Job', 'Run', 'load_grid', 'make_summary', 'make_table', 'run_grid']

@@ -182,13 +182,14 @@ def _notes(jobs: Sequence[Job]) -> list[str]:
         notes.append(f'Failed: {", ".join(failed)}.')
     if missing:
         notes.append(f'Not finished: {", ".join(missing)}.')
-    machines = sorted({_machine(job.record['machine']) for job in jobs if job.record})
+    machines = sorted({machine_text(job.record['machine']) for job in jobs if job.record})
     if machines:
         notes.append(f'Times are medians over the seeds, on {"; ".join(machines)}.')
     return notes
 
 
-def _machine(machine: dict) -> str:
+def machine_text(machine: dict) -> str:
+    """Return what a run's record says of its machine, as a phrase."""
     device = machine['gpu'] or f'{machine["cpu"]} ({machine["cores"]} cores)'
     threads = machine['threads']
     return (

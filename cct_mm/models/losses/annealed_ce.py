@@ -33,7 +33,7 @@ def annealed_cross_entropy(
         ignore_index: Label of pixels that are left out altogether.
         class_weight: Weight of each class, [C].
         average_over: The pixels that N counts: ``'valid'`` means all with a label (Eq. 4, whose
-            1/|D_l| does not depend on eta), ``'kept'`` means those below the threshold (the
+            ``1/|D_l|`` does not depend on eta), ``'kept'`` means those below the threshold (the
             released code).
 
     Shape:

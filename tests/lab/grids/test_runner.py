@@ -323,6 +323,24 @@ class TestCommand:
         command('--split', 'val')
         assert [path.name for path in lab.folder.glob('*.md')] == ['table_val.md']
 
+    def test_writes_a_record_with_all_seeds(self, lab, command):
+        lab.change('configs/cct.py', 'failing_seeds = []', 'failing_seeds = [0]')
+        command('--record', 'records/toy.json')
+        record = json.loads(Path('records/toy.json').read_text())
+        assert record['command'] == (
+            'python tools/run_experiments.py grid.yaml --split test --work-dir work'
+        )
+        supervised, cct = record['rows']
+        # The stand-in of tools/test.py reports 50 or 52 plus the seed; sky is 1 more, car is nan.
+        assert supervised['mIoU'] == {'0': 50.0, '1': 51.0} and cct['mIoU'] == {'1': 53.0}
+        assert supervised['domains'] == {'toy': {'mIoU': supervised['mIoU'], 'IoU': {'sky': 51.5}}}
+        assert supervised['iterations'] == 6 and record['baseline'] == 'supervised'
+        assert 'out_of_date' not in record
+        lab.change('configs/cct.py', 'channels=8', 'channels=9')
+        command('--table-only', '--record', 'records/toy.json')
+        (line,) = json.loads(Path('records/toy.json').read_text())['out_of_date']
+        assert line.startswith('cct_seed1: config')
+
     def test_refuses_with_code_2(self, lab, command):
         code, output = command('--table-only')
         assert code == 2

@@ -1,27 +1,25 @@
-"""A method of a user's own is one class: the example of the README, and what mistakes lead to."""
-
-import re
-from pathlib import Path
+"""A method of a user's own is one class: the example of docs/methods.md, and mistakes."""
 
 import pytest
 import torch
+from doc_pages import blocks
 from mmseg.registry import MODELS
 
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
-README = (Path(__file__).parents[3] / 'README.md').read_text()
+PAGE = 'docs/methods.md'
 
 
 @pytest.fixture
 def own_method():
-    (code,) = re.findall(r'```python\n([^`]*class EntropyMinimization[^`]*)```', README)
+    (code,) = blocks(PAGE, 'python')
     namespace = {}
-    exec(compile(code, 'README.md', 'exec'), namespace)
+    exec(compile(code, PAGE, 'exec'), namespace)
     yield namespace['EntropyMinimization']
     MODELS.module_dict.pop('EntropyMinimization')
 
 
-def test_of_the_readme_adds_the_entropy_of_unlabeled_predictions(
+def test_of_the_docs_adds_the_entropy_of_unlabeled_predictions(
     own_method, make_model, make_data, features_of
 ):
     model = make_model('EntropyMinimization', entropy_weight=2.0).train()

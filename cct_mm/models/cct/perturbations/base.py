@@ -82,7 +82,7 @@ class Context:
         """Return the random numbers as draws from U(low, high).
 
         Shape:
-            - output: [G, B, *numbers], or [G, 1, *numbers] if the batch shares them; float32
+            - output: [G, B, ...] and the numbers' shape, B = 1 if the batch shares them; float32
 
         Raises:
             ValueError: If the perturbation asks for none.

@@ -67,7 +67,7 @@ class FNoise(MultiplicativeNoise):
 
 @PERTURBATIONS.register_module(name='F-Drop')
 class FDrop(SpatialMask):
-    """Drop the most active positions: ``M = {z' < gamma}``, gamma ~ U(*threshold) for each image.
+    """Drop the most active positions: ``M = {z' < gamma}``, gamma in ``threshold`` for each image.
 
     z' is the sum of z over its channels, divided by the largest such sum in the image. (The
     released code takes the mean over channels, which is the same after the division, and gamma

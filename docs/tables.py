@@ -1,0 +1,206 @@
+"""Write the tables of README.md and docs/results.md from docs/records: ``python docs/tables.py``.
+
+A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end of table -->``. NAME is
+a record (its file in docs/records without suffix, or its path), ``classes of`` one, or ``summary``.
+``docs/records/README.md`` explains the records.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from cct_mm.files import write_atomically
+from cct_mm.lab.grids.table import NOTHING, mean_and_spread, paired_difference
+from cct_mm.lab.markdown import markdown_table
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ('README.md', 'docs/results.md')
+TABLE = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)', re.DOTALL)
+# Names of methods and domains as a reader knows them; others are shown as they are.
+SHOWN = {
+    'cct': 'CCT, 7 auxiliary decoders',
+    'cct-k30': 'CCT, 30 auxiliary decoders',
+    'cct-adv': 'CCT + L_adv, weight 0.02',
+    'cct-weak': 'CCT + image-level labels of 655 images',
+    'cityscapes': 'Cityscapes',
+    'camvid': 'CamVid',
+    'sunrgbd': 'SUN RGB-D',
+    'voc': 'VOC',
+}
+K30 = 'camvid-20-50-and-100-labeled-images-30-decoders'
+ROOMS = 'cityscapes-and-sun-rgb-d'
+STREETS = 'cityscapes-and-camvid'
+VOC = 'voc-with-image-level-labels'
+# Rows of the summary: data, labeled images, record, method, the axes of its row, and the heading of
+# docs/results.md that tells of it.
+SUMMARY = (
+    ('CamVid', '20', 'camvid_cpu', 'cct', {}, 'camvid-20-labeled-images'),
+    ('CamVid', '50', 'camvid_k30_cpu', 'cct-k30', {'n': 50}, K30),
+    ('CamVid', '100', 'camvid_k30_cpu', 'cct-k30', {'n': 100}, K30),
+    (
+        'Cityscapes + CamVid, one network',
+        '20 + 20',
+        'cityscapes-camvid_cpu',
+        'cct',
+        {},
+        'cityscapes-and-camvid',
+    ),
+    (
+        'Cityscapes + SUN RGB-D, one network',
+        '20 + 20',
+        'cityscapes-sunrgbd_cpu',
+        'cct',
+        {},
+        'cityscapes-and-sun-rgb-d',
+    ),
+    ('VOC, 9 classes', '100', 'voc_cpu', 'cct', {}, VOC),
+    ('VOC, 9 classes, with image-level labels', '100', 'voc_cpu', 'cct-weak', {}, VOC),
+    ('toy scenes', '12', 'toy', 'cct', {}, 'toy-scenes'),
+)
+
+
+def read_record(name: str) -> dict:
+    """Return a record of ``docs/records``, or one elsewhere by its path from the root."""
+    path = ROOT / (name if '/' in name else f'docs/records/{name}.json')
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def score(values: dict | None, sign: str = '') -> str:
+    """Return ``mean ± spread`` of values by seed, or of a summary of which no seeds are known."""
+    if not values:
+        return NOTHING
+    if 'mean' in values:
+        mean, spread = values['mean'], values.get('std')
+    else:
+        mean, spread = mean_and_spread(values.values())
+    return f'{mean:{sign}.2f}' + ('' if spread is None else f' ± {spread:.2f}')
+
+
+def baseline_of(record: dict, row: dict) -> dict | None:
+    """Return the row that this one is compared with; None for the baseline itself."""
+    if row['method'] == record['baseline']:
+        return None
+    for other in record['rows']:
+        if other['method'] == record['baseline'] and other['axes'].items() <= row['axes'].items():
+            return other
+    return None
+
+
+def difference(record: dict, row: dict) -> tuple[dict, dict]:
+    """Return the difference to the baseline, for :func:`score`, and by seed; empty if not known."""
+    other = baseline_of(record, row)
+    if 'difference' in row:
+        return row['difference'], row['difference']['seeds']
+    if other is None or 'mean' in row['mIoU'] or 'mean' in other['mIoU']:
+        return {}, {}
+    by_seed = paired_difference(row['mIoU'], other['mIoU'])
+    return by_seed, by_seed
+
+
+def difference_text(record: dict, row: dict) -> str:
+    """Return mean, spread and each seed of the difference to the baseline."""
+    values, by_seed = difference(record, row)
+    each = ', '.join(f'{value:+.2f}' for value in by_seed.values())
+    return score(values, '+') + (f' ({each})' if len(by_seed) > 1 else '')
+
+
+def record_table(name: str) -> str:
+    """Return a record's table, and below it how it was made."""
+    record = read_record(name)
+    header, cells = record.get('header'), record.get('cells')
+    if header is None:
+        header, cells = grid_cells(record)
+    made = [f'Made by `{record["command"]}`']
+    made += [record[key] for key in ('machine', 'date') if record.get(key)]
+    made += [f'commit {record["commit"]}'] if record.get('commit') else []
+    notes = [record['note']] if 'note' in record else []
+    if 'out_of_date' in record:
+        notes.append('Some runs are of another config, code or data than that of this commit.')
+    return f'{markdown_table(header, cells)}\n\n' + ' '.join([f'{", ".join(made)}.', *notes])
+
+
+def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of methods by seeds."""
+    rows = record['rows']
+    axes = list(dict.fromkeys(axis for row in rows for axis in row['axes']))
+    domains = list(dict.fromkeys(name for row in rows for name in row.get('domains', {})))
+    domains = domains if len(domains) > 1 else []
+    split = {'val': ' (validation)', 'test': ' (test)'}[record['split']]
+    header = ['method', *axes, *(SHOWN.get(name, name) for name in domains)]
+    header.append(f'mean{split}' if domains else f'mIoU{split}')
+    compared = record['baseline'] is not None
+    header += ['difference, seed by seed'] if compared else []
+    cells = [
+        [
+            SHOWN.get(row['method'], row['method']),
+            *(str(row['axes'].get(axis, NOTHING)) for axis in axes),
+            *(score(row.get('domains', {}).get(name, {}).get('mIoU')) for name in domains),
+            score(row['mIoU']),
+            *([difference_text(record, row)] if compared else []),
+        ]
+        for row in rows
+    ]
+    return header, cells
+
+
+def class_table(name: str) -> str:
+    """Return the mean IoU of each class, one column for each method, domain by domain."""
+    record = read_record(name)
+    tables = []
+    for domain in dict.fromkeys(name for row in record['rows'] for name in row['domains']):
+        rows = [row for row in record['rows'] if row['domains'].get(domain, {}).get('IoU')]
+        classes = dict.fromkeys(c for row in rows for c in row['domains'][domain]['IoU'])
+        methods = [SHOWN.get(row['method'], row['method']) for row in rows]
+        found = [row['domains'][domain]['IoU'] for row in rows]
+        cells = [
+            [label, *(f'{values[label]:.1f}' if label in values else NOTHING for values in found)]
+            for label in classes
+        ]
+        tables.append(markdown_table([f'IoU, {SHOWN.get(domain, domain)}', *methods], cells))
+    return '\n\n'.join(tables)
+
+
+def summary_table() -> str:
+    """Return the table of README.md: what CCT adds to its baseline on each data set."""
+    cells = []
+    for data, labels, name, method, axes, heading in SUMMARY:
+        record = read_record(name)
+        (row,) = [
+            row
+            for row in record['rows']
+            if row['method'] == method and axes.items() <= row['axes'].items()
+        ]
+        gains, by_seed = difference(record, row)
+        cells.append(
+            [
+                f'[{data}](docs/results.md#{heading})',
+                labels,
+                score(baseline_of(record, row)['mIoU']),
+                score(row['mIoU']),
+                score(gains, '+'),
+                f'{sum(gain > 0 for gain in by_seed.values())} of {len(by_seed)}',
+            ]
+        )
+    header = ['data', 'labeled images', 'supervised', 'CCT', 'difference', 'seeds with a gain']
+    return markdown_table(header, cells)
+
+
+def table(name: str) -> str:
+    """Return the table that a comment asks for."""
+    if name == 'summary':
+        return summary_table()
+    if name.startswith('classes of '):
+        return class_table(name.removeprefix('classes of '))
+    return record_table(name)
+
+
+def fill(text: str) -> str:
+    """Return a page with every table as its record has it."""
+    return TABLE.sub(lambda found: f'{found[1]}\n{table(found[2])}\n\n{found[3]}', text)
+
+
+if __name__ == '__main__':
+    for page in PAGES:
+        path = ROOT / page
+        write_atomically(path, fill(path.read_text(encoding='utf-8')))
+        print(f'{page}: {len(TABLE.findall(path.read_text(encoding="utf-8")))} tables')

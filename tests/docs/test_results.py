@@ -1,0 +1,53 @@
+"""The tables of README.md and docs/results.md are those of their records."""
+
+import json
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+from doc_runs import check_grid
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = runpy.run_path(str(ROOT / 'docs/tables.py'))
+RECORDS = sorted((ROOT / 'docs/records').glob('*.json'))
+
+
+@pytest.mark.parametrize('page', TABLES['PAGES'])
+def test_pages_have_the_tables_of_the_records(page):
+    text = (ROOT / page).read_text(encoding='utf-8')
+    assert TABLES['TABLE'].search(text)
+    assert TABLES['fill'](text) == text, 'run python docs/tables.py'
+
+
+def test_every_record_has_its_table():
+    text = (ROOT / 'docs/results.md').read_text(encoding='utf-8')
+    assert RECORDS
+    assert [path.stem for path in RECORDS if f'<!-- table: {path.stem} -->' not in text] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', RECORDS, ids=lambda path: path.stem)
+def test_the_command_of_a_record_names_what_is_there(path, tmp_path):
+    command = json.loads(path.read_text(encoding='utf-8'))['command']
+    named = [word for word in shlex.split(command) if word.startswith(('tools/', 'configs/'))]
+    assert named and all((ROOT / word).is_file() for word in named)
+    if 'run_experiments' in command:
+        check_grid(command, tmp_path)
+
+
+def test_means_and_differences_by_hand(monkeypatch):
+    baseline = dict(method='supervised', axes={}, mIoU={'1': 50.0, '2': 52.0})
+    ours = dict(method='cct', axes={'n': 20}, mIoU={'1': 53.0, '2': 54.0, '3': 99.0})
+    record = dict(
+        command='python tools/run_experiments.py g.yaml',
+        split='test',
+        baseline='supervised',
+        rows=[baseline, ours],
+    )
+    monkeypatch.setitem(TABLES['table'].__globals__, 'read_record', lambda name: record)
+    text = TABLES['table']('g')
+    # 51 with deviations 1: sqrt(2); differences 3 and 2, the third seed has no partner.
+    assert '| supervised | – | 51.00 ± 1.41 | – |' in text
+    assert '+2.50 ± 0.71 (+3.00, +2.00) |' in text
+    assert 'Made by `python tools/run_experiments.py g.yaml`.' in text
