@@ -7,6 +7,7 @@
 - ``runner``: trains and evaluates the runs, several at a time.
 - ``table``: mean, spread and paired difference as Markdown.
 - ``summary``: the same with every seed, as the docs keep it.
+- ``screen``: what the command shows while a grid runs, and writes at its end.
 """
 
 from .grid import Grid, GridError, Run, load_grid

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cct_mm.lab.grids import GridError, runner
+from cct_mm.lab.grids import GridError, runner, screen
 from cct_mm.lab.grids.jobs import log_tail, read_jobs
 
 ROOT = Path(__file__).parents[3]
@@ -266,17 +266,15 @@ class TestCommand:
         tool = runpy.run_path(str(ROOT / 'tools' / 'run_experiments.py'))
         main = tool['main']
         commands = {key: lab.run.keywords[key] for key in ('train_command', 'test_command')}
-        # What runpy returns is a copy; the functions look their names up here.
-        names = main.__globals__
-        names['run_grid'] = partial(names['run_grid'], **commands)
-        names['ROOT'] = lab.root
+        monkeypatch.setattr(screen, 'run_grid', partial(screen.run_grid, **commands))
+        # What runpy returns is a copy; the function looks its names up here.
+        main.__globals__['ROOT'] = lab.root
 
         def call(*arguments):
             line = ['run_experiments.py', 'grid.yaml', '--work-dir', 'work', *arguments]
             monkeypatch.setattr(sys, 'argv', line)
             return main(), capsys.readouterr()
 
-        call.tool = names
         return call
 
     def test_ends_with_the_table_and_where_it_is(self, lab, command):
@@ -296,24 +294,24 @@ class TestCommand:
         assert '| line 25' not in output.err
         assert '| the loss is not finite' in output.err
 
-    def test_shows_a_live_table_on_a_terminal(self, lab, command):
-        names = command.tool
-        names['Console'] = partial(names['Console'], force_terminal=True, width=120)
+    def test_shows_a_live_table_on_a_terminal(self, lab, command, monkeypatch):
+        terminal = partial(screen.Console, force_terminal=True, width=120)
+        monkeypatch.setattr(screen, 'Console', terminal)
         _, output = command()
         assert '4 of 4 runs done' in output.err
         assert 'supervised_seed1' in output.err
         assert '6/6' in output.err
 
-    def test_says_where_an_interrupted_grid_is(self, lab, command):
+    def test_says_where_an_interrupted_grid_is(self, lab, command, monkeypatch):
         lab.change('configs/cct.py', 'pause = 0.0', 'pause = 60')
-        shown = command.tool['Display'].__call__
+        shown = screen.Display.__call__
 
         def show(display, jobs):
             shown(display, jobs)
             if any((lab.folder / job.run.name / 'train.log').is_file() for job in jobs):
                 os.kill(os.getpid(), signal.SIGINT)
 
-        command.tool['Display'].__call__ = show
+        monkeypatch.setattr(screen.Display, '__call__', show)
         code, output = command()
         assert code == 130
         assert 'work/toy' in output.err
