@@ -27,6 +27,7 @@ SHOWN = {
     'sunrgbd': 'SUN RGB-D',
     'voc': 'VOC',
 }
+DEMO = 'configs/experiments/demo_record.json'
 K30 = 'camvid-20-50-and-100-labeled-images-30-decoders'
 ROOMS = 'cityscapes-and-sun-rgb-d'
 STREETS = 'cityscapes-and-camvid'
@@ -56,6 +57,7 @@ SUMMARY = (
     ('VOC, 9 classes', '100', 'voc_cpu', 'cct', {}, VOC),
     ('VOC, 9 classes, with image-level labels', '100', 'voc_cpu', 'cct-weak', {}, VOC),
     ('toy scenes', '12', 'toy', 'cct', {}, 'toy-scenes'),
+    ('the demo: day + night, one network', '12 + 12', DEMO, 'cct', {}, 'the-demo'),
 )
 
 
