@@ -45,6 +45,7 @@ def main() -> int:
 def present(work_dir: Path) -> None:
     """Show what the unlabeled images gave: a report, a picture and a sentence."""
     import cv2
+    from mmengine.logging import MMLogger
 
     from cct_mm.lab.demo import gain_sentence, make_picture
     from cct_mm.lab.grids import load_grid
@@ -53,6 +54,8 @@ def present(work_dir: Path) -> None:
     from cct_mm.lab.report.evaluation import evaluate
     from cct_mm.lab.report.runs import read_groups
 
+    # The scores are in the report.
+    MMLogger.get_current_instance().setLevel('ERROR')
     grid = load_grid(GRID)
     folder = work_dir / grid.name
     report = write_report([folder], folder / 'report.html', split=grid.split)

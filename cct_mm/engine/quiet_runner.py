@@ -1,11 +1,13 @@
 """A runner whose screen shows what a person reads; its log file has all."""
 
 import logging
+import warnings
 
 from mmengine.dist import get_world_size
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import nn
 
 FOR_THE_FILE = (
     'Config:\n',
@@ -40,6 +42,12 @@ class QuietRunner(Runner):
             if not isinstance(handler, logging.FileHandler) and handler.level > logging.DEBUG:
                 handler.addFilter(_is_for_the_screen)
         return logger
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model, without mmseg's advice for each loss on an argument of its own."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
+            return super().build_model(model)
 
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)

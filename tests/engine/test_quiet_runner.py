@@ -1,0 +1,49 @@
+"""What a run says on the screen, and what its log file has besides."""
+
+import warnings
+
+import pytest
+from mmengine.config import Config
+from mmseg.utils import register_all_modules
+from tiny_network import tiny_backbone
+
+from cct_mm.engine.quiet_runner import QuietRunner
+
+
+@pytest.fixture
+def start(tmp_path, capfd):
+    """Build a runner with a log level; returns its screen, its log file, and its warnings."""
+
+    def start(level):
+        register_all_modules(init_default_scope=False)
+        loss = dict(type='CrossEntropyLoss')
+        model = dict(
+            type='SupervisedSegmentor',
+            backbone=tiny_backbone(4),
+            decode_head=dict(
+                type='FCNHead', in_channels=16, in_index=2, channels=4, loss_decode=loss
+            ),
+            domains=dict(day=dict(classes=('a', 'b'))),
+        )
+        entries = dict(work_dir=str(tmp_path), log_level=level, default_scope='mmseg')
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            QuietRunner.from_cfg(Config(dict(model=model, some_entry=5, **entries)))
+        (file,) = tmp_path.glob('*/*.log')
+        screen = capfd.readouterr()
+        return screen.out + screen.err, file.read_text(), [str(w.message) for w in caught]
+
+    return start
+
+
+def test_config_environment_and_hooks_are_in_the_file_alone(start, tmp_path):
+    screen, file, said = start('INFO')
+    for text in ('some_entry = 5', 'System environment', 'Hooks will be executed'):
+        assert text in file and text not in screen
+    assert f'are in {tmp_path}' in screen
+    assert not [text for text in said if 'avg_non_ignore' in text]
+
+
+def test_a_user_who_asks_for_everything_gets_it(start):
+    screen, _, _ = start('DEBUG')
+    assert 'some_entry = 5' in screen and 'System environment' in screen
