@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from cct_mm.environment import problems
 
+from .accumulation import lost_gradients
 from .checkpoints.files import (
     CheckpointError,
     keep_others_out,
@@ -26,7 +27,9 @@ from .checkpoints.resume import (
     prepare_resume,
 )
 from .config_file import check_training, missing_hooks, read_config
+from .memory import advice_on_memory, is_out_of_memory
 from .mixed_precision import enable_amp
+from .processes.failures import explain
 from .processes.launch import (
     is_first_process,
     leave_processes,
@@ -71,7 +74,7 @@ def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> Non
         plan.apply(runner)
     elif resume:
         runner.logger.info(f'--resume: {folder} has no checkpoint yet, so this is a new training')
-    for sentence in (missing_hooks(cfg), '' if plan else early_end(cfg)):
+    for sentence in (missing_hooks(cfg), lost_gradients(cfg), '' if plan else early_end(cfg)):
         if sentence:
             runner.logger.warning(sentence)
     if before:
@@ -120,6 +123,13 @@ def train(args: argparse.Namespace, command: Sequence[str]) -> None:
             f'no room left on the disk ({error}): checkpoints in {cfg.work_dir} are whole; make '
             'room, then go on with --resume'
         ) from None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        # Tells the other processes, if there are some.
+        explain(error)
+        advice = advice_on_memory(error, cfg)
+        raise SystemExit(f'{advice}\n{how_to_go_on(cfg, command, "Ended")}') from None
     except KeyboardInterrupt:
         # Checksums take a moment, in which an impatient user may interrupt again.
         for number in (signal.SIGINT, signal.SIGTERM):

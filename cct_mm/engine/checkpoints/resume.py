@@ -153,21 +153,22 @@ def check_same_on_all(plan: Plan | None) -> None:
         )
 
 
-def how_to_go_on(config: Config, command: Sequence[str]) -> str:
-    """Return the message for a user who has interrupted a run.
+def how_to_go_on(config: Config, command: Sequence[str], ended: str = 'Interrupted') -> str:
+    """Return the message for a user whose run has ended early.
 
     Args:
         config: The run's config.
         command: The tool and its arguments.
+        ended: How it has ended.
     """
     folder = checkpoint_folder(config)
     try:
         found = newest_checkpoint(config.work_dir, folder)
     except CheckpointError as error:
-        return f'Interrupted. {error}'
+        return f'{ended}. {error}'
     if found is None:
-        return f'Interrupted before the first checkpoint: {folder} has nothing to go on with.'
-    return f'Interrupted. To go on from {found.path}: {resume_command(command)}'
+        return f'{ended} before the first checkpoint: {folder} has nothing to go on with.'
+    return f'{ended}. To go on from {found.path}: {resume_command(command)}'
 
 
 def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequence[str]) -> Plan:

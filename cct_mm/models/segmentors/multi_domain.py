@@ -19,6 +19,7 @@ from cct_mm.models.active_domain import ActiveDomain
 from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
+from cct_mm.models.input_channels import take_color_weights
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
 
 from .batch import Batch, check_sizes, check_supervision, select
@@ -107,6 +108,7 @@ class MultiDomainSegmentor(EncoderDecoder):
         if pretrained is not None:
             backbone = {**backbone, 'pretrained': pretrained}
         self.backbone = MODELS.build(backbone)
+        take_color_weights(self.backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
         self.domains = ModuleDict()
         further = {}
