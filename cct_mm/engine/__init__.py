@@ -1,5 +1,6 @@
 """Hooks and optimizer wrappers, registered in mmengine's registries."""
 
+from .checkpoints.early_stopping import EarlyStoppingHook
 from .checkpoints.extend import ExtendHook
 from .checkpoints.hook import CheckpointHook
 from .checkpoints.loading import read_checkpoint
@@ -23,6 +24,7 @@ __all__ = [
     'DivergenceHook',
     'DomainCheckHook',
     'DomainVisualizationHook',
+    'EarlyStoppingHook',
     'EvaluatorCheckHook',
     'ExtendHook',
     'LostValidationHook',

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from cct_mm.environment import problems
 
 from .accumulation import lost_gradients
+from .checkpoints.early_stopping import STOPPED
 from .checkpoints.files import (
     CheckpointError,
     keep_others_out,
@@ -57,6 +58,13 @@ def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> Non
                 'raise train_cfg.max_iters and add --extend to train on'
             )
         return
+    if plan and plan.stopped:
+        if is_first_process(cfg):
+            print(
+                f'{plan.checkpoint}: this run was {plan.stopped}; to train on, remove the hook '
+                'from custom_hooks or give it a larger patience'
+            )
+        return
     require_writable(cfg.work_dir, '--work-dir')
     if is_first_process(cfg):
         keep_others_out(cfg.work_dir)
@@ -83,6 +91,8 @@ def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> Non
             'overwrites files of these names; --resume goes on with that run'
         )
     runner.train()
+    if stopped := runner.message_hub.get_info(STOPPED):
+        runner.logger.info(f'This run was {stopped}')
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')
 
 
