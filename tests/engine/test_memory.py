@@ -20,7 +20,7 @@ def errors():
         yield caught.value
 
 
-@pytest.mark.parametrize('error', errors(), ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize('error', [*errors()], ids=lambda error: type(error).__name__)
 def test_is_known_by_its_error(error):
     assert is_out_of_memory(error)
     assert advice_on_memory(error, {}).startswith(f'out of memory: {str(error).splitlines()[0]}')
