@@ -1,11 +1,14 @@
 """Gradient accumulation equals the large batch, domain by domain, and leaves idle heads alone."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from tiny_network import tiny_backbone
 from torch.optim import SGD
 
@@ -33,6 +36,19 @@ def make(method='SupervisedSegmentor', norm='frozen', **options):
     )
     set_progress(model, Progress(iteration=0, max_iters=10, seed=0))
     return model.train()
+
+
+def batch_of_images():
+    """Two images with labels, as the dataloader gives them."""
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for i in range(2):
+        sample = SegDataSample(metainfo=dict(img_shape=(32, 48), sample_key=f'0/{i}'))
+        labels = torch.randint(0, 3, (1, 32, 48), generator=generator)
+        sample.gt_sem_seg = PixelData(data=labels)
+        samples.append(sample)
+    images = torch.randint(0, 256, (2, 3, 32, 48), generator=generator).byte()
+    return dict(inputs=list(images), data_samples=samples)
 
 
 def batch(data, images, domain):
@@ -132,6 +148,45 @@ def test_a_mean_teacher_moves_once_a_step_and_not_where_its_domain_was_idle(data
     moved = {n for n, value in model.teacher.state_dict().items() if not value.equal(before[n])}
     assert any('domains.day' in name for name in moved)
     assert not any('night' in name for name in moved)
+
+
+TWO = """
+import sys
+sys.path[:0] = HELPERS
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+from test_accumulation import batch, batch_of_images, make
+
+with DefaultScope.overwrite_default_scope('mmseg'):
+    data = batch_of_images()
+
+    def trained(wrap, images):
+        # The first step has both domains, the second only one.
+        model = make()
+        net = wrap(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+        wrapper = OptimWrapper(optimizer, accumulative_counts=2)
+        wrapper.initialize_count_status(model, 0, 100)
+        for domain in ('day', 'night', 'day', 'day'):
+            net.train_step(batch(data, images, domain), wrapper)
+        return model.state_dict()
+
+    options = dict(broadcast_buffers=False, find_unused_parameters=True)
+    found = trained(lambda m: MMDistributedDataParallel(m, device_ids=None, **options), [rank])
+distributed.destroy_process_group()
+with DefaultScope.overwrite_default_scope('mmseg'):
+    expected = trained(lambda m: m, [0, 1])
+for name, value in expected.items():
+    torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=name)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_steps_of_one(on_two_processes):
+    folder = Path(__file__).parent
+    paths = [str(folder), str(folder.parent / 'helpers')]
+    on_two_processes(TWO.replace('HELPERS', repr(paths)))
 
 
 class TestSettings:
