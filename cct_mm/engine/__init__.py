@@ -10,6 +10,7 @@ from .data_check import DataCheckHook, EvaluatorCheckHook
 from .divergence.hook import DivergenceHook
 from .domain_check import DomainCheckHook
 from .mixed_precision import CPUAmpOptimWrapper
+from .mlflow import MLflowVisBackend
 from .processes.agreement import AgreementHook
 from .processes.pooled_norms import PooledNormsHook
 from .runtime_info import RuntimeInfoHook
@@ -28,6 +29,7 @@ __all__ = [
     'EvaluatorCheckHook',
     'ExtendHook',
     'LostValidationHook',
+    'MLflowVisBackend',
     'PooledNormsHook',
     'ResumeHook',
     'RuntimeInfoHook',

@@ -60,7 +60,10 @@ def test_mlflow_gets_numbers_of_domains_and_pictures_and_goes_on_in_its_run(tool
     assert set(found.data.metrics) >= NUMBERS
     history = client.get_metric_history(found.info.run_id, 'loss')
     assert {m.step: m.value for m in history} == {t: x['loss'] for t, x in run.losses.items()}
-    assert len(list(artifacts.rglob('*.png'))) == 3
+    pictures = {path.name for path in artifacts.rglob('*.png')}
+    # The hook counts on from the iteration, image after image.
+    assert len(pictures) == 3
+    assert {name.rpartition('_')[2] for name in pictures} == {'6.png', '7.png', '8.png'}
 
     go_on(tools, run, MLFLOW_RUN_ID=found.info.run_id)
     (found,) = client.search_runs([experiment])
