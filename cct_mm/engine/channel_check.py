@@ -41,7 +41,8 @@ def _check_model(model: MultiDomainSegmentor, channels: int, name: str) -> None:
                 'one for each channel'
             )
     conv = first_convolution(model.backbone)
-    if conv is not None and conv.in_channels != channels:
+    # Of color images PyTorch says so itself, and a backbone may build its layers in any order.
+    if channels != 3 and conv is not None and conv.in_channels != channels:
         raise ValueError(
             f'{found}, and the backbone takes {conv.in_channels}, expected as many; set '
             f'model.backbone.in_channels={channels}'

@@ -17,33 +17,27 @@ default_hooks = dict(
 NUMBERS = {'loss', 'day.loss_ce', 'day/mIoU', 'day/IoU.sky', 'mIoU', 'lr'}
 
 
-@pytest.fixture
-def train(tools):
-    """Train for six iterations with a backend, stop after three of them, and go on."""
-
-    def train(name, backend, **variables):
-        config = tools.root / f'{name}.py'
-        config.write_text(CONFIG.format(backend=backend))
-        run = tools.fork('tools/train.py', config=config, work_dir=name, **variables)
-        assert run.code == 0, run.output
-        return run
-
-    return train
+def train(tools, name, backend, **variables):
+    """Train for six iterations with a backend; not forked, for W&B's folder ends with a fork."""
+    config = tools.root / f'{name}.py'
+    config.write_text(CONFIG.format(backend=backend))
+    run = tools.start('tools/train.py', config=config, work_dir=name, **variables)
+    assert run.code == 0, run.output
+    return run
 
 
 def go_on(tools, run, **variables):
     """Go on from the third iteration."""
     (run.work_dir / 'iter_6.pth').unlink()
     shutil.rmtree(next(run.work_dir.glob('*/vis_data')).parent)
-    config = tools.root / f'{run.work_dir.name}.py'
-    again = tools.fork(
-        'tools/train.py', '--resume', config=config, work_dir=run.work_dir.name, **variables
-    )
+    config, name = tools.root / f'{run.work_dir.name}.py', run.work_dir.name
+    again = tools.start('tools/train.py', '--resume', config=config, work_dir=name, **variables)
     assert again.code == 0, again.output
     return again
 
 
-def test_mlflow_gets_numbers_of_domains_and_pictures_and_goes_on_in_its_run(tools, train):
+@pytest.mark.slow
+def test_mlflow_gets_numbers_of_domains_and_pictures_and_goes_on_in_its_run(tools):
     mlflow = pytest.importorskip('mlflow', reason='mlflow is not installed')
     database = f'sqlite:///{tools.root}/mlflow.db'
     artifacts = tools.root / 'artifacts'
@@ -54,7 +48,7 @@ def test_mlflow_gets_numbers_of_domains_and_pictures_and_goes_on_in_its_run(tool
         artifact_location=str(artifacts),
         tracked_config_keys=['model', 'optim_wrapper', 'train_cfg'],
     )
-    run = train('mlflow', backend)
+    run = train(tools, 'mlflow', backend)
     client = mlflow.MlflowClient(database)
     experiment = client.get_experiment_by_name('toy').experiment_id
     (found,) = client.search_runs([experiment])
@@ -70,14 +64,15 @@ def test_mlflow_gets_numbers_of_domains_and_pictures_and_goes_on_in_its_run(tool
     assert sorted(steps) == [1, 2, 3, 4, 4, 5, 5, 6, 6]
 
 
-def test_wandb_gets_numbers_of_domains_and_pictures(tools, train):
+@pytest.mark.slow
+def test_wandb_gets_numbers_of_domains_and_pictures(tools):
     pytest.importorskip('wandb', reason='wandb is not installed')
     backend = dict(
         type='WandbVisBackend',
         init_kwargs=dict(project='toy', id='toy-1', resume='allow', allow_val_change=True),
         define_metric_cfg=[dict(name='*', step_metric='iter')],
     )
-    run = train('wandb', backend, WANDB_MODE='offline')
+    run = train(tools, 'wandb', backend, WANDB_MODE='offline')
     (folder,) = run.work_dir.rglob('offline-run-*')
     assert folder.name.endswith('toy-1')
     assert list(folder.rglob('*.png'))
