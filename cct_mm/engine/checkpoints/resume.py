@@ -306,7 +306,7 @@ class ResumeHook(Hook):
             CheckpointError: If their number or their sizes differ.
         """
         # Checkpoints of a run that goes on are not of one that was ended.
-        checkpoint['message_hub'].get('runtime_info', {}).pop(STOPPED, None)
+        checkpoint.get('message_hub', {}).get('runtime_info', {}).pop(STOPPED, None)
         found, own = (
             _group_sizes(state)
             for state in (checkpoint['optimizer'], runner.optim_wrapper.state_dict())
