@@ -1,5 +1,7 @@
 """A run that ends early, and what ``--resume`` makes of it, through ``tools/train.py``."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -45,6 +47,19 @@ def test_it_ends_after_so_many_validations_without_a_better_one(tools, run, stra
     assert found['param_schedulers'] == expected['param_schedulers']
     for name, value in expected['state_dict'].items():
         assert torch.equal(found['state_dict'][name], value), name
+
+
+def test_a_run_that_was_killed_ends_where_it_would_have(tools, run):
+    folder = tools.root / f'{run.work_dir.name}-killed'
+    shutil.copytree(run.work_dir, folder)
+    # The third iteration was validated after its checkpoint was written.
+    (folder / f'iter_{max(run.losses)}.pth').unlink()
+    (folder / 'last_checkpoint').write_text(str(folder / 'iter_3.pth'))
+    (folder / 'last_validation').write_text('3')
+    own = config(tools, run.monitor)
+    again = tools.fork('tools/train.py', '--resume', config=own, work_dir=folder.name)
+    assert again.code == 0, again.output
+    assert f'ended early by EarlyStoppingHook at iteration {max(run.losses)} of 6' in again.output
 
 
 def test_a_resumed_run_says_so_and_trains_on_only_when_told(tools, run):
