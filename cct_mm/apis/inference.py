@@ -31,7 +31,8 @@ def predict(
     Args:
         model: A network of :func:`~cct_mm.apis.init_model` or of mmseg's function of this name.
         inputs: An image file, a folder (recursively), a pattern, a video (each frame) or an array
-            (BGR, [H, W, 3], uint8), or several of them.
+            (BGR, [H, W, 3], uint8, or the channels that the config's ``LoadCheckedImage`` names),
+            or several of them.
         domain: Name of the domain that the images belong to; ``'all'`` predicts on each image by
             every domain; None takes ``model.default_domain``, or the only one.
         batch_size: How many images are read ahead, and computed together if they have one size.

@@ -10,6 +10,7 @@ from mmseg.datasets.transforms import LoadImageFromNDArray, PackSegInputs
 from mmseg.registry import TRANSFORMS
 
 from cct_mm.datasets.transforms import LoadCheckedImage, LoadImageLabels
+from cct_mm.visualization import viewable
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Prepared:
     """An image and what the network sees of it.
 
     Args:
-        image: The image as it was read, RGB, [H, W, 3], uint8.
+        image: A picture of the image as it was read, RGB, [H, W, 3], uint8.
         views: For each version of it ``dict(inputs=..., data_samples=...)`` as mmseg packs it.
     """
 
@@ -57,7 +58,8 @@ class ImagePipeline:
         """Read and transform an image.
 
         Args:
-            image: Its path, or its pixels, BGR, [H, W, 3], uint8.
+            image: Its path, or its pixels as ``LoadCheckedImage`` loads them: [H, W, 3], uint8,
+                BGR, or as many channels as the config says.
 
         Raises:
             ValueError: If it is an array of another kind; files may raise anything.
@@ -65,25 +67,29 @@ class ImagePipeline:
         if isinstance(image, str):
             results = self.load({'img_path': image, 'seg_fields': []})
         else:
-            _check_pixels(image)
+            image = self._checked(image)
             results = self.take({'img': image, 'seg_fields': []})
-        pixels = results['img'].astype(np.uint8)
+        picture = viewable(results['img'])
         for transform in self.transforms:
             results = transform(results)
         return Prepared(
-            np.ascontiguousarray(pixels[..., ::-1]),
+            picture,
             tuple(self._packed(copy.deepcopy(results), view) for view in self.views),
         )
+
+    def _checked(self, image: np.ndarray) -> np.ndarray:
+        """Return the pixels of an image, [H, W, C], if they are as the config loads them."""
+        channels = getattr(self.load, 'channels', 3)
+        pixels = image[..., None] if image.ndim == 2 and channels == 1 else image
+        if pixels.ndim != 3 or pixels.shape[2] != channels or pixels.dtype != np.uint8:
+            order = ', BGR, as cv2.imread returns it' if channels == 3 else ''
+            raise ValueError(
+                f'an image is an array of shape {list(image.shape)} and type {image.dtype}, '
+                f'expected [H, W, {channels}] and uint8{order}'
+            )
+        return pixels
 
     def _packed(self, results: dict, view: Sequence) -> dict:
         for transform in view:
             results = transform(results)
         return self.pack(results)
-
-
-def _check_pixels(image: np.ndarray) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f'an image is an array of shape {list(image.shape)} and type {image.dtype}, expected '
-            '[H, W, 3] and uint8, BGR, as cv2.imread returns it'
-        )

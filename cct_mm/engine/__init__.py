@@ -1,5 +1,6 @@
 """Hooks and optimizer wrappers, registered in mmengine's registries."""
 
+from .checkpoints.early_stopping import EarlyStoppingHook
 from .checkpoints.extend import ExtendHook
 from .checkpoints.hook import CheckpointHook
 from .checkpoints.loading import read_checkpoint
@@ -9,6 +10,7 @@ from .data_check import DataCheckHook, EvaluatorCheckHook
 from .divergence.hook import DivergenceHook
 from .domain_check import DomainCheckHook
 from .mixed_precision import CPUAmpOptimWrapper
+from .mlflow import MLflowVisBackend
 from .processes.agreement import AgreementHook
 from .processes.pooled_norms import PooledNormsHook
 from .runtime_info import RuntimeInfoHook
@@ -24,9 +26,11 @@ __all__ = [
     'DomainCheckHook',
     'DomainVisualizationHook',
     'DomainVisualizer',
+    'EarlyStoppingHook',
     'EvaluatorCheckHook',
     'ExtendHook',
     'LostValidationHook',
+    'MLflowVisBackend',
     'PooledNormsHook',
     'ResumeHook',
     'RuntimeInfoHook',

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.registry import OPTIMIZERS
 
+from .accumulation import accumulative_counts
 from .config_options import merge_options, parse_options
 from .run_length import check_length
 
@@ -157,10 +158,12 @@ def check_training(config: Config) -> None:
         config: Config of a training.
 
     Raises:
-        ValueError: If a length is not a whole number above 0, the optimizer is unknown, the
-            learning rate is not a number >= 0, or there is half a validation.
+        ValueError: If a length or ``accumulative_counts`` is not a whole number above 0, the
+            optimizer is unknown, the learning rate is not a number >= 0, or there is half a
+            validation.
     """
     check_length(config)
+    accumulative_counts(config)
     _check_validation(config)
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
     name = optimizer.get('type')

@@ -11,6 +11,7 @@ from cct_mm.datasets import AddView, AlternatingDomainSampler
 from cct_mm.datasets.wrappers import pipelines
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
+from .channel_check import check_channels
 from .checkpoints.match import CheckpointMatch, match_checkpoint
 from .training_progress import model_of
 
@@ -59,6 +60,7 @@ class DomainCheckHook(Hook):
         check_synchronized_norms(runner.model)
         check_average(model, getattr(runner, 'hooks', ()))
         check_domains(model, loader.dataset, 'train_dataloader')
+        check_channels(model, loader.dataset)
         check_loop(runner.train_loop, loader.sampler)
         idle = check_trained(model, loader, self._match.matched)
         check_needs(model, loader)
@@ -79,7 +81,9 @@ class DomainCheckHook(Hook):
 
     def before_val(self, runner) -> None:
         """Check the validation data."""
-        check_domains(model_of(runner), runner.val_dataloader.dataset, 'val_dataloader')
+        model, dataset = model_of(runner), runner.val_dataloader.dataset
+        check_domains(model, dataset, 'val_dataloader')
+        check_channels(model, dataset)
         check_single_images(runner.val_dataloader, 'val_dataloader')
 
     def before_test(self, runner) -> None:
@@ -91,8 +95,9 @@ class DomainCheckHook(Hook):
                 f'{self._match.encoder}, so its predictions would be noise; test a checkpoint that '
                 'was trained with this model'
             )
-        dataset = runner.test_dataloader.dataset
-        check_domains(model_of(runner), dataset, 'test_dataloader')
+        model, dataset = model_of(runner), runner.test_dataloader.dataset
+        check_domains(model, dataset, 'test_dataloader')
+        check_channels(model, dataset)
         check_single_images(runner.test_dataloader, 'test_dataloader')
         for name in dataset.metainfo['domains']:
             if name in self._match.unmatched:

@@ -11,6 +11,8 @@ from mmengine.config import Config
 
 from cct_mm.environment import problems
 
+from .accumulation import lost_gradients
+from .checkpoints.early_stopping import STOPPED
 from .checkpoints.files import (
     CheckpointError,
     keep_others_out,
@@ -26,7 +28,9 @@ from .checkpoints.resume import (
     prepare_resume,
 )
 from .config_file import check_training, missing_hooks, read_config
+from .memory import advice_on_memory, is_out_of_memory
 from .mixed_precision import enable_amp
+from .processes.failures import explain
 from .processes.launch import (
     is_first_process,
     leave_processes,
@@ -54,6 +58,13 @@ def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> Non
                 'raise train_cfg.max_iters and add --extend to train on'
             )
         return
+    if plan and plan.stopped:
+        if is_first_process(cfg):
+            print(
+                f'{plan.checkpoint}: this run was {plan.stopped}; to train on, remove the hook '
+                'from custom_hooks or give it a larger patience'
+            )
+        return
     require_writable(cfg.work_dir, '--work-dir')
     if is_first_process(cfg):
         keep_others_out(cfg.work_dir)
@@ -71,7 +82,7 @@ def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> Non
         plan.apply(runner)
     elif resume:
         runner.logger.info(f'--resume: {folder} has no checkpoint yet, so this is a new training')
-    for sentence in (missing_hooks(cfg), '' if plan else early_end(cfg)):
+    for sentence in (missing_hooks(cfg), lost_gradients(cfg), '' if plan else early_end(cfg)):
         if sentence:
             runner.logger.warning(sentence)
     if before:
@@ -80,6 +91,8 @@ def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> Non
             'overwrites files of these names; --resume goes on with that run'
         )
     runner.train()
+    if stopped := runner.message_hub.get_info(STOPPED):
+        runner.logger.info(f'This run was {stopped}')
     runner.logger.info(f'Done: logs and checkpoints are in {cfg.work_dir}')
 
 
@@ -120,6 +133,13 @@ def train(args: argparse.Namespace, command: Sequence[str]) -> None:
             f'no room left on the disk ({error}): checkpoints in {cfg.work_dir} are whole; make '
             'room, then go on with --resume'
         ) from None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        # Tells the other processes, if there are some.
+        explain(error)
+        advice = advice_on_memory(error, cfg)
+        raise SystemExit(f'{advice}\n{how_to_go_on(cfg, command, "Ended")}') from None
     except KeyboardInterrupt:
         # Checksums take a moment, in which an impatient user may interrupt again.
         for number in (signal.SIGINT, signal.SIGTERM):

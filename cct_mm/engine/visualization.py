@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from torch import Tensor
 
-from cct_mm.visualization import colorize, overlay
+from cct_mm.visualization import colorize, overlay, viewable
 
 LARGEST = 512
 """Longest side of an image in a picture of the validation, in pixels."""
@@ -105,13 +105,13 @@ def panels(inputs: Tensor, sample: SegDataSample, palette: Sequence[Sequence[int
         palette: R, G, B of each class.
 
     Shape:
-        - inputs: [3, H, W]
+        - inputs: [C, H, W]
         - output: [h, w, 3], RGB, uint8; no image in it is larger than :data:`LARGEST`
     """
     height, width = inputs.shape[1:]
     factor = min(1, LARGEST / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    image = inputs.flip(0).permute(1, 2, 0).cpu().numpy().clip(0, 255).astype(np.uint8)
+    image = viewable(inputs.permute(1, 2, 0).cpu().numpy().clip(0, 255))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     found = [image]
     for key in ('gt_sem_seg', 'pred_sem_seg'):

@@ -26,7 +26,29 @@ class BatchPreprocessor(SegDataPreProcessor):
     bit. Images of several sizes, ``batch_augments`` and inference are left to mmseg.
 
     Every segmentor of this package has it in the place of a ``SegDataPreProcessor``.
+
+    Args:
+        mean: Mean of each channel, of any number of channels; mmseg's takes 1 or 3.
+        std: Standard deviation of each channel.
+        **kwargs: As for mmseg's.
+
+    Raises:
+        ValueError: If there are more of one than of the other.
     """
+
+    def __init__(
+        self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None, **kwargs
+    ) -> None:
+        further = bool(mean and std) and not {len(mean), len(std)} <= {1, 3}
+        if further and len(std) != len(mean):
+            raise ValueError(
+                f'model.data_preprocessor: mean has {len(mean)} values and std {len(std)}, '
+                'expected one of each for each channel'
+            )
+        super().__init__(mean[:1] if further else mean, std[:1] if further else std, **kwargs)
+        if further:
+            self.mean = torch.tensor(mean).view(-1, 1, 1)
+            self.std = torch.tensor(std).view(-1, 1, 1)
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Return the batch on the device.
@@ -37,8 +59,8 @@ class BatchPreprocessor(SegDataPreProcessor):
             training: Whether labels come with it.
 
         Shape:
-            - data['inputs']: [3, H', W'] each
-            - output['inputs']: [B, 3, H, W]
+            - data['inputs']: [C, H', W'] each
+            - output['inputs']: [B, C, H, W]
         """
         inputs, samples = data['inputs'], data.get('data_samples')
         if not (training and isinstance(samples, list) and self._makes_a_batch(inputs)):

@@ -151,6 +151,16 @@ class TestIndices:
             assert by_source(together) == by_source(single.iteration(t))
             assert all(len(rank.iteration(t)) == sum(counts) for rank in ranks)
 
+    @property_test
+    @given(sources, counts, st.integers(2, 4))
+    def test_of_several_iterations_are_those_of_one_with_larger_batches(self, own, counts, n):
+        # What accumulation of gradients relies on.
+        small = make_sampler({'day': own}, *counts)
+        large = make_sampler({'day': own}, *(n * count for count in counts))
+        for t in range(10):
+            together = [item for i in range(n) for item in small.iteration(n * t + i)]
+            assert by_source(together) == by_source(large.iteration(t))
+
     def test_of_two_ranks_differ(self):
         a, b = (make_sampler(TWO, rank=rank, world_size=2) for rank in range(2))
         assert not set(first(a, 100)) & set(first(b, 100))

@@ -110,3 +110,19 @@ class TestConfig:
 
         for other in (None, dict(type='BaseDataPreprocessor'), dict(type=Own), Own()):
             assert instead_of_mmsegs(other) is other
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_any_number_of_channels_is_normalized_each_by_its_own(training):
+    mean, std = [1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 4.0, 8.0, 16.0]
+    preprocessor = BatchPreprocessor(mean, std, size_divisor=1, test_cfg=dict(size_divisor=1))
+    image = torch.randint(0, 256, (5, 4, 6)).byte()
+    data = dict(inputs=[image], data_samples=[SegDataSample(metainfo=dict(img_shape=(4, 6)))])
+    found = preprocessor(data, training)['inputs'][0]
+    for i in range(5):
+        assert torch.equal(found[i], (image[i].float() - mean[i]) / std[i])
+
+
+def test_as_many_deviations_as_means_are_needed():
+    with pytest.raises(ValueError, match='mean has 3 values and std 4, expected one of each'):
+        BatchPreprocessor([1.0] * 3, [1.0] * 4)

@@ -71,14 +71,14 @@ class Tools:
         tool = self.server.run(log, *command, environment=variables)
         return Run(tool.code, tool.output, self.root / work_dir)
 
-    def start(self, tool, *arguments, work_dir):
+    def start(self, tool, *arguments, work_dir, config=None, **variables):
         """Start a tool from nothing."""
         done = subprocess.run(
-            [sys.executable, *self.command(tool, *arguments, work_dir=work_dir)],
+            [sys.executable, *self.command(tool, *arguments, work_dir=work_dir, config=config)],
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env=self.environment,
+            env={**self.environment, **variables},
             check=False,
         )
         return Run(done.returncode, done.stdout + done.stderr, self.root / work_dir)

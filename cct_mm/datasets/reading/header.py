@@ -93,30 +93,29 @@ def read_bytes(source: bytes | str | os.PathLike, name: str | None, kind: str) -
 
 
 def check_image_header(
-    header: Header, orientation: str | None = None, max_value: float | None = None
+    header: Header,
+    orientation: str | None = None,
+    max_value: float | None = None,
+    channels: int = 3,
 ) -> None:
     """Refuse an image by its header, as :func:`read_image` does, whose arguments these are.
 
     Raises:
         ValueError: If the image cannot be used.
     """
-    check_image_layout(header, orientation)
+    check_image_layout(header, orientation, channels)
     if header.dtype not in EIGHT_BITS and max_value is None:
         raise ValueError(depth_problem(header))
 
 
-def check_image_layout(header: Header, orientation: str | None) -> None:
+def check_image_layout(header: Header, orientation: str | None, channels: int = 3) -> None:
     """Refuse pages, channels and orientations that :func:`read_image` refuses."""
     if header.pages > 1:
         raise ValueError(
             f'{header} has {header.pages} pages or frames, expected one; write each of them to a '
             f'file of its own'
         )
-    if not (header.channels in (1, 3, 4) or (header.channels == 2 and header.has_alpha)):
-        raise ValueError(
-            f'{header} has {header.channels} channels, expected 1 (gray), 3 (colors) or 4 (colors '
-            f'and alpha); write the three that the network is to see to a file of their own'
-        )
+    check_channels(header, channels)
     if header.orientation != 1 and orientation is None:
         raise ValueError(
             f'{header} has EXIF orientation {header.orientation}: viewers turn it, and nothing '
@@ -124,6 +123,25 @@ def check_image_layout(header: Header, orientation: str | None) -> None:
             f"source: LoadCheckedImage(orientation='stored') for pixels in the order of the file, "
             f"or LoadCheckedImage(orientation='exif') for turned ones"
         )
+
+
+def check_channels(header: Header, channels: int) -> None:
+    """Refuse an image that does not have the channels that the network is to see."""
+    found, with_alpha = header.channels, header.channels == 2 and header.has_alpha
+    fix = 'convert it, or leave `channels` out to load all images of the source as colors'
+    if channels == 3:
+        fits = found in (1, 3, 4) or with_alpha
+        expected = '1 (gray), 3 (colors) or 4 (colors and alpha)'
+        fix = 'write the three that the network is to see to a file of their own'
+    elif channels == 1:
+        fits = (found == 1 and header.mode != 'P') or with_alpha
+        expected = '1 (gray), as LoadCheckedImage(channels=1) says'
+    else:
+        fits = found == channels and header.mode != 'CMYK'
+        expected = f'{channels}, as LoadCheckedImage(channels={channels}) says'
+    if not fits:
+        kind = {'P': ' (indices of colors)', 'CMYK': ' (of ink)'}.get(header.mode, '')
+        raise ValueError(f'{header} has {found} channels{kind}, expected {expected}; {fix}')
 
 
 def depth_problem(header: Header, found: str = '') -> str:

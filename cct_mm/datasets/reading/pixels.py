@@ -18,7 +18,7 @@ import PIL.ImageFile
 import simplejpeg
 from mmengine.logging import print_log
 
-from .containers import check_container, check_png_rows, mend_jpeg, png_is_interlaced
+from .containers import check_container, check_png_rows, mend_jpeg, png_is_interlaced, tiff_pages
 from .header import (
     EIGHT_BITS,
     Header,
@@ -46,10 +46,11 @@ def read_image(
     orientation: str | None = None,
     max_value: float | None = None,
     strict: bool = True,
+    channels: int = 3,
 ) -> np.ndarray:
-    """Read an image as 8 bit BGR.
+    """Read an image as 8 bit BGR or, with another number of channels, as they are in the file.
 
-    Gray values go to all three channels, palettes become their colors, alpha is left out.
+    As BGR, gray values go to all three channels, palettes become their colors, alpha is left out.
 
     Args:
         source: The path of a file or, from another storage, its bytes.
@@ -61,20 +62,28 @@ def read_image(
             12 bits in 16 or 1.0 for floats; None refuses them. It does not apply to 8 bit images.
         strict: Whether a damaged JPEG is refused. If not, it is taken as the decoder leaves it,
             with a warning once per file and process.
+        channels: 3 for BGR, 1 for gray images, 4 for files of four channels in their order, such as
+            red, green, blue and infrared, of which none is taken for alpha.
 
     Returns:
-        np.ndarray: [H, W, 3], uint8, BGR.
+        np.ndarray: [H, W, channels], uint8.
 
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: The file is not an image, is damaged, or has pixels of which it is not known
             what they mean; the message names the file, what was found, and the fix.
     """
-    check_image_arguments(orientation, max_value)
+    check_image_arguments(orientation, max_value, channels)
     content, name = read_bytes(source, name, 'image')
     header = read_header(content, name=name)
-    check_image_layout(header, orientation)
-    pixels = _decode_image(header, content, strict)
+    check_image_layout(header, orientation, channels)
+    if channels == 3:
+        pixels = _decode_image(header, content, strict)
+    elif channels == 1:
+        # Gray values are the same in all three.
+        pixels = _decode_image(header, content, strict)[..., :1]
+    else:
+        pixels = _decode_channels(header, content)
     if header.dtype not in EIGHT_BITS:
         pixels = _to_8_bits(header, pixels, max_value)
     if orientation == 'exif':
@@ -110,8 +119,16 @@ def read_mask(
     return whole_numbers(_decode_mask(header, content), name, hint)
 
 
-def check_image_arguments(orientation: str | None, max_value: float | None) -> None:
+def check_image_arguments(
+    orientation: str | None, max_value: float | None, channels: int = 3
+) -> None:
     """Refuse arguments that :func:`read_image` does not know, with a ValueError."""
+    if channels not in (1, 3, 4) or isinstance(channels, bool):
+        raise ValueError(
+            f'channels is {channels!r}, expected 1, 3 or 4; for files of other numbers let '
+            "tifffile read them: LoadCheckedImage(imdecode_backend='tifffile', "
+            "color_type='unchanged', channels=...)"
+        )
     if orientation not in ORIENTATIONS:
         raise ValueError(f'orientation is {orientation!r}, expected one of {ORIENTATIONS}')
     number = isinstance(max_value, int | float) and not isinstance(max_value, bool)
@@ -184,6 +201,21 @@ def _decode_image(header: Header, content: bytes, strict: bool) -> np.ndarray:
         else:
             pixels = _by_cv2(content, header.dtype)
             pixels = pixels[..., :3] if pixels.shape[2] > 1 else pixels.repeat(3, axis=2)
+        _check_rows(header, content, pixels)
+    return _as_stored(header, pixels)
+
+
+def _decode_channels(header: Header, content: bytes) -> np.ndarray:
+    """Return four channels as stored, [H, W, 4], in the order of the file and of its own type."""
+    with _decoding(header, content):
+        # What they take for alpha changes the colors: libtiff (in OpenCV) multiplies them by one of
+        # kind 2, and Pillow divides them by one of kind 1.
+        extra = tiff_pages(io.BytesIO(content))[0].get(338, ()) if header.format == 'TIFF' else (2,)
+        if header.dtype in EIGHT_BITS and 2 in extra:
+            with PIL.Image.open(io.BytesIO(content), formats=[header.format]) as picture:
+                pixels = np.asarray(picture)
+        else:
+            pixels = _by_cv2(content, header.dtype)[..., [2, 1, 0, 3]]
         _check_rows(header, content, pixels)
     return _as_stored(header, pixels)
 

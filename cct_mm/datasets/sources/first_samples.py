@@ -1,16 +1,18 @@
 """The first image of each data set is loaded at once, so that a broken pipeline is found."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmcv.transforms import BaseTransform
+from mmseg.datasets.transforms import PhotoMetricDistortion
 from torch.utils.data import Dataset
 
 from cct_mm import keyed
 
 from ..filling import FillingError, name_of
-from ..wrappers import leaf_datasets
+from ..transforms import AddView, LoadCheckedImage
+from ..wrappers import leaf_datasets, pipelines
 
 
 def check_first_samples(name: str, dataset: Dataset) -> None:
@@ -21,9 +23,11 @@ def check_first_samples(name: str, dataset: Dataset) -> None:
         dataset: Its data set, wrappers included.
 
     Raises:
-        ValueError: If a transform fails, samples are not packed, or only some data sets load label
-            maps.
+        ValueError: If a transform fails or is made for other images, samples are not packed, or
+            only some data sets load label maps.
     """
+    for steps in pipelines(dataset):
+        _check_colors(name, steps)
     parts = {id(part): part for part in (*leaf_datasets(dataset), dataset)}
     samples = [_first_sample(name, part) for part in parts.values()]
     # The last is that of the whole source: a wrapper may pack what its parts do not.
@@ -39,6 +43,22 @@ def check_first_samples(name: str, dataset: Dataset) -> None:
         raise ValueError(
             f'{name}: some of its data sets load label maps, and others none, such as that of '
             f'{without[0].img_path}, expected the same of all: let each load them, or none'
+        )
+
+
+def _check_colors(name: str, steps: Sequence[Callable]) -> None:
+    """Check that colors are distorted where there are colors.
+
+    Of four channels OpenCV would leave out the last, without a word.
+    """
+    channels = [t.channels for t in steps if isinstance(t, LoadCheckedImage)] or [3]
+    views = [step for t in steps if isinstance(t, AddView) for step in t.transforms.transforms]
+    distorts = any(isinstance(t, PhotoMetricDistortion) for t in (*steps, *views))
+    if distorts and channels[0] != 3:
+        raise ValueError(
+            f'{name}: PhotoMetricDistortion distorts colors, and LoadCheckedImage loads images of '
+            f'{channels[0]} channel(s), expected 3; leave it out, or write a transform for your '
+            'channels'
         )
 
 

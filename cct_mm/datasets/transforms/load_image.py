@@ -12,11 +12,12 @@ from .files import dataset_named, decode_by_mmcv, read_bytes
 
 @TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImageFromFile):
-    """Load an image as three channels, and refuse what would be taken for something else.
+    """Load an image as three channels or as ``channels``, and refuse what would be misread.
 
     Refused are damaged and truncated files, images that EXIF data turn but not their masks, and
     images of more than 8 bits, see :func:`~cct_mm.datasets.reading.read_image`. Gray images,
-    palettes and images with an alpha channel become BGR like all others.
+    palettes and images with an alpha channel become BGR like all others. With another number of
+    ``channels``, every image has to have as many, and they stay in the order of the file.
 
     Required keys: ``img_path``. Added keys: ``img``, ``img_shape``, ``ori_shape``. An optional
     ``dataset_name`` is named in errors.
@@ -36,6 +37,10 @@ class LoadCheckedImage(LoadImageFromFile):
             them. Default: None.
         strict: Whether a damaged JPEG is refused; if not, it is used as the decoder leaves it,
             with a warning. Default: True.
+        channels: 1 for gray images such as infrared, 4 for files of four channels, such as red,
+            green, blue and near infrared. Where mmcv decodes images
+            (``imdecode_backend='tifffile'`` reads TIFFs of any number of channels), the number that
+            they have to have, 3 meaning whatever there is. Default: 3.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -51,6 +56,7 @@ class LoadCheckedImage(LoadImageFromFile):
         orientation: str | None = None,
         max_value: float | None = None,
         strict: bool = True,
+        channels: int = 3,
     ) -> None:
         super().__init__(
             to_float32=to_float32,
@@ -58,9 +64,10 @@ class LoadCheckedImage(LoadImageFromFile):
             imdecode_backend=imdecode_backend,
             backend_args=backend_args,
         )
-        check_image_arguments(orientation, max_value)
-        self.reading = dict(orientation=orientation, max_value=max_value, strict=strict)
         self.by_mmcv = (color_type, imdecode_backend) != ('color', 'cv2')
+        check_image_arguments(orientation, max_value, 3 if self.by_mmcv else channels)
+        self.channels = channels
+        self.reading = dict(orientation=orientation, max_value=max_value, strict=strict)
         if self.by_mmcv and (orientation, max_value, strict) != (None, None, True):
             raise ValueError(
                 f'orientation, max_value and strict do not apply where mmcv decodes images '
@@ -76,8 +83,8 @@ class LoadCheckedImage(LoadImageFromFile):
             if self.by_mmcv:
                 image = self._decode_by_mmcv(content, path)
             else:
-                image = read_image(content, name=path, **self.reading)
-        results['img'] = image.astype(np.float32) if self.to_float32 else image  # [H, W, 3]
+                image = read_image(content, name=path, channels=self.channels, **self.reading)
+        results['img'] = image.astype(np.float32) if self.to_float32 else image  # [H, W, channels]
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
@@ -89,7 +96,8 @@ class LoadCheckedImage(LoadImageFromFile):
         """
         reading = self._reading_of(header)
         if reading is not None:
-            check_image_header(header, reading['orientation'], reading['max_value'])
+            channels = 3 if self.by_mmcv else self.channels
+            check_image_header(header, reading['orientation'], reading['max_value'], channels)
 
     def size_of(self, header: Header) -> tuple[int, int] | None:
         """Return width and height of an image as loaded; None where its header cannot tell."""
@@ -112,4 +120,12 @@ class LoadCheckedImage(LoadImageFromFile):
         reading = self._reading_of(read_header(content, name=path))
         if reading is not None:
             read_image(content, name=path, **reading)
-        return decode_by_mmcv(content, 'image', path, self.color_type, self.imdecode_backend)
+        image = decode_by_mmcv(content, 'image', path, self.color_type, self.imdecode_backend)
+        found = image.shape[2] if image.ndim == 3 else 1
+        if self.channels not in (3, found):
+            raise ValueError(
+                f'image {path} has {found} channels as {self.imdecode_backend} reads it, expected '
+                f'{self.channels}, because of channels={self.channels}; say how many all images of '
+                f'the source have: LoadCheckedImage(channels={found})'
+            )
+        return image

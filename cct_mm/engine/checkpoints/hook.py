@@ -94,6 +94,11 @@ class CheckpointHook(hooks.CheckpointHook):
         """Note the number of processes, which decides what each iteration learns from."""
         checkpoint['meta']['world_size'] = runner.world_size
 
+    def save_now(self, runner: Runner) -> None:
+        """Save the iteration that is done, between two iterations."""
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        self._save_checkpoint_with_step(runner, runner.iter, meta)
+
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         if not self._durable:
             super()._save_checkpoint_with_step(runner, step, meta)

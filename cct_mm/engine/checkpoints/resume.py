@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from ..run_length import early_end, run_length, schedules, stretch
 from .commands import new_run_command, resume_command
 from .config_changes import changed_types, changes, describe_changes, parse_config
+from .early_stopping import STOPPED
 from .extend import ExtendHook
 from .files import POINTER, CheckpointError, newest_checkpoint
 from .loading import read_checkpoint
@@ -30,6 +31,7 @@ class Plan:
         old_length: Length when the checkpoint was written; None if it does not tell.
         world_size: Number of processes that wrote the checkpoint; None if it does not tell.
         new_run: The command that starts a new run from its weights.
+        stopped: How the run was ended early, if it was and the settings that did so still hold.
         notes: Warnings to the user.
     """
 
@@ -39,6 +41,7 @@ class Plan:
     old_length: int | None
     world_size: int | None
     new_run: str
+    stopped: str = ''
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -153,21 +156,22 @@ def check_same_on_all(plan: Plan | None) -> None:
         )
 
 
-def how_to_go_on(config: Config, command: Sequence[str]) -> str:
-    """Return the message for a user who has interrupted a run.
+def how_to_go_on(config: Config, command: Sequence[str], ended: str = 'Interrupted') -> str:
+    """Return the message for a user whose run has ended early.
 
     Args:
         config: The run's config.
         command: The tool and its arguments.
+        ended: How it has ended.
     """
     folder = checkpoint_folder(config)
     try:
         found = newest_checkpoint(config.work_dir, folder)
     except CheckpointError as error:
-        return f'Interrupted. {error}'
+        return f'{ended}. {error}'
     if found is None:
-        return f'Interrupted before the first checkpoint: {folder} has nothing to go on with.'
-    return f'Interrupted. To go on from {found.path}: {resume_command(command)}'
+        return f'{ended} before the first checkpoint: {folder} has nothing to go on with.'
+    return f'{ended}. To go on from {found.path}: {resume_command(command)}'
 
 
 def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequence[str]) -> Plan:
@@ -186,7 +190,8 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
             have other types.
     """
     new_run = new_run_command(command, config.work_dir, checkpoint)
-    meta = _read_meta(checkpoint, config, new_run)
+    found = _read_checkpoint(checkpoint, config, new_run)
+    meta = found['meta']
     unit, length = run_length(config)
     iteration = meta['epoch' if unit == 'max_epochs' else 'iter']
     plan = Plan(checkpoint, iteration, length, None, meta.get('world_size'), new_run)
@@ -199,6 +204,11 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
         )
         return plan
     plan.old_length = run_length(old)[1]
+    if stopped := found['message_hub'].get('runtime_info', {}).get(STOPPED):
+        if _early_stopping(old) == _early_stopping(parse_config(config.pretty_text)):
+            plan.stopped = stopped
+        else:
+            plan.notes.append(f'{checkpoint} was {stopped}. It goes on under the new settings')
     if plan.extends:
         _check_extension(plan, unit, extend, command)
         if moved := stretch(config, plan.old_length, length):
@@ -228,8 +238,14 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
     return plan
 
 
-def _read_meta(checkpoint: Path, config: Config, new_run: str) -> dict:
-    """Return a checkpoint's ``meta`` after checking that a training can resume from it."""
+def _early_stopping(config: Mapping) -> list:
+    """Return what a config says of hooks that end a run early."""
+    hooks = config.get('custom_hooks') or []
+    return [hook for hook in hooks if str(hook.get('type')) == 'EarlyStoppingHook']
+
+
+def _read_checkpoint(checkpoint: Path, config: Config, new_run: str) -> dict:
+    """Return a checkpoint after checking that a training can resume from it."""
     found = read_checkpoint(checkpoint, mmap=True)
     meta = found.get('meta') or {}
     wanted = {'meta', 'message_hub', 'optimizer', 'state_dict'}
@@ -241,7 +257,7 @@ def _read_meta(checkpoint: Path, config: Config, new_run: str) -> dict:
             'a training leaves to go on (save_optimizer and save_param_scheduler of '
             f'CheckpointHook); move it away, or start a new run from its weights:\n  {new_run}'
         )
-    return meta
+    return found
 
 
 def _check_extension(plan: Plan, unit: str, extend: bool, command: Sequence[str]) -> None:
@@ -289,6 +305,8 @@ class ResumeHook(Hook):
         Raises:
             CheckpointError: If their number or their sizes differ.
         """
+        # Checkpoints of a run that goes on are not of one that was ended.
+        checkpoint.get('message_hub', {}).get('runtime_info', {}).pop(STOPPED, None)
         found, own = (
             _group_sizes(state)
             for state in (checkpoint['optimizer'], runner.optim_wrapper.state_dict())

@@ -24,6 +24,7 @@ from cct_mm.evaluation import DomainIoUMetric
 from cct_mm.files import write_atomically
 from cct_mm.models.segmentors import CCT, ImageClassifier, MultiDomainSegmentor
 from cct_mm.progress_bar import progress_bar
+from cct_mm.visualization import viewable
 
 from .agreement import same_class
 from .runs import ReportError, Run
@@ -176,11 +177,9 @@ def _picture(image: torch.Tensor, sample: Any) -> Picture:
     )
     factor = min(1.0, SIDE / max(truth.shape))
     size = tuple(max(1, round(side * factor)) for side in truth.shape[::-1])
-    # The network's input, whose channels are B, G, R.
-    rgb = image.cpu().permute(1, 2, 0).numpy()[..., ::-1]
-    if rgb.shape[2] != 3:
-        rgb = np.repeat(rgb[..., -1:], 3, axis=2)
-    rgb = cv2.resize(np.clip(rgb, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    # The network's input, of as many channels as the images have.
+    rgb = viewable(image.cpu().permute(1, 2, 0).numpy().clip(0, 255))
+    rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     maps = (cv2.resize(m, size, interpolation=cv2.INTER_NEAREST) for m in (truth, prediction))
     info = sample.metainfo
     return Picture(info['domain'], Path(info['img_path']).name, rgb, *maps)

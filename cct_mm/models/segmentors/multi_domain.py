@@ -20,6 +20,7 @@ from cct_mm.models.batch_preprocessor import instead_of_mmsegs
 from cct_mm.models.cpu import use_cpu_convolutions
 from cct_mm.models.domain import Domain
 from cct_mm.models.dry_forward import EncoderMaps, dry_forward
+from cct_mm.models.input_channels import take_color_weights
 from cct_mm.models.mmseg_weights import take_weights
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
 from cct_mm.models.unknown import SaysWhy
@@ -140,6 +141,7 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         if pretrained is not None:
             backbone = {**backbone, 'pretrained': pretrained}
         self.backbone = MODELS.build(backbone)
+        take_color_weights(self.backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
         self._in_channels = backbone.get('in_channels', 3)
         self._maps: EncoderMaps | None = None

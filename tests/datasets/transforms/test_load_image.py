@@ -9,7 +9,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from cct_mm.datasets.reading import is_truncated
+from cct_mm.datasets.reading import is_truncated, read_header
 from cct_mm.datasets.transforms import (
     LoadCheckedImage,
     unchecked_loaders,
@@ -162,3 +162,36 @@ def test_loaders_that_check_nothing_are_named():
     ]
     named = [sentence.split()[0] for sentence in unchecked_loaders(pipeline)]
     assert named == ['LoadImageFromFile', 'LoadAnnotations', 'LoadImageFromFile']
+
+
+class TestChannels:
+    @pytest.mark.parametrize('channels', [1, 4])
+    def test_are_as_many_as_said_in_header_and_pixels(self, tmp_path, picture, channels):
+        path = tmp_path / 'a.png'
+        stored = picture[..., 0] if channels == 1 else np.dstack([picture, picture[..., 0]])
+        path.write_bytes(encode(stored, '.png'))
+        load = LoadCheckedImage(channels=channels)
+        load.check_header(read_header(path))
+        image = load({'img_path': str(path)})['img']
+        assert image.shape == (40, 60, channels)
+        expected = stored if channels == 1 else stored[..., [2, 1, 0, 3]]
+        np.testing.assert_array_equal(image.squeeze(), expected)
+        other = LoadCheckedImage(channels=5 - channels)
+        for refuse in (lambda: other.check_header(read_header(path)), lambda: other(results(path))):
+            with pytest.raises(ValueError, match=f'has {channels} channels, expected'):
+                refuse()
+
+    def test_of_any_number_are_read_by_tifffile(self, tmp_path):
+        tifffile = pytest.importorskip('tifffile', reason='tifffile is not installed')
+        pixels = np.random.default_rng(0).integers(0, 4096, (12, 10, 6), dtype=np.uint16)
+        path = tmp_path / 'a.tif'
+        tifffile.imwrite(path, pixels, photometric='minisblack', planarconfig='contig')
+        options = dict(imdecode_backend='tifffile', color_type='unchanged', to_float32=True)
+        image = LoadCheckedImage(channels=6, **options)(results(path))['img']
+        np.testing.assert_array_equal(image, pixels)
+        with pytest.raises(ValueError, match='has 6 channels as tifffile reads it, expected 5'):
+            LoadCheckedImage(channels=5, **options)(results(path))
+
+
+def results(path):
+    return {'img_path': str(path)}
