@@ -511,9 +511,11 @@ class TestErrors:
             make_model(path='fast')
 
     def test_width_that_is_not_that_of_z(self, make_model, make_data, losses_of):
-        model = make_model(auxiliary=auxiliary(IDENTITY, in_channels=512))
-        with pytest.raises(ValueError, match='in_channels 512, but z.* has 32 channels'):
-            losses_of(model, make_data())
+        # At once where the stride is inferred, otherwise at the first step.
+        for stride in (dict(), dict(stride=8)):
+            with pytest.raises(ValueError, match='in_channels 512, but z.* has 32 channels'):
+                model = make_model(auxiliary=auxiliary(IDENTITY, in_channels=512, **stride))
+                losses_of(model, make_data())
 
     def test_stride_that_is_not_the_encoders(self, make_model, make_data, losses_of):
         model = make_model(auxiliary=auxiliary(IDENTITY, stride=4))
