@@ -151,6 +151,13 @@ class TestWhatIsWritten:
         config = Config.fromfile('configs/pots/supervised_pots.py')
         assert datasets(config, 'train').metainfo['palette'] == COLORS.tolist()
 
+    def test_gray_masks_get_colors_that_differ_and_black_for_a_background_alone(self):
+        for name, classes in dict(some=CLASSES, none=('sky', 'leaf', 'fruit')).items():
+            new_domain(name, 'leaves', classes=classes)
+            config = Config.fromfile(f'configs/{name}/supervised_{name}.py')
+            colors = list(map(tuple, datasets(config, 'train').metainfo['palette']))
+            assert len(set(colors)) == 3 and ((0, 0, 0) in colors) == (name == 'some')
+
     def test_two_values_as_0_and_255_are_two_classes(self):
         for path in Path('leaves/masks').iterdir():
             cv2.imwrite(str(path), (read_mask(path) > 0).astype(np.uint8) * 255)
