@@ -13,6 +13,9 @@ FOR_THE_FILE = (
     'Config:\n',
     'Hooks will be executed in the following order',
     'Distributed training is not used',
+    'paramwise_options --',
+    # This package's samplers start at any iteration, nothing is skipped one by one.
+    'Advance dataloader',
     # What this package gets from mmengine and mmseg, and no user can change.
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',

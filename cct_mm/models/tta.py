@@ -1,5 +1,7 @@
 """Test-time augmentation of a network with a head for each domain."""
 
+import warnings
+
 from mmseg.models import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -22,6 +24,8 @@ class DomainTTAModel(SegTTAModel):
         merged = []
         for versions in data_samples_list:
             # mmseg asks the segmentor for its number of channels, which depends on the domain.
-            with self.module.active(versions[0].metainfo['domain']):
+            with self.module.active(versions[0].metainfo['domain']), warnings.catch_warnings():
+                # mmseg hands over labels [H, W], and mmengine says for each image what it makes.
+                warnings.filterwarnings('ignore', 'The shape of value will convert')
                 merged += super().merge_preds([versions])
         return merged

@@ -86,6 +86,20 @@ class TestWhatIsWritten:
         configs = [word for word in commands if word.startswith('configs/')]
         assert configs and all(Path(config).is_file() for config in configs)
 
+    def test_is_named_by_commands_that_exist_here(self, home, capsys, monkeypatch):
+        new_domain('leaves', 'leaves')
+        assert '\n  python -m cct_mm train configs/leaves/' in capsys.readouterr().out
+        monkeypatch.chdir(ROOT)
+        new_domain('leaves', f'{home}/leaves', '--out', f'{home}/out')
+        assert '\n  python tools/train.py ' in capsys.readouterr().out
+
+    def test_trains_after_its_folder_was_moved(self, tmp_path):
+        new_domain('leaves', 'leaves')
+        before = Config.fromfile('configs/leaves/cct_leaves.py')
+        Path('configs').rename(tmp_path / 'leaves/configs')
+        after = Config.fromfile('leaves/configs/leaves/cct_leaves.py')
+        assert after.model == before.model and len(datasets(after, 'train').sources) == 2
+
     def test_crops_of_any_image_have_one_size_with_its_labels(self):
         new_domain('leaves', 'leaves')
         config = Config.fromfile('configs/leaves/cct_leaves.py')
@@ -136,6 +150,13 @@ class TestWhatIsWritten:
             assert np.array_equal(written, read_mask(f'leaves/masks/{number}.png'))
         config = Config.fromfile('configs/pots/supervised_pots.py')
         assert datasets(config, 'train').metainfo['palette'] == COLORS.tolist()
+
+    def test_gray_masks_get_colors_that_differ_and_black_for_a_background_alone(self):
+        for name, classes in dict(some=CLASSES, none=('sky', 'leaf', 'fruit')).items():
+            new_domain(name, 'leaves', classes=classes)
+            config = Config.fromfile(f'configs/{name}/supervised_{name}.py')
+            colors = list(map(tuple, datasets(config, 'train').metainfo['palette']))
+            assert len(set(colors)) == 3 and ((0, 0, 0) in colors) == (name == 'some')
 
     def test_two_values_as_0_and_255_are_two_classes(self):
         for path in Path('leaves/masks').iterdir():

@@ -5,6 +5,7 @@ import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -151,11 +152,14 @@ def training_texts(
         domains: One or several.
         network: The network.
         base: The folder ``configs/_base_`` of this package.
-        out: Folder of the configs.
+        out: Folder of the configs. From outside of a clone, their paths to ``base`` are absolute,
+            so that ``out`` can be moved; inside, a clone can be moved with them.
     """
 
     def path(file: str) -> str:
-        return osp.relpath(file, out)
+        package = Path(base).parents[1]
+        outside = Path(file).is_relative_to(package) and not Path(out).is_relative_to(package)
+        return file if outside else osp.relpath(file, out)
 
     parts = ('default_runtime', 'augmentations/weak', f'models/{network.model}')
     bases = [f'{base}/{part}.py' for part in (*parts, f'schedules/{network.schedule}')]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from cct_mm.__main__ import TOOLS
 from cct_mm.labels import IGNORE_INDEX
 
 from .configs import DomainFile, Network
@@ -92,7 +93,7 @@ def _validation(found: Survey) -> str:
     if not val:
         return f'labeled: {train} for training, none for validation'
     text = f'labeled: {train} for training, {val} for validation'
-    text += f', {test} for test' if test else ''
+    text += f', {test} for test' if test else ' and test'
     if not found.drawn:
         return f'{text}, by their folders'
     return f'{text}, drawn such that classes stay in training (--hold-out, --val)'
@@ -126,11 +127,14 @@ def next_commands(
     config = f'{out}/{runs[-1]}.py'
     checkpoint = f'work_dirs/{runs[-1]}/iter_{network.iterations}.pth'
     domain = f' --domain {domains[0].name}' if len(domains) > 1 else ''
+    in_clone = Path('tools').resolve() == TOOLS.resolve()
+    start = 'python tools/{}.py' if in_clone else 'python -m cct_mm {}'
     return [
-        f'python tools/check_data.py {config}',
-        *(f'python tools/train.py {out}/{run}.py' for run in runs),
-        f'python tools/predict.py {config} {checkpoint} IMAGES{domain} --out predictions',
-        f'python tools/report.py {" ".join(f"work_dirs/{run}" for run in runs)} --out report.html',
+        f'{start.format("check_data")} {config}',
+        *(f'{start.format("train")} {out}/{run}.py' for run in runs),
+        f'{start.format("predict")} {config} {checkpoint} IMAGES{domain} --out predictions',
+        f'{start.format("report")} {" ".join(f"work_dirs/{run}" for run in runs)} '
+        '--out report.html',
     ]
 
 

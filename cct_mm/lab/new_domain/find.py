@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cct_mm.datasets.checks.mask_names import ENDING, image_and_mask, is_lossy, name_key
-from cct_mm.datasets.file_finder import suffix_of, walk_folder
+from cct_mm.datasets.file_finder import IMAGE_SUFFIXES, suffix_of, walk_folder
 
 Files = dict[str, str]
 """Absolute paths, each with the path below the folder that was asked for."""
@@ -83,7 +83,7 @@ def files_at(places: Sequence[str]) -> Files:
     for place in places:
         asked = osp.abspath(osp.expanduser(place))
         if osp.isdir(asked):
-            there = {osp.join(asked, rel): rel for rel in walk_folder(asked)}
+            there = {osp.join(asked, rel): rel for rel in walk_folder(asked, IMAGE_SUFFIXES)}
         else:
             # The folders before the first sign of a pattern.
             base = osp.dirname(re.split(r'[*?\[]', asked)[0])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from mmseg.utils import get_palette
 
 from cct_mm.datasets.file_lists import Entry
 from cct_mm.labels import IGNORE_INDEX, has_background
@@ -61,12 +62,18 @@ class Survey:
         return weights.clip(max=LARGEST_WEIGHT).round(2).tolist()
 
     def palette(self) -> list[list[int]] | None:
-        """Return the color of each class, where the masks tell a different one for each."""
+        """Return the color of each class: that of the masks, where each has another one.
+
+        Otherwise those of PASCAL VOC, as far as they go, with black for a background alone. mmseg
+        takes random ones where there is no palette, such as two greens for two classes.
+        """
         known = self.masks.palette or {}
         value_of = {label: value for value, label in reversed(self.classes.class_of.items())}
-        colors = [known.get(value_of.get(label)) for label in range(len(self.classes.names))]
-        whole = None not in colors and len(set(colors)) == len(colors)
-        return [list(color) for color in colors] if whole else None
+        names = self.classes.names
+        colors = [known.get(value_of.get(label)) for label in range(len(names))]
+        if None in colors or len(set(colors)) < len(colors):
+            colors = get_palette('voc')[not has_background(names) :][: len(colors)]
+        return [list(color) for color in colors] if len(colors) == len(names) else None
 
 
 def survey(

@@ -35,8 +35,12 @@ class Run:
 
     @cached_property
     def config_file(self) -> Path | None:
-        """The whole config that the last session was started with."""
-        sessions = sorted(self.folder.glob('*/vis_data/config.py'))
+        """The whole config that the last session was started with.
+
+        A test leaves its config, too, but no logged values beside it.
+        """
+        files = sorted(self.folder.glob('*/vis_data/config.py'))
+        sessions = [file for file in files if (file.parent / 'scalars.json').is_file()] or files
         dumped = sorted(self.folder.glob('*.py'), key=lambda path: path.stat().st_mtime)
         return (sessions or dumped or [None])[-1]
 

@@ -3,6 +3,8 @@
 This is the readable form. ``consistency_fused.py`` computes the same, and the tests compare them.
 """
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -71,7 +73,10 @@ def draw_context(
     def kl_gradient(u: Tensor, at_zero: bool) -> Tensor:
         gradient = torch.func.grad(divergence)
         if at_zero:
-            return torch.func.jvp(gradient, (torch.zeros_like(u),), (u,))[1]
+            with warnings.catch_warnings():
+                # torch scripts derivatives of its own at the first call, and warns of scripting.
+                warnings.filterwarnings('ignore', '.*torch.jit.script.* is deprecated')
+                return torch.func.jvp(gradient, (torch.zeros_like(u),), (u,))[1]
         return gradient(u)
 
     shape = bank.perturbations[k].numbers(z, first)

@@ -28,6 +28,12 @@ class TestOneRun:
         write_run(tmp_path, seed=2, session='2')
         assert Run(tmp_path).config.randomness.seed == 2
 
+    def test_its_config_is_not_that_of_a_later_test(self, tmp_path):
+        write_run(tmp_path, seed=1, session='1')
+        write_run(tmp_path, seed=2, session='2')
+        (tmp_path / '2/vis_data/scalars.json').unlink()
+        assert Run(tmp_path).config.randomness.seed == 1
+
     def test_without_config_or_checkpoint_there_is_none(self, tmp_path):
         run = Run(tmp_path)
         assert (run.config_file, run.checkpoint, dict(run.config)) == (None, None, {})
