@@ -15,6 +15,7 @@ from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import read_config
 from cct_mm.engine.config_options import merge_options
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
+from cct_mm.models.pretraining import skip_pretraining
 
 ALL = 'all'
 """In the place of a domain's name: every domain of the network."""
@@ -53,8 +54,7 @@ def init_model(
     cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(Path(config))
     merge_options(cfg, cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    # The checkpoint brings every weight, so pretrained weights need not exist.
-    cfg.model.backbone.init_cfg = None
+    skip_pretraining(cfg.model)
     model = MODELS.build(cfg.model)
     check_segmentor(model)
     meta = {} if checkpoint is None else load_weights(model, checkpoint).get('meta', {})
