@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from cct_mm.engine.config_file import RUNNER_KEYS
+from cct_mm.engine.config_options import RUNNER_KEYS
 
 from .runs import Group
 
