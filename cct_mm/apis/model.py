@@ -16,6 +16,7 @@ from cct_mm.engine.config_file import read_config
 from cct_mm.engine.config_options import merge_options
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 from cct_mm.models.pretraining import skip_pretraining
+from cct_mm.quiet import quiet_losses
 
 ALL = 'all'
 """In the place of a domain's name: every domain of the network."""
@@ -55,7 +56,8 @@ def init_model(
     merge_options(cfg, cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     skip_pretraining(cfg.model)
-    model = MODELS.build(cfg.model)
+    with quiet_losses():
+        model = MODELS.build(cfg.model)
     check_segmentor(model)
     meta = {} if checkpoint is None else load_weights(model, checkpoint).get('meta', {})
     model.cfg, model.dataset_meta = cfg, meta.get('dataset_meta')
