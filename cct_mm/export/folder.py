@@ -23,6 +23,7 @@ from .generated_code import source_without_package
 from .mmseg_config import domain_pipeline, export_config, model_config
 from .plain import is_divided, plain_model
 from .traceable import CHECKED_SIZES, Traceable, description, example, predicted_logits, trace
+from .traceable_layers import num_channels
 
 FORMATS = {'mmseg': ('.py', '.pth'), 'onnx': ('.onnx',), 'torch': ('.pt2',)}
 """Ends of the names of each format's files; mmseg may need one more, see :func:`_module_name`."""
@@ -120,7 +121,16 @@ def _module_name(domain: str) -> str:
 def _write_mmseg(
     folder: Path, plain: EncoderDecoder, cfg: Config, domain: str, meta: Mapping, joined: bool
 ) -> None:
-    """Write config, checkpoint and, where our layers are needed, their code."""
+    """Write config, checkpoint and, where our layers are needed, their code.
+
+    Raises:
+        ValueError: If the network reads images that mmseg does not.
+    """
+    if num_channels(plain) not in (1, 3):
+        raise ValueError(
+            f'mmseg: the network reads images of {num_channels(plain)} channels, expected 1 or 3, '
+            'for mmseg normalizes no others; take --format onnx or torch'
+        )
     config, classes = model_config(cfg, domain, joined)
     module = _module_name(domain) if classes else None
     if module:

@@ -51,8 +51,13 @@ def _of_mmseg(step: Mapping, domain: str) -> list[dict]:
             for key in ('to_float32', 'color_type', 'imdecode_backend')
             if key in step
         }
-        if step.get('orientation') == 'stored':
-            kept['color_type'] = 'color_ignore_orientation'
+        # As loaded here: mmcv decodes what another type or backend is named for.
+        if 'color_type' not in kept and 'imdecode_backend' not in kept:
+            kinds = {1: dict(color_type='grayscale'), 3: {}}
+            kept |= kinds.get(step.get('channels', 3), dict(color_type='unchanged'))
+        # 'unchanged' ignores it anyway.
+        if step.get('orientation') == 'stored' and kept.get('color_type') != 'unchanged':
+            kept['color_type'] = kept.get('color_type', 'color') + '_ignore_orientation'
         return [dict(type='LoadImageFromFile', **kept)]
     if is_ours(kind):
         raise ValueError(
