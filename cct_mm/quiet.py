@@ -1,4 +1,4 @@
-"""Imports of other packages without what they say to everybody."""
+"""Other packages without what they say to everybody."""
 
 import io
 import warnings
@@ -15,4 +15,12 @@ def quiet_imports() -> Iterator[None]:
     """
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
+        yield
+
+
+@contextmanager
+def quiet_losses() -> Iterator[None]:
+    """Build a network without mmseg's advice, for each loss, on an argument of its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
         yield

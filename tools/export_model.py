@@ -7,11 +7,17 @@ the network has layers of cct_mm. onnx: a file for onnxruntime and others. torch
 torch.export, which PyTorch alone runs. Each is compared with the network before it appears.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from options import add_cfg_options, add_trust
+
+if TYPE_CHECKING:
+    from cct_mm.export import Export
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file of the network')
     parser.add_argument('checkpoint', help='its checkpoint file')
-    parser.add_argument('--domain', help='which domain, where the config has several')
+    parser.add_argument('--domain', help='which domain, where the config has several, or all')
     parser.add_argument('--out', required=True, help='folder for the files')
     parser.add_argument(
         '--format',
@@ -42,6 +48,21 @@ def size_of(path: str | Path) -> str:
     return f'{size / 1e6:.1f} MB' if size > 1e5 else f'{size / 1e3:.1f} kB'
 
 
+def show(done: Export) -> None:
+    """Say what was written."""
+    for kind, difference in done.differences.items():
+        found = (
+            'not compared, because onnxruntime is not installed'
+            if difference is None
+            else f'largest difference of logits to the network: {difference:.2g}'
+        )
+        print(f'{kind}: {found}')
+    before, after = done.parameters
+    print(f'Parameters: {before:,} in the network, {after:,} exported')
+    for path in done.files:
+        print(f'Written: {path}, {size_of(path)}')
+
+
 def main() -> int:
     """Export."""
     args = parse_args()
@@ -54,35 +75,23 @@ def main() -> int:
 
     for path in args.trust_checkpoint:
         trust_checkpoint(path)
+    traced = set(args.format) != {'mmseg'}
     try:
         given = parse_options(args.cfg_options)
         model = init_model(args.config, args.checkpoint, 'cpu', cfg_options=given)
-        domain, *others = domains_of(model, args.domain)
-        if others:
-            raise ValueError('--domain all: each domain is exported by itself; name one')
-        if set(args.format) != {'mmseg'}:
-            print('Tracing the network takes about a minute.', flush=True)
-        done = export_domain(model, model.cfg, domain, args.out, args.format, args.force)
+        domains = domains_of(model, args.domain)
+        if traced:
+            print('Tracing a network takes about a minute.', flush=True)
+        for domain in domains:
+            show(export_domain(model, model.cfg, domain, args.out, args.format, args.force))
     except (ImportError, ValueError, OSError, KeyError) as error:
         raise SystemExit(str(error)) from None
-
-    for kind, difference in done.differences.items():
-        found = (
-            'not compared, because onnxruntime is not installed'
-            if difference is None
-            else f'largest difference of logits to the network: {difference:.2g}'
-        )
-        print(f'{kind}: {found}')
-    before, after = done.parameters
-    print(f'Parameters: {before:,} in the network, {after:,} exported')
     print(f'Checkpoint: {args.checkpoint}, {size_of(args.checkpoint)}')
-    if model.test_cfg.get('mode') == 'slide' and set(args.format) != {'mmseg'}:
+    if traced and model.test_cfg.get('mode') == 'slide':
         print(
             'Note: the config predicts by a sliding window, but onnx and torch see an image as a '
             'whole; give them one window after another, or images of about its size'
         )
-    for path in done.files:
-        print(f'Written: {path}, {size_of(path)}')
     return 0
 
 

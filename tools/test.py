@@ -89,6 +89,7 @@ def main() -> None:
     from cct_mm.engine.processes.launch import leave_processes, prepare_processes
     from cct_mm.engine.quiet_runner import QuietRunner
     from cct_mm.files import write_atomically
+    from cct_mm.models.pretraining import skip_pretraining
 
     for checkpoint in args.trust_checkpoint:
         trust_checkpoint(checkpoint)
@@ -112,8 +113,7 @@ def main() -> None:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     # A resumed training leaves a config in its work dir that says to resume.
     cfg.load_from, cfg.resume = args.checkpoint, False
-    # The checkpoint brings every weight, so pretrained weights need not exist.
-    cfg.model.backbone.init_cfg = None
+    skip_pretraining(cfg.model)
     if args.show_dir:
         cfg.default_hooks.visualization = dict(
             type='DomainVisualizationHook', draw=True, interval=1

@@ -15,6 +15,8 @@ from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import read_config
 from cct_mm.engine.config_options import merge_options
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
+from cct_mm.models.pretraining import skip_pretraining
+from cct_mm.quiet import quiet_losses
 
 ALL = 'all'
 """In the place of a domain's name: every domain of the network."""
@@ -53,9 +55,9 @@ def init_model(
     cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(Path(config))
     merge_options(cfg, cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    # The checkpoint brings every weight, so pretrained weights need not exist.
-    cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
+    skip_pretraining(cfg.model)
+    with quiet_losses():
+        model = MODELS.build(cfg.model)
     check_segmentor(model)
     meta = {} if checkpoint is None else load_weights(model, checkpoint).get('meta', {})
     model.cfg, model.dataset_meta = cfg, meta.get('dataset_meta')

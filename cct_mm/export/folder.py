@@ -21,8 +21,9 @@ from cct_mm.version import __version__
 from .formats import TRACED, Predict
 from .generated_code import source_without_package
 from .mmseg_config import domain_pipeline, export_config, model_config
-from .plain import plain_model
+from .plain import is_divided, plain_model
 from .traceable import CHECKED_SIZES, Traceable, description, example, predicted_logits, trace
+from .traceable_layers import num_channels
 
 FORMATS = {'mmseg': ('.py', '.pth'), 'onnx': ('.onnx',), 'torch': ('.pt2',)}
 """Ends of the names of each format's files; mmseg may need one more, see :func:`_module_name`."""
@@ -90,7 +91,8 @@ def export_domain(
     with tempfile.TemporaryDirectory(prefix='.export', dir=out) as stage:
         stage = Path(stage)
         if 'mmseg' in formats:
-            _write_mmseg(stage, plain, cfg, domain, meta)
+            joined = is_divided(model.neck, model.domain_named(domain).decode_head)
+            _write_mmseg(stage, plain, cfg, domain, meta, joined)
         if traced := [kind for kind in formats if kind in TRACED]:
             notes = description(domain, meta, plain, domain_pipeline(cfg, domain))
             program = trace(Traceable(plain))
@@ -117,10 +119,19 @@ def _module_name(domain: str) -> str:
 
 
 def _write_mmseg(
-    folder: Path, plain: EncoderDecoder, cfg: Config, domain: str, meta: Mapping
+    folder: Path, plain: EncoderDecoder, cfg: Config, domain: str, meta: Mapping, joined: bool
 ) -> None:
-    """Write config, checkpoint and, where our layers are needed, their code."""
-    config, classes = model_config(cfg, domain)
+    """Write config, checkpoint and, where our layers are needed, their code.
+
+    Raises:
+        ValueError: If the network reads images that mmseg does not.
+    """
+    if num_channels(plain) not in (1, 3):
+        raise ValueError(
+            f'mmseg: the network reads images of {num_channels(plain)} channels, expected 1 or 3, '
+            'for mmseg normalizes no others; take --format onnx or torch'
+        )
+    config, classes = model_config(cfg, domain, joined)
     module = _module_name(domain) if classes else None
     if module:
         (folder / f'{module}.py').write_text(source_without_package(classes), 'utf-8')

@@ -1,7 +1,6 @@
 """The config of an exported network: mmseg's classes, and those of a file generated beside it."""
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,8 @@ from mmseg.registry import MODELS, TRANSFORMS
 from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage, LoadImageLabels
 from cct_mm.evaluation_source import evaluation_pipeline
 from cct_mm.models.batch_preprocessor import BatchPreprocessor
+from cct_mm.models.head_as_neck import OF_THE_CLASSIFIER
+from cct_mm.models.pretraining import skip_pretraining
 
 from .generated_code import PREFIX, is_ours
 
@@ -50,8 +51,13 @@ def _of_mmseg(step: Mapping, domain: str) -> list[dict]:
             for key in ('to_float32', 'color_type', 'imdecode_backend')
             if key in step
         }
-        if step.get('orientation') == 'stored':
-            kept['color_type'] = 'color_ignore_orientation'
+        # As loaded here: mmcv decodes what another type or backend is named for.
+        if 'color_type' not in kept and 'imdecode_backend' not in kept:
+            kinds = {1: dict(color_type='grayscale'), 3: {}}
+            kept |= kinds.get(step.get('channels', 3), dict(color_type='unchanged'))
+        # 'unchanged' ignores it anyway.
+        if step.get('orientation') == 'stored' and kept.get('color_type') != 'unchanged':
+            kept['color_type'] = kept.get('color_type', 'color') + '_ignore_orientation'
         return [dict(type='LoadImageFromFile', **kept)]
     if is_ours(kind):
         raise ValueError(
@@ -61,24 +67,29 @@ def _of_mmseg(step: Mapping, domain: str) -> list[dict]:
     return [dict(step)]
 
 
-def model_config(cfg: Mapping, domain: str) -> tuple[dict, dict[str, type]]:
+def model_config(cfg: Mapping, domain: str, joined: bool = False) -> tuple[dict, dict[str, type]]:
     """Return the config of :func:`~cct_mm.export.plain_model`, and the classes it needs of ours.
 
     Args:
         cfg: The config of the network.
         domain: Name of the domain.
+        joined: Whether the head that a ``HeadAsNeck`` divides is whole again.
 
     Returns:
         The config, in which a class of this package has another name, and these classes by their
         new names.
     """
     model = copy.deepcopy(dict(cfg['model']))
+    skip_pretraining(model)
     own = model['domains'][domain]
     head = {**model['decode_head'], **own.get('decode_head', {})}
     head['num_classes'] = len(own['classes'])
     losses = head.get('loss_decode') or ()
     if not losses or any(is_ours(_class(x)) for x in _listed(losses)):
         head['loss_decode'] = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+    neck = model.get('neck')
+    if joined:
+        head, neck = _joined(neck['head'], head), neck.get('neck')
     classes: dict[str, type] = {}
     preprocessor = dict(model['data_preprocessor'])
     if _class(preprocessor) is BatchPreprocessor:
@@ -86,14 +97,22 @@ def model_config(cfg: Mapping, domain: str) -> tuple[dict, dict[str, type]]:
     plain = dict(
         type='EncoderDecoder',
         data_preprocessor=_plain(preprocessor, classes),
-        backbone=_without_pretraining(_plain(model['backbone'], classes)),
+        backbone=_plain(model['backbone'], classes),
         decode_head=_plain(head, classes),
         train_cfg=dict(),
         test_cfg=model.get('test_cfg') or dict(mode='whole'),
     )
-    if model.get('neck') is not None:
-        plain['neck'] = _plain(model['neck'], classes)
+    if neck is not None:
+        plain['neck'] = _plain(neck, classes)
     return plain, classes
+
+
+def _joined(features: Mapping, classifier: Mapping) -> dict:
+    own = (*OF_THE_CLASSIFIER, 'dropout_ratio', 'ignore_index')
+    return {
+        **{key: value for key, value in features.items() if key not in own},
+        **{key: value for key, value in classifier.items() if key in own},
+    }
 
 
 def _class(config: Mapping) -> type | None:
@@ -111,7 +130,6 @@ def _plain(value: Any, classes: dict[str, type]) -> Any:
         return type(value)(_plain(item, classes) for item in value)
     if not isinstance(value, Mapping):
         return value
-    # The checkpoint brings all weights.
     plain = {key: _plain(item, classes) for key, item in value.items() if key != 'init_cfg'}
     # On one device, where a network predicts, it is the same.
     if plain.get('type') in ('SyncBN', 'MMSyncBN'):
@@ -121,15 +139,6 @@ def _plain(value: Any, classes: dict[str, type]) -> Any:
         plain['type'] = PREFIX + kind.__name__
         classes[plain['type']] = kind
     return plain
-
-
-def _without_pretraining(backbone: dict) -> dict:
-    parameter = inspect.signature(_class(backbone)).parameters.get('pretrained')
-    # By default a TIMMBackbone would download weights.
-    given = backbone.get('pretrained', parameter and parameter.default)
-    if given:
-        backbone['pretrained'] = False if isinstance(given, bool) else None
-    return backbone
 
 
 def export_config(

@@ -67,7 +67,7 @@ class Traceable(nn.Module):
 
     def _prepared(self, images: Tensor) -> Tensor:
         preprocessor = self.model.data_preprocessor
-        if self.reorder:
+        if self.reorder and images.shape[1] == 3:
             images = images.flip(1)
         if self.normalize:
             images = (images - preprocessor.mean) / preprocessor.std

@@ -19,6 +19,7 @@ from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import read_config
 from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
+from cct_mm.models.pretraining import skip_pretraining
 
 from .cam import class_activation_maps
 from .images import Image
@@ -107,7 +108,7 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
     """Return a network with its weights, in evaluation mode, on this process's GPU if there is one.
 
     Args:
-        cfg: The config of the network; ``model.backbone.init_cfg`` is set to None.
+        cfg: The config of the network; it is changed to need no pretrained weights.
         checkpoint: Path of the checkpoint.
         classifier: Whether an ``ImageClassifier`` or a segmentor is expected.
 
@@ -115,7 +116,7 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
         ValueError: If the network is of the other kind, or if the checkpoint belongs to another
             network, is damaged, or would run code.
     """
-    cfg.model.backbone.init_cfg = None
+    skip_pretraining(cfg.model)
     model = MODELS.build(cfg.model)
     if isinstance(model, ImageClassifier) is not classifier:
         kinds = 'an ImageClassifier', 'a segmentor (--from-segmentor)'

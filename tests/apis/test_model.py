@@ -25,6 +25,12 @@ def test_leaves_a_config_as_it_is_and_takes_options(network):
     assert model.norm == 'shared'
 
 
+def test_says_nothing_of_the_losses_of_a_network_that_is_not_trained(network, recwarn):
+    loss = dict(type='CrossEntropyLoss', loss_weight=1.0)
+    init_model(network / 'tiny.py', cfg_options={'model.decode_head.loss_decode': loss})
+    assert not [w for w in recwarn if 'avg_non_ignore' in str(w.message)]
+
+
 def test_without_a_checkpoint_colors_are_drawn_and_differ(network, model):
     model.dataset_meta = None
     (found,) = predict(model, np.zeros((8, 8, 3), np.uint8), 'day')

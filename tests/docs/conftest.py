@@ -14,20 +14,25 @@ REAL_DATA = Path(os.environ.get('CCT_MM_DATA', ROOT / 'data')).resolve()
 
 
 @pytest.fixture(scope='session')
-def run_tool(tmp_path_factory):
+def server():
+    """Start tools in processes of their own; all pages share what its imports cost."""
+    with ForkServer(PYTHONPATH=str(ROOT)) as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def run_tool(server, tmp_path_factory):
     """Run ``tools/*.py`` and return its output; the test fails with it if the tool does."""
     logs = tmp_path_factory.mktemp('logs')
     numbers = itertools.count()
 
-    with ForkServer(CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(ROOT)) as server:
+    def run(*argv, directory=ROOT, **environment):
+        log = logs / f'{next(numbers)}.log'
+        tool = server.run(log, *argv, directory=directory, environment=environment)
+        assert tool.code == 0, f'{argv}\n{tool.output[-4000:]}'
+        return tool.output
 
-        def run(*argv, directory=ROOT, **environment):
-            log = logs / f'{next(numbers)}.log'
-            tool = server.run(log, *argv, directory=directory, environment=environment)
-            assert tool.code == 0, f'{argv}\n{tool.output[-4000:]}'
-            return tool.output
-
-        yield run
+    return run
 
 
 @pytest.fixture(scope='session')

@@ -2,13 +2,12 @@
 
 import ast
 import inspect
-import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from doc_pages import commands
-from doc_runs import run_in_shell
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -92,6 +91,10 @@ def is_literal(text):
     return True
 
 
-def test_the_command_shows_a_config():
+def test_the_command_shows_a_config(monkeypatch, capsys):
     (command,) = commands(PAGE)
-    assert 'perturbations' in run_in_shell(command, CCT_MM_DATA=os.environ.get('CCT_MM_DATA', ''))
+    python, option, code = shlex.split(command)
+    assert (python, option) == ('python', '-c')
+    monkeypatch.chdir(ROOT)
+    exec(code)
+    assert 'perturbations' in capsys.readouterr().out

@@ -10,7 +10,6 @@ from unittest import mock
 import pytest
 import torch
 from doc_pages import ROOT, blocks, commands
-from fork_server import ForkServer
 from mmengine.config import Config
 from mmseg.datasets import ADE20KDataset
 from mmseg.registry import MODELS
@@ -46,26 +45,20 @@ def options(config, prefix=''):
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(run_tool):
     """Run a command of the page with further options; return its output."""
-    logs = tmp_path_factory.mktemp('logs')
-    with ForkServer(PYTHONPATH=str(ROOT)) as server:
 
-        def run(command, work_dir, config, domain, directory=ROOT, data=None):
-            argv = shlex.split(command)[1:]
-            if '--cfg-options' not in argv:
-                argv.append('--cfg-options')
-            few = [f'val_dataloader.dataset.domains.{domain}.labeled.indices=3']
-            argv += options(SHORT) + options(config, 'model.') + few
-            argv[0] = str(ROOT / argv[0])
-            argv[1:1] = ['--work-dir', str(work_dir)]
-            environment = dict(CCT_MM_DATA=str(data or REAL_DATA))
-            log = logs / f'{Path(work_dir).name}.log'
-            tool = server.run(log, *argv, directory=directory, environment=environment)
-            assert tool.code == 0, tool.output[-4000:]
-            return tool.output
+    def run(command, work_dir, config, domain, directory=ROOT, data=None):
+        argv = shlex.split(command)[1:]
+        if '--cfg-options' not in argv:
+            argv.append('--cfg-options')
+        few = [f'val_dataloader.dataset.domains.{domain}.labeled.indices=3']
+        argv += options(SHORT) + options(config, 'model.') + few
+        argv[0] = str(ROOT / argv[0])
+        argv[1:1] = ['--work-dir', str(work_dir)]
+        return run_tool(*argv, directory=directory, CCT_MM_DATA=str(data or REAL_DATA))
 
-        yield run
+    return run
 
 
 @pytest.fixture(scope='module')

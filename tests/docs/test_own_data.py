@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from doc_pages import blocks, commands
-from fork_server import ForkServer
 from mmengine.config import Config
 
 from cct_mm.lab.splits import file_list_hash
@@ -51,12 +50,6 @@ def home(tmp_path_factory):
     return home
 
 
-@pytest.fixture(scope='module')
-def server(home):
-    with ForkServer(CCT_MM_CACHE=str(home / 'cache')) as server:
-        yield server
-
-
 def run(server, home, command):
     """Run a command of the page in a folder of its own, with two iterations."""
     _, tool, *arguments = shlex.split(command)
@@ -64,7 +57,9 @@ def run(server, home, command):
     if tool == 'tools/train.py':
         arguments += [*([] if '--cfg-options' in arguments else ['--cfg-options']), *OPTIONS]
     arguments = [argument.replace('iter_400', 'iter_2') for argument in arguments]
-    done = server.run(home / 'log.txt', ROOT / tool, *arguments, directory=home)
+    cache = dict(CCT_MM_CACHE=str(home / 'cache'))
+    log = home / 'log.txt'
+    done = server.run(log, ROOT / tool, *arguments, directory=home, environment=cache)
     assert done.code == 0, f'{command}\n{done.output[-3000:]}'
 
 

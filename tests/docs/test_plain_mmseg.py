@@ -11,7 +11,6 @@ from unittest import mock
 import cv2
 import pytest
 from doc_pages import blocks, commands
-from fork_server import ForkServer
 from tiny_network import ROOT, tiny_toy_config
 
 from cct_mm.lab.toy_scenes import writing
@@ -34,16 +33,11 @@ def place(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope='module')
-def server(place):
-    with ForkServer(CCT_MM_DATA=str(place / 'data')) as server:
-        yield server
-
-
 def run(server, place, *argv):
     log = place / 'log.txt'
     log.unlink(missing_ok=True)
-    tool = server.run(log, *argv, directory=place)
+    data = dict(CCT_MM_DATA=str(place / 'data'))
+    tool = server.run(log, *argv, directory=place, environment=data)
     assert tool.code == 0, tool.output
 
 

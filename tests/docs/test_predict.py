@@ -7,7 +7,6 @@ import PIL.Image
 import pytest
 import torch
 from doc_pages import ROOT, blocks, commands
-from fork_server import ForkServer
 from mmengine.registry import DefaultScope
 from tiny_predictor import write_image, write_video
 
@@ -33,12 +32,6 @@ def desk(tmp_path_factory):
             path.parent.mkdir(parents=True)
             torch.save({'state_dict': model.state_dict()}, path)
     return desk
-
-
-@pytest.fixture(scope='module')
-def server():
-    with ForkServer() as server:
-        yield server
 
 
 @pytest.mark.parametrize('command', commands(PAGE))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from doc_pages import commands
-from doc_runs import check_make, run_in_shell
+from doc_runs import run_installation
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = commands('README.md')
@@ -14,14 +14,7 @@ COMMANDS = commands('README.md')
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands(command):
-    if command.startswith('make '):
-        check_make(command)
-    elif command.startswith('pip install '):
-        # With what is installed, and without a change.
-        options = '--dry-run --no-build-isolation --no-index --quiet'
-        run_in_shell(f'python -m {command.replace("install", f"install {options}", 1)}')
-    else:
-        run_in_shell(command)
+    run_installation(command)
 
 
 def test_the_citation_file_cites_what_the_readme_does():

@@ -4,7 +4,6 @@ import shlex
 
 import pytest
 from doc_pages import ROOT, blocks, commands
-from fork_server import ForkServer
 from html_check import Page
 from made_up_runs import write_grid_run, write_run
 
@@ -20,12 +19,6 @@ def folder(tmp_path_factory):
     for method in ('supervised', 'cct'):
         write_grid_run(folder / 'work_dirs/experiments/toy', method, 0, 40.0)
     return folder
-
-
-@pytest.fixture(scope='module')
-def server():
-    with ForkServer() as server:
-        yield server
 
 
 @pytest.mark.parametrize('command', commands(PAGE))

@@ -41,6 +41,15 @@ def test_what_is_there_stays(network, tmp_path):
     assert (tmp_path / 'day_layers.py').read_text() != 'mine'
 
 
+def test_images_that_mmseg_does_not_know_are_refused(network, tmp_path):
+    cfg, model = network()
+    stem = model.backbone.stem[0]
+    model.backbone.stem[0] = type(stem)(4, stem.out_channels, 3, 2, 1)
+    with pytest.raises(ValueError, match='reads images of 4 channels, expected 1 or 3'):
+        export_domain(model, cfg, 'day', tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_counts_parameters(network, tmp_path):
     cfg, model = network('CCT')
     done = export_domain(model, cfg, 'night', tmp_path)

@@ -128,7 +128,7 @@ def test_images_may_have_other_than_three_channels(network):
     cfg, _ = network()
     cfg.model.backbone = dict(**tiny_backbone(), in_channels=5)
     # mmseg normalizes images of one or three channels.
-    cfg.model.data_preprocessor.update(mean=None, std=None, bgr_to_rgb=False)
+    cfg.model.data_preprocessor.update(mean=None, std=None)
     model = build(cfg)
     images = example(model, (1, 40, 48))
     assert images.shape == (1, 5, 40, 48)

@@ -94,6 +94,16 @@ class TestPipeline:
         assert loading == dict(type='LoadImageFromFile', **expected)
         assert others == [resize, dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 
+    @pytest.mark.parametrize(('loading', 'expected'), [
+        (dict(), {}),
+        (dict(channels=1), dict(color_type='grayscale')),
+        (dict(channels=1, orientation='stored'), dict(color_type='grayscale_ignore_orientation')),
+        (dict(channels=5, imdecode_backend='tifffile'), dict(imdecode_backend='tifffile')),
+    ], ids=str)  # fmt: skip
+    def test_loads_the_channels_that_the_network_reads(self, loading, expected):
+        cfg = with_pipeline(dict(type='LoadCheckedImage', **loading))
+        assert domain_pipeline(cfg, 'night') == [dict(type='LoadImageFromFile', **expected)]
+
     def test_is_that_of_validation_where_there_is_no_other(self):
         cfg = with_pipeline(dict(type='LoadCheckedImage'), split='val')
         assert kinds(domain_pipeline(cfg, 'night')) == ['LoadImageFromFile']

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmseg.models.data_preprocessor import SegDataPreProcessor
+from mmseg.models.decode_heads import UPerHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -11,6 +13,8 @@ from tiny_network import tiny_backbone
 from torch import nn
 
 from cct_mm.export import plain_model
+from cct_mm.export.mmseg_config import model_config
+from cct_mm.models.head_as_neck import HeadAsNeck
 from cct_mm.models.norm import NORMS, DomainSpecificNorm
 
 SIZES = [(33, 47), (64, 48), (70, 95)]
@@ -81,6 +85,49 @@ def test_weights_are_those_of_an_encoder_decoder(network):
     head = {**cfg.model.decode_head, 'num_classes': 2}
     ordinary = MODELS.build(Config(dict(model={**config, 'decode_head': head})).model)
     ordinary.load_state_dict(plain_model(model, 'night').state_dict(), strict=True)
+
+
+FUSING = dict(type='UPerHead', in_channels=[8, 16, 32], in_index=[0, 1, 2], channels=8)
+LEVELS = dict(type='MultiLevelNeck', in_channels=[8, 16, 32], out_channels=4, scales=[1, 2, 2])
+CLASSIFIER = dict(
+    type='FCNHead', in_channels=8, channels=8, num_convs=0, concat_input=False, dropout_ratio=0.3
+)
+
+
+@pytest.mark.parametrize('levels', [None, LEVELS], ids=['head', 'neck and head'])
+def test_a_divided_head_is_whole_again(network, levels):
+    head = dict(FUSING, norm_cfg=dict(type='BN'), num_classes=9, dropout_ratio=0.1)
+    if levels:
+        head['in_channels'] = [4, 4, 4]
+    cfg, model = network('CCT', dict(type='HeadAsNeck', head=head, neck=levels), CLASSIFIER)
+    plain = plain_model(model, 'night')
+    assert type(plain.decode_head) is UPerHead
+    config, classes = model_config(cfg, 'night', joined=True)
+    assert classes == {} and config.get('neck') == levels
+    assert config['decode_head'].items() >= dict(num_classes=2, dropout_ratio=0.3).items()
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        ordinary = MODELS.build(Config(dict(model=config)).model).eval()
+    ordinary.load_state_dict(plain.state_dict(), strict=True)
+    assert str(ordinary.decode_head) == str(plain.decode_head)
+    expected = predicted(model, SIZES[0], 'night')
+    for found in (predicted(plain, SIZES[0]), predicted(ordinary, SIZES[0])):
+        assert torch.allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize('changes', [
+    dict(num_convs=1),
+    dict(in_index=0),
+    dict(align_corners=True),
+], ids=str)  # fmt: skip
+def test_a_head_that_does_more_than_classify_stays_divided(network, changes):
+    head = dict(FUSING, norm_cfg=dict(type='BN'))
+    _, model = network(
+        'SupervisedSegmentor', dict(type='HeadAsNeck', head=head), {**CLASSIFIER, **changes}
+    )
+    plain = plain_model(model, 'day')
+    assert isinstance(plain.neck, HeadAsNeck)
+    expected = predicted(model, SIZES[0], 'day')
+    assert torch.allclose(predicted(plain, SIZES[0]), expected, rtol=0, atol=1e-4)
 
 
 def test_the_network_stays_as_it_was(network):

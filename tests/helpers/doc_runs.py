@@ -1,5 +1,6 @@
 """Commands of the docs, made small enough for tests."""
 
+import functools
 import os
 import re
 import shlex
@@ -101,6 +102,19 @@ def run_in_shell(command: str, **environment: str) -> str:
     )
     assert done.returncode == 0, f'{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}'
     return done.stdout
+
+
+@functools.cache
+def run_installation(command: str) -> None:
+    """Run a command by which one installs the package and looks at it, without a change."""
+    if command.startswith('make '):
+        check_make(command)
+    elif command.startswith('pip install '):
+        # With what is installed.
+        options = '--dry-run --no-build-isolation --no-index --quiet'
+        run_in_shell(f'python -m {command.replace("install", f"install {options}", 1)}')
+    else:
+        run_in_shell(command)
 
 
 def check_make(command: str) -> None:

@@ -22,6 +22,7 @@ from mmseg.utils import register_all_modules
 
 from cct_mm.evaluation import DomainIoUMetric
 from cct_mm.files import write_atomically
+from cct_mm.models.pretraining import skip_pretraining
 from cct_mm.models.segmentors import CCT, ImageClassifier, MultiDomainSegmentor
 from cct_mm.progress_bar import progress_bar
 from cct_mm.visualization import viewable
@@ -121,8 +122,7 @@ def _evaluate(run: Run, split: str) -> Evaluation:
     loader = cfg.get(f'{split}_dataloader')
     if loader is None:
         raise ReportError(f'the config has no {split}_dataloader')
-    # The checkpoint brings every weight, so pretrained ones need not exist.
-    cfg.model.backbone.init_cfg = None
+    skip_pretraining(cfg.model)
     model = MODELS.build(cfg.model)
     if not isinstance(model, MultiDomainSegmentor) or isinstance(model, ImageClassifier):
         raise ReportError(f'{type(model).__name__} segments no images of domains')

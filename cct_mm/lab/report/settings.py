@@ -17,6 +17,8 @@ MISSING = object()
 """Stands for an entry that a config does not have."""
 OF_THE_START = {'work_dir', 'load_from', 'resume', 'launcher', 'experiment_name', 'cfg'}
 """Entries that say how a training was started, not what it is."""
+SCOPE = '_scope_'
+"""Where mmengine notes that an entry comes from a config of mmseg."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def differences(configs: Sequence[Config]) -> list[Difference]:
 
 def _differences(values: Sequence[Any], key: str):
     if all(isinstance(value, dict) for value in values):
-        for name in dict.fromkeys(name for value in values for name in value):
+        for name in dict.fromkeys(name for value in values for name in value if name != SCOPE):
             below = [value.get(name, MISSING) for value in values]
             yield from _differences(below, f'{key}.{name}' if key else str(name))
     elif any(value != values[0] for value in values):
