@@ -87,7 +87,7 @@ def main() -> None:
     from cct_mm.engine.checkpoints.loading import trust_checkpoint
     from cct_mm.engine.config_file import read_config
     from cct_mm.engine.processes.launch import leave_processes, prepare_processes
-    from cct_mm.engine.quiet_runner import QuietRunner
+    from cct_mm.engine.quiet_runner import EvaluationRunner
     from cct_mm.files import write_atomically
     from cct_mm.models.pretraining import skip_pretraining
 
@@ -129,7 +129,7 @@ def main() -> None:
             require_writable(osp.dirname(osp.abspath(args.out)), '--out')
         if args.pred_dir:
             require_writable(args.pred_dir, '--pred-dir')
-        runner = QuietRunner.from_cfg(cfg)
+        runner = EvaluationRunner.from_cfg(cfg)
         metrics = runner.test()
     except CheckpointError as error:
         raise SystemExit(str(error)) from None

@@ -1,13 +1,15 @@
 """A runner whose screen shows what a person reads; its log file has all."""
 
 import logging
-import warnings
+import os.path as osp
 
 from mmengine.dist import get_world_size
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
+
+from cct_mm.quiet import quiet_losses
 
 FOR_THE_FILE = (
     'Config:\n',
@@ -48,8 +50,7 @@ class QuietRunner(Runner):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, without mmseg's advice for each loss on an argument of its own."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
+        with quiet_losses():
             return super().build_model(model)
 
     def _log_env(self, env_cfg: dict) -> None:
@@ -59,3 +60,11 @@ class QuietRunner(Runner):
             f'{self.experiment_name}: {get_world_size()} process(es){seed}; config, environment '
             f'and log are in {self._log_dir}'
         )
+
+
+class EvaluationRunner(QuietRunner):
+    """A runner that leaves the config in the work dir as its training has written it."""
+
+    def dump_config(self) -> None:
+        """Write the config beside this run's log."""
+        self.cfg.dump(osp.join(self._log_dir, osp.basename(self.cfg.filename or 'config.py')))
