@@ -7,14 +7,14 @@ from mmengine.config import Config
 from mmseg.utils import register_all_modules
 from tiny_network import tiny_backbone
 
-from cct_mm.engine.quiet_runner import QuietRunner
+from cct_mm.engine.quiet_runner import EvaluationRunner, QuietRunner
 
 
 @pytest.fixture
 def start(tmp_path, capfd):
     """Build a runner with a log level; returns its screen, its log file, and its warnings."""
 
-    def start(level):
+    def start(level, kind=QuietRunner):
         register_all_modules(init_default_scope=False)
         loss = dict(type='CrossEntropyLoss')
         model = dict(
@@ -28,7 +28,7 @@ def start(tmp_path, capfd):
         entries = dict(work_dir=str(tmp_path), log_level=level, default_scope='mmseg')
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
-            QuietRunner.from_cfg(Config(dict(model=model, some_entry=5, **entries)))
+            kind.from_cfg(Config(dict(model=model, some_entry=5, **entries)))
         (file,) = tmp_path.glob('*/*.log')
         screen = capfd.readouterr()
         return screen.out + screen.err, file.read_text(), [str(w.message) for w in caught]
@@ -47,3 +47,10 @@ def test_config_environment_and_hooks_are_in_the_file_alone(start, tmp_path):
 def test_a_user_who_asks_for_everything_gets_it(start):
     screen, _, _ = start('DEBUG')
     assert 'some_entry = 5' in screen and 'System environment' in screen
+
+
+def test_an_evaluation_leaves_the_config_of_the_training(start, tmp_path):
+    start('INFO', EvaluationRunner)
+    assert not list(tmp_path.glob('*.py'))
+    (beside_the_log,) = tmp_path.glob('*/*.py')
+    assert 'some_entry = 5' in beside_the_log.read_text()
