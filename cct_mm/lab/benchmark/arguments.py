@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
 from .config import DEFAULT_CONFIG
 from .variants import PATHS, Variant, current_path
@@ -79,8 +78,8 @@ def _common() -> argparse.ArgumentParser:
     common.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
-        help='override config entries: key=value ...; _base_.NAME is the entry NAME of the config',
+        metavar='KEY=VALUE',
+        help='override config entries; a value _base_.NAME is the entry NAME of the config',
     )
     common.add_argument(
         '--device',
