@@ -47,7 +47,7 @@ setup(
         # What tools/export_model.py needs for ONNX, and for trying the file that it wrote.
         'export': ['onnx>=1.17,<2', 'onnxruntime>=1.20,<2', 'onnxscript>=0.3,<1'],
         # What the workshop (cct_mm/lab) and the converters of data sets need besides.
-        'lab': ['jinja2>=3.1,<4', 'matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
+        'lab': ['jinja2>=3.1,<4', 'markupsafe>=2.1,<4', 'matplotlib>=3.8,<4', 'scipy>=1.11,<2'],
         # `make docs` builds the pages; a test runs the notebook of demo/.
         'docs': [
             'sphinx>=8.1,<10',
