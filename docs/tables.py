@@ -36,6 +36,7 @@ VOC = 'voc-with-image-level-labels'
 # docs/results.md that tells of it.
 SUMMARY = (
     ('CamVid', '20', 'camvid_cpu', 'cct', {}, 'camvid-20-labeled-images'),
+    ('CamVid, UPerNet', '20', 'upernet_camvid_cpu', 'cct', {}, 'camvid-20-labeled-images-upernet'),
     ('CamVid', '50', 'camvid_k30_cpu', 'cct-k30', {'n': 50}, K30),
     ('CamVid', '100', 'camvid_k30_cpu', 'cct-k30', {'n': 100}, K30),
     (
