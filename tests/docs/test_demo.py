@@ -44,7 +44,9 @@ def copy(tmp_path_factory):
 def run(command, copy):
     if command == 'make demo':
         # What it runs once there is an environment.
-        recipe = subprocess.check_output(['make', '-n', 'demo'], cwd=ROOT, text=True)
+        recipe = subprocess.check_output(
+            ['make', '--no-print-directory', '-n', 'demo'], cwd=ROOT, text=True
+        )
         assert recipe.splitlines()[-1].split()[-1] == 'tools/demo.py'
         command = 'python tools/demo.py'
     python, *arguments = shlex.split(command)
