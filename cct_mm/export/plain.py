@@ -13,15 +13,15 @@ from cct_mm.models.batch_preprocessor import BatchPreprocessor
 from cct_mm.models.cpu import use_plain_convolutions
 from cct_mm.models.head_as_neck import HeadAsNeck
 from cct_mm.models.norm import use_plain_norms
-from cct_mm.models.segmentors import ImageClassifier, MeanTeacher, MultiDomainSegmentor
+from cct_mm.models.segmentors import ImageClassifier, MultiDomainSegmentor
 
 
 def plain_model(model: MultiDomainSegmentor, domain: str) -> EncoderDecoder:
     """Return a copy of what predicts one domain, in evaluation mode, on the CPU.
 
     Auxiliary decoders, discriminator and other domains stay behind. Batch norms are ordinary ones
-    with the domain's statistics, and so are convolutions. Of a Mean Teacher it is the teacher. A
-    head of mmseg that a ``HeadAsNeck`` divides is whole again.
+    with the domain's statistics, and so are convolutions. Where a teacher predicts, it is the
+    teacher. A head of mmseg that a ``HeadAsNeck`` divides is whole again.
 
     Args:
         model: The trained network.
@@ -35,8 +35,7 @@ def plain_model(model: MultiDomainSegmentor, domain: str) -> EncoderDecoder:
             'the network is an ImageClassifier, expected a segmentor: a classifier has no label '
             'maps to export; make pseudo-labels of it with tools/gen_pseudo_labels.py'
         )
-    if isinstance(model, MeanTeacher):
-        model = model.teacher
+    model = model.predictor
     head = model.domain_named(domain).decode_head
     plain = EncoderDecoder.__new__(EncoderDecoder)
     # EncoderDecoder's own constructor would build its parts from configs.

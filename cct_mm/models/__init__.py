@@ -15,6 +15,7 @@ from .segmentors import (
     MeanTeacher,
     MultiDomainSegmentor,
     SupervisedSegmentor,
+    WeakToStrong,
 )
 from .subpixel_head import SubPixelHead
 from .tta import DomainTTAModel
@@ -37,5 +38,6 @@ __all__ = [
     'PSPNeck',
     'PairwiseLoss',
     'SubPixelHead',
+    'WeakToStrong',
     'efficientnet_lite',
 ]

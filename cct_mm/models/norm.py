@@ -1,6 +1,8 @@
 """Batch norm across domains: the encoder is shared, but the images of two datasets differ."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.dist import all_gather, get_world_size
@@ -154,6 +156,20 @@ def freeze_statistics(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, _BatchNorm):
             child.eval()
+
+
+@contextmanager
+def statistics_kept(*modules: nn.Module) -> Iterator[None]:
+    """Normalize by batch statistics, as in training, and leave the running ones as they are."""
+    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 @torch.no_grad()

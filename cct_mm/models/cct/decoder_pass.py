@@ -8,6 +8,7 @@ The shapes use the letters of ``consistency_fused.py``.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -64,6 +65,11 @@ class Objective:
     position_weight: Tensor
     weak_position_weight: Tensor | None
 
+    @cached_property
+    def labels(self) -> Tensor:
+        """What the distances compare with, [B, C, H, W]: y^u or its most probable class."""
+        return self.terms.consistency.labels(self.target.prob)
+
     @property
     def unit(self) -> float:
         """w_u / K, the weight of one decoder's distance in the total loss.
@@ -91,7 +97,7 @@ class Objective:
 
     def chunks(self, doublings: int, max_positions: int) -> list[Chunk]:
         """Cut the batch into chunks, see :func:`cut_into_chunks`."""
-        maps = {'prob': self.target.prob, 'position_weight': self.position_weight}
+        maps = {'prob': self.labels, 'position_weight': self.position_weight}
         if self.weak_position_weight is not None:
             maps |= {
                 'labels': self.target.pseudo_labels,
@@ -256,7 +262,7 @@ class TritonPass:
             y,
             self.layers,
             self.last_relu,
-            objective.target.prob,
+            objective.labels,
             objective.position_weight,
             distance=terms.consistency.name,
             distance_factor=objective.distance_factor,

@@ -1,12 +1,13 @@
 """The interface of the fused and the reference path: their inputs and the loss that they return."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from cct_mm import keyed
 from cct_mm.models.losses import ConsistencyLoss, PairwiseLoss, weak_position_weight
+from cct_mm.models.strong_views import StrongView
 
 from .auxiliary_bank import AuxiliaryBank
 from .perturbations import Guidance
@@ -37,6 +38,17 @@ class Target:
     key: tuple[keyed.Part, ...]
     samples: list[keyed.Part]
     pseudo_labels: Tensor | None = None
+
+    def mixed(self, view: StrongView) -> 'Target':
+        """Return the target of the first strong view of the images, CutMix done."""
+        view = StrongView(view.images[: len(self.prob)], view.boxes[: len(self.prob)])
+        labels = self.pseudo_labels
+        return replace(
+            self,
+            prob=view.mixed(self.prob),
+            valid=view.mixed(self.valid),
+            pseudo_labels=None if labels is None else view.mixed(labels),
+        )
 
     def guidance(self, size: tuple[int, int]) -> Guidance:
         """Bring the main prediction to z's size (h, w): the first pixel of each position."""

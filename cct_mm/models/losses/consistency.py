@@ -118,26 +118,34 @@ DISTANCES = {
 
 
 def position_weight(
-    target: Tensor, valid: Tensor, confidence: float | None, dtype: torch.dtype = torch.float32
+    target: Tensor,
+    valid: Tensor,
+    confidence: float | None,
+    average_over: str = 'kept',
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return the weight of each position in L_u: 1 / N at each of the N that count.
+    """Return the weight of each position in L_u: 1 / N at each of those that count.
 
     Args:
         target: y^u.
         valid: False on padding, which does not count.
         confidence: beta of Conf-Mask (Supplement B.2): positions whose largest probability is not
             greater do not count. None counts all.
+        average_over: What N counts, see :class:`ConsistencyLoss`.
         dtype: Type of the output.
 
     Shape:
         - target: [B, C, H, W]
         - valid: [B, 1, H, W], bool
-        - output: [B, H, W], whose sum is 1, or 0 if no position counts
+        - output: [B, H, W], whose sum is the share of the N positions that count
     """
-    counts = valid.squeeze(1)  # [B, H, W]
-    if confidence is not None:
-        counts = counts & (target.amax(dim=1) > confidence)
-    return mean_weight(counts).to(dtype)
+    valid = valid.squeeze(1)  # [B, H, W]
+    if confidence is None:
+        return mean_weight(valid).to(dtype)
+    kept = valid & (target.amax(dim=1) > confidence)
+    if average_over == 'kept':
+        return mean_weight(kept).to(dtype)
+    return (mean_weight(valid) * kept).to(dtype)
 
 
 @MODELS.register_module()
@@ -149,14 +157,24 @@ class ConsistencyLoss(nn.Module):
         over_classes: ``'mean'`` divides by the number of classes, as the released code does, for
             which lambda_u = 30 is meant; ``'sum'`` is Eqs. 7-9 to the letter, C times larger.
         confidence: beta of Conf-Mask in (0, 1), e.g. 0.5; None switches it off.
+        average_over: With ``confidence``, the positions whose number the sum is divided by:
+            ``'kept'``, those that count, or ``'valid'``, all but padding, so that the loss is small
+            while the network is certain of little.
+        hard_labels: Learn from the class that y^u finds most probable, not from its probabilities.
+            With ``'kl'`` that is the cross-entropy by which FixMatch and its like learn.
 
     Raises:
-        ValueError: If ``distance`` or ``over_classes`` is unknown, or ``confidence`` is outside
-            (0, 1).
+        ValueError: If ``distance``, ``over_classes`` or ``average_over`` is unknown, or
+            ``confidence`` is outside (0, 1).
     """
 
     def __init__(
-        self, distance: str = 'mse', over_classes: str = 'mean', confidence: float | None = None
+        self,
+        distance: str = 'mse',
+        over_classes: str = 'mean',
+        confidence: float | None = None,
+        average_over: str = 'kept',
+        hard_labels: bool = False,
     ) -> None:
         super().__init__()
         if distance not in DISTANCES:
@@ -173,14 +191,30 @@ class ConsistencyLoss(nn.Module):
                 f'ConsistencyLoss: confidence is {confidence}, expected a probability in (0, 1), '
                 'e.g. 0.5, or None for no confidence mask'
             )
+        if average_over not in ('kept', 'valid'):
+            raise ValueError(
+                f'ConsistencyLoss: average_over is {average_over!r}, expected "kept" or "valid"'
+            )
         self.name = distance
         self.distance = DISTANCES[distance]
         self.over_classes = over_classes
         self.confidence = confidence
+        self.average_over = average_over
+        self.hard_labels = hard_labels
+
+    def labels(self, target: Tensor) -> Tensor:
+        """Return what is learned from y^u: itself, or 1 at its most probable class.
+
+        Shape:
+            - target, output: [B, C, H, W]
+        """
+        if not self.hard_labels:
+            return target
+        return torch.zeros_like(target).scatter_(1, target.argmax(dim=1, keepdim=True), 1.0)
 
     def position_weight(self, target: Tensor, valid: Tensor) -> Tensor:
         """Return :func:`position_weight` times the factor 1/C of ``over_classes='mean'``."""
-        weight = position_weight(target, valid, self.confidence)
+        weight = position_weight(target, valid, self.confidence, self.average_over)
         return weight / target.shape[1] if self.over_classes == 'mean' else weight
 
     def forward(self, target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
@@ -196,5 +230,6 @@ class ConsistencyLoss(nn.Module):
             - weight: [B, H, W]
             - output: scalar
         """
+        target = self.labels(target)
         distance = self.distance.value(target, logits.log_softmax(dim=1))  # [B, H, W]
         return (distance * weight).sum()

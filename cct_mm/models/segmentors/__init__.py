@@ -6,6 +6,7 @@ from .classifier import ImageClassifier
 from .mean_teacher import MeanTeacher
 from .multi_domain import MultiDomainSegmentor, Needs
 from .supervised import SupervisedSegmentor
+from .weak_to_strong import WeakToStrong
 
 __all__ = [
     'Batch',
@@ -15,4 +16,5 @@ __all__ = [
     'MultiDomainSegmentor',
     'Needs',
     'SupervisedSegmentor',
+    'WeakToStrong',
 ]

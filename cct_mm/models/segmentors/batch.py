@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cct_mm.labels import IGNORE_INDEX, SUPERVISIONS
+from cct_mm.models.strong_views import StrongView
 from cct_mm.models.transfer import stack_on
 
 
@@ -21,11 +22,17 @@ class Batch:
         images: Normalized and padded, [B, 3, H, W].
         samples: Their data samples, which hold labels (if any), further views and meta information.
         features: h(images), the encoder's maps, [B, D, h, w] each; empty until they are encoded.
+        prob: y^u, what the losses on unlabeled images hold the network to, [B, C, H, W]; None until
+            a method has asked for it.
+        strong: The encoded strong views of the images, and what CutMix has done; None until a
+            method has asked for them.
     """
 
     images: Tensor
     samples: list[SegDataSample]
     features: Sequence[Tensor] = ()
+    prob: Tensor | None = None
+    strong: tuple['Batch', StrongView] | None = None
 
     def __len__(self) -> int:
         """Return B."""

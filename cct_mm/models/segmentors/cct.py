@@ -21,11 +21,12 @@ from cct_mm.models.cct import (
 )
 from cct_mm.models.cct.auxiliary_bank import without_guided
 from cct_mm.models.domain import Domain
-from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
 from .batch import Batch
 from .multi_domain import MultiDomainSegmentor, Needs
+from .teacher import WithTeacher
+from .weak_to_strong import WithStrongViews
 
 PATHS = {
     'fused': consistency_fused,
@@ -36,7 +37,7 @@ PATHS = {
 
 
 @MODELS.register_module()
-class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
+class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor):
     """Supervised training plus consistency between main and auxiliary predictions.
 
     Args:
@@ -54,12 +55,17 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             another as the paper tells it, and ``'triton'`` together in kernels for NVIDIA GPUs,
             which no GPU has run yet; the results are the same to rounding, and so are checkpoints.
             ``'triton-tf32'`` rounds the operands of products to TF32.
-        **kwargs: As for :class:`~cct_mm.models.adversarial.WithDiscriminator` and
+        auxiliary_view: Whose z is perturbed: that of the ``'weak'`` images, as in the paper, or of
+            their first ``'strong'`` view, which needs ``strong``.
+        **kwargs: Beyond the paper, ``strong`` adds
+            :class:`~cct_mm.models.segmentors.weak_to_strong.StrongConsistency`, and ``teacher``
+            gives y^u to :class:`~cct_mm.models.segmentors.teacher.WithTeacher`. Else as for
+            :class:`~cct_mm.models.adversarial.WithDiscriminator` and
             :class:`~cct_mm.models.segmentors.MultiDomainSegmentor`.
 
     Raises:
         ValueError: Where a guided perturbation meets a domain whose foreground classes are not
-            known, or for an unknown path.
+            known, for an unknown path or view, or where there is no strong view.
     """
 
     needs = Needs(unlabeled=True, sample_keys=True)
@@ -74,6 +80,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         weak_weight: dict = {'final': 0.4},  # noqa: B006
         loss_pairwise: dict | None = None,
         path: str = 'fused',
+        auxiliary_view: str = 'weak',
         **kwargs,
     ) -> None:
         domains = {
@@ -88,6 +95,16 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         if path not in PATHS:
             raise ValueError(f'CCT: path is {path!r}, expected one of {", ".join(PATHS)}')
         self.unsupervised_loss = PATHS[path]
+        if auxiliary_view not in ('weak', 'strong'):
+            raise ValueError(
+                f"CCT: auxiliary_view is {auxiliary_view!r}, expected 'weak' or 'strong'"
+            )
+        if auxiliary_view == 'strong' and not (self.strong and self.strong.views):
+            raise ValueError(
+                "CCT: auxiliary_view is 'strong', but the model makes no strong views; add "
+                'strong=dict(views=1) to the model'
+            )
+        self.auxiliary_view = auxiliary_view
 
     def extend_domain(self, domain: Domain, *, auxiliary: dict) -> None:
         """Give a domain its auxiliary decoders.
@@ -139,13 +156,15 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
     def loss_of_batches(
         self, domain: Domain, labeled: Batch, unlabeled: Batch
     ) -> dict[str, Tensor]:
-        """Algorithm 1: L = L_s + w_u L_u [+ w_w L_w + w_p L_P-Wise + L_adv]."""
+        """Algorithm 1: L = L_s + w_u L_u [+ w_w L_w + w_p L_P-Wise + L_strong + L_adv]."""
         # z^l = h(x^l), z = h(x^u)
         self.encode(labeled, unlabeled)
         # L_s: the main head learns from labels
         losses = self.loss_labeled(domain, labeled)
         # L_u: the auxiliary decoders learn from the main head, on perturbed z
         losses |= self.loss_unlabeled(domain, unlabeled)
+        # L_strong: the main head learns from strong views, where the model makes some
+        losses |= self.loss_strong(domain, unlabeled)
         # L_adv: the encoder hides the domain from the discriminator, where there is one
         return losses | self.loss_adversarial(domain, labeled, unlabeled)
 
@@ -162,19 +181,23 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         """
         if not len(unlabeled):
             return {}
-        # z = h(x^u), [B, D, h, w]
-        z = domain.z(unlabeled.features)
-        self._check_map(domain.auxiliary, z, unlabeled.size)
-
         # y^u = g(z), [B, C, H, W], no gradient
         target = Target(
-            prob=domain.predict_target(unlabeled.features, unlabeled.size),
+            prob=self.target(domain, unlabeled),
             valid=unlabeled.valid(),
             foreground=domain.foreground,
             key=(self.progress.seed, domain.name, self.progress.iteration),
             samples=[sample.metainfo['sample_key'] for sample in unlabeled.samples],
             pseudo_labels=unlabeled.pseudo_labels(),
         )
+
+        # z = h(x^u), [B, D, h, w]
+        z = domain.z(unlabeled.features)
+        if self.auxiliary_view == 'strong':
+            seen, view = self.strong_views(unlabeled)
+            z = domain.z(seen.features)[: len(unlabeled)]
+            target = target.mixed(view)
+        self._check_map(domain.auxiliary, z, unlabeled.size)
 
         # w_u L_u = w_u 1/K sum_k d(y^u, g_a^k(p_k(z))), in float32 whatever the encoder's precision
         terms = UnsupervisedTerms(

@@ -431,6 +431,11 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
 
     # Inference --------------------------------------------------------------------------------
 
+    @property
+    def predictor(self) -> 'MultiDomainSegmentor':
+        """The network that predicts; a method with a teacher overrides it."""
+        return self
+
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
