@@ -46,6 +46,11 @@ class TestEveryPerturbationAndDistance:
             dict(type=name, num=3), distance=distance, **EVERYTHING
         )
 
+    def test_equals_reference_with_hard_labels(self, name, distance):
+        testing.assert_fused_equals_reference(
+            dict(type=name), distance=distance, hard_labels=True, confidence=0.5
+        )
+
     def test_gradients_are_those_of_finite_differences(self, name, distance):
         step = fixed_step(dict(type=name), distance=distance, padding=True)
         assert_gradcheck(step, fast_mode=True)

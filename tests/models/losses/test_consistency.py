@@ -230,13 +230,42 @@ class TestConsistencyLoss:
         logits[~counts.unsqueeze(1).expand_as(logits)] = 7.0
         assert self.loss(target, logits, valid, distance=name, confidence=0.6) == before
 
+    def test_over_valid_positions_unconfident_ones_count_in_the_divisor(self, name):
+        target, logits = random_pair(size=(4, 4))
+        valid = torch.rand(2, 1, 4, 4) > 0.3
+        counts = (valid & (target.amax(1, keepdim=True) > 0.6)).squeeze(1)
+        settings = dict(distance=name, confidence=0.6, average_over='valid')
+        expected = plain(name, target, logits)[counts].sum().item() / valid.sum().item() / 5
+        assert self.loss(target, logits, valid, **settings) == pytest.approx(expected, rel=1e-6)
+
+    def test_with_hard_labels_is_that_to_the_most_probable_class(self, name):
+        target, logits = random_pair()
+        one_hot = torch.zeros_like(target)
+        for b, i, j in torch.cartesian_prod(*map(torch.arange, (2, 3, 4))).tolist():
+            one_hot[b, target[b, :, i, j].argmax(), i, j] = 1
+        assert self.loss(target, logits, distance=name, hard_labels=True) == pytest.approx(
+            self.loss(one_hot, logits, distance=name), rel=1e-6
+        )
+
     def test_is_built_from_a_config(self, name):
         loss = MODELS.build(dict(type='ConsistencyLoss', distance=name))
         assert loss.distance is DISTANCES[name]
         assert loss.over_classes == 'mean' and loss.confidence is None
 
 
+def test_hard_labels_and_kl_make_the_cross_entropy():
+    target, logits = random_pair()
+    loss = ConsistencyLoss('kl', over_classes='sum', hard_labels=True)
+    weight = loss.position_weight(target, torch.ones(2, 1, 3, 4, dtype=torch.bool))
+    expected = torch.nn.functional.cross_entropy(logits, target.argmax(dim=1))
+    torch.testing.assert_close(loss(target, logits, weight), expected, rtol=1e-6, atol=1e-6)
+
+
 class TestErrors:
+    def test_unknown_divisor(self):
+        with pytest.raises(ValueError, match=r"average_over is 'all'.*kept.*valid"):
+            ConsistencyLoss(average_over='all')
+
     def test_unknown_distance(self):
         with pytest.raises(ValueError, match=r"ConsistencyLoss: .*distance 'l1'.*mse, kl, js"):
             ConsistencyLoss('l1')

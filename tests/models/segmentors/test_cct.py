@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
+from cct_mm.models.cct import Target, UnsupervisedTerms, consistency_reference
 from cct_mm.models.losses import DISTANCES, ConsistencyLoss
 from cct_mm.models.progress import set_progress
 from cct_mm.models.segmentors import CCT
@@ -503,6 +504,83 @@ class TestMainHeadOfMmseg:
         expected = model.unsupervised_weight(model.progress) * sum(distances) / 2
         loss = model.loss(**data)['day.loss_unsupervised']
         torch.testing.assert_close(loss, expected)
+
+
+class TestBeyondThePaper:
+    """A teacher's y^u, strong views as the source of z, and what the main head learns from them."""
+
+    def terms(self, model, day, z, prob, valid):
+        """w_u L_u of a copy of the model, with z and y^u from elsewhere."""
+        target = Target(
+            prob=prob,
+            valid=valid,
+            foreground=day.foreground,
+            key=(0, 'day', 5),
+            samples=['0/2', '0/3'],
+        )
+        weight = model.unsupervised_weight(model.progress)
+        terms = UnsupervisedTerms(model.loss_consistency, weight)
+        return consistency_reference(day.auxiliary, z, target, terms).total
+
+    def test_teacher_gives_the_target(self, make_model, make_data, losses_of, features_of):
+        model = make_model(teacher=dict(decay=0.6))
+        with torch.no_grad():
+            for p in model.teacher.parameters():
+                p.mul_(1.1)
+        data = make_data('day')
+        weak = model.data_preprocessor(copy.deepcopy(data), training=True)['inputs'][2:]
+        z = features_of(model.train(), weak, 'day')[-1]
+        with model.teacher.active('day') as day, torch.no_grad():
+            prob = day.logits(model.teacher.extract_feat(weak), (32, 48)).softmax(dim=1)
+        valid = torch.ones(2, 1, 32, 48, dtype=torch.bool)
+        expected = self.terms(model, model.domains['day'], z, prob, valid)
+        found = losses_of(model, data)
+        torch.testing.assert_close(found['day.loss_unsupervised'], expected, rtol=1e-4, atol=1e-7)
+        assert all(p.grad is None for p in model.teacher.parameters())
+
+    def test_teacher_has_no_auxiliary_decoders(self, make_model):
+        model = make_model(teacher={})
+        assert not [name for name in model.teacher.state_dict() if 'auxiliary' in name]
+        other = make_model(seed=1)
+        found = model.load_state_dict(other.state_dict(), strict=False)
+        assert found.missing_keys == ['steps'] and not found.unexpected_keys
+        weight = other.domains['day'].decode_head.weights[0]
+        assert torch.equal(model.teacher.domains['day'].decode_head.weights[0], weight)
+
+    def test_strong_views_are_perturbed_and_their_targets_mixed(
+        self, make_model, make_data, losses_of, features_of
+    ):
+        strong = dict(views=2, augmentation=dict(cutmix=1.0))
+        model = make_model(strong=strong, auxiliary_view='strong').train()
+        data = make_data('day')
+        batch = model.data_preprocessor(copy.deepcopy(data), training=True)['inputs']
+        day, weak = model.domains['day'], batch[2:]
+        prob = day.predict_target(features_of(model, weak, 'day'), (32, 48))
+        valid = torch.ones(4, 1, 32, 48, dtype=torch.bool)
+        keys = [(0, f'strong view {v}', f'0/{i}') for v in (0, 1) for i in (2, 3)]
+        scale = model.data_preprocessor.mean, model.data_preprocessor.std
+        view = model.strong.augmentation(weak.repeat(2, 1, 1, 1), valid, keys, *scale)
+        z = features_of(model, view.images, 'day')[-1][:2]
+        mixed = torch.where(view.boxes[:2], prob.flip(0), prob)
+        expected = self.terms(model, day, z, mixed, valid[:2])
+        found = losses_of(model, data)
+        torch.testing.assert_close(found['day.loss_unsupervised'], expected, rtol=1e-4, atol=1e-7)
+        assert 'day.loss_strong' in found
+
+    def test_main_head_learns_by_strong_views_alone(self, make_model, make_data, losses_of):
+        model = make_model(strong=dict(loss=dict(confidence=0.4)))
+        losses = losses_of(model, make_data('day'))
+        head = list(model.domains['day'].decode_head.parameters())
+        losses['day.loss_unsupervised'].backward(retain_graph=True)
+        assert all(p.grad is None for p in head)
+        losses['day.loss_strong'].backward()
+        assert all(p.grad is not None for p in head)
+
+    def test_without_strong_views_there_is_none_to_perturb(self, make_model):
+        with pytest.raises(ValueError, match=r"auxiliary_view is 'strong', but .*strong=dict"):
+            make_model(auxiliary_view='strong')
+        with pytest.raises(ValueError, match=r"auxiliary_view is 'both', expected 'weak' or"):
+            make_model(auxiliary_view='both')
 
 
 class TestErrors:

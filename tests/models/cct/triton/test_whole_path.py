@@ -43,6 +43,10 @@ def test_every_perturbation(run, distance):
     assert_equals_reference(run, *entries, distance=distance, padding=True)
 
 
+def test_with_hard_labels(run):
+    assert_equals_reference(run, dict(type='F-Drop', num=2), distance='kl', hard_labels=True)
+
+
 def test_with_everything_on(run):
     entries = [dict(type=name) for name in NAMES]
     options = dict(confidence=0.6, pairwise=3, weak=0.4, padding=True, last_relu=True, channels=6)
