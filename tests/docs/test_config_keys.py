@@ -14,6 +14,8 @@ from mmengine.runner import Runner
 from cct_mm import datasets, models
 from cct_mm.models.adversarial import DomainDiscriminator
 from cct_mm.models.domain import Domain
+from cct_mm.models.segmentors.weak_to_strong import StrongConsistency
+from cct_mm.models.strong_views import StrongViews
 from cct_mm.schedules import RampUp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,12 +26,19 @@ CONFIGS = sorted(
     path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name not in ('_base_', 'zoo')
 )
 CLASSES = {
-    'model': (models.MultiDomainSegmentor, models.CCT, models.MeanTeacher),
+    'model': (
+        models.MultiDomainSegmentor,
+        models.CCT,
+        models.MeanTeacher,
+        models.WeakToStrong,
+    ),
     'model.decode_head': (models.SubPixelHead, models.ClassificationHead),
     'model.domains.NAME': (Domain,),
     'model.auxiliary': (models.AuxiliaryBank,),
     'model.loss_consistency': (models.ConsistencyLoss,),
     'model.unsupervised_weight': (RampUp,),
+    'model.strong': (StrongConsistency,),
+    'model.strong.augmentation': (StrongViews,),
     'model.discriminator': (DomainDiscriminator,),
     'X_dataloader.sampler': (datasets.AlternatingDomainSampler,),
     'X_dataloader.dataset': (datasets.MultiDomainDataset,),
