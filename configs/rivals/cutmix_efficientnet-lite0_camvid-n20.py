@@ -1,6 +1,6 @@
 # CutMix consistency with a mean teacher (French et al., BMVC 2020, the paper's reference [15]): the
 # student predicts for images of which half is another image what the teacher predicts for the two.
-_base_ = '../baselines/supervised-weak_efficientnet-lite0_camvid-n20.py'
+_base_ = '../baselines/supervised-augmented_efficientnet-lite0_camvid-n20.py'
 model = dict(
     type='WeakToStrong',
     teacher=dict(decay=0.99),

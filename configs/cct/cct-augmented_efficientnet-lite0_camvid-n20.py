@@ -1,5 +1,5 @@
 _base_ = [
-    '../baselines/supervised-weak_efficientnet-lite0_camvid-n20.py',
+    '../baselines/supervised-augmented_efficientnet-lite0_camvid-n20.py',
     '../_base_/methods/cct_small.py',
 ]
 model = dict(
