@@ -73,6 +73,7 @@ def example_step(
     distance: str = 'mse',
     over_classes: str = 'mean',
     confidence: float | None = None,
+    average_over: str = 'kept',
     consistency_weight: float = 30.0,
     pairwise: int | None = None,
     weak: float | None = None,
@@ -95,6 +96,7 @@ def example_step(
         distance: See ``ConsistencyLoss``.
         over_classes: See ``ConsistencyLoss``.
         confidence: See ``ConsistencyLoss``.
+        average_over: See ``ConsistencyLoss``.
         consistency_weight: w_u.
         pairwise: Number of decoders that Eq. 10 compares; None leaves L_P-Wise out.
         weak: w_w. Random pseudo-labels are made, a fifth of them 255; None leaves L_w out.
@@ -131,7 +133,7 @@ def example_step(
         pseudo_labels=None if weak is None else labels.to(device),
     )
     terms = UnsupervisedTerms(
-        ConsistencyLoss(distance, over_classes, confidence),
+        ConsistencyLoss(distance, over_classes, confidence, average_over),
         consistency_weight,
         PairwiseLoss(weight=2.0, num_decoders=pairwise) if pairwise else None,
         weak or 0.0,

@@ -1,6 +1,6 @@
 """Models, registered in mmseg's registries."""
 
-from . import efficientnet_lite
+from . import deep_stem, efficientnet_lite
 from .adversarial import DomainDiscriminator
 from .batch_preprocessor import BatchPreprocessor
 from .cct import AuxiliaryBank
@@ -37,5 +37,6 @@ __all__ = [
     'PSPNeck',
     'PairwiseLoss',
     'SubPixelHead',
+    'deep_stem',
     'efficientnet_lite',
 ]

@@ -72,8 +72,7 @@ def kl_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Te
 def js(target: Tensor, log_prob: Tensor) -> Tensor:
     """Return Eq. 9 at each position: the mean of KL(y^u || m) and KL(y_a || m).
 
-    Here m is the mean of y^u and y_a. The released code has both divergences reversed. The
-    arguments are those of :func:`mse`.
+    Here m is the mean of y^u and y_a. The arguments are those of :func:`mse`.
     """
     prob = log_prob.exp()
     log_mean = _log_mean(target, prob)
@@ -98,6 +97,38 @@ def js_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Te
     return value, half_log_ratio.sub_(to_prob).mul_(prob).mul_(weight)
 
 
+SMALLEST_TARGET = 1e-5
+"""What the released code adds to y^u where it takes the logarithm."""
+
+
+def js_reversed(target: Tensor, log_prob: Tensor) -> Tensor:
+    """Return Eq. 9 with both divergences reversed: the mean of KL(m || y^u) and KL(m || y_a).
+
+    The released code has this form. The arguments are those of :func:`mse`.
+    """
+    prob = log_prob.exp()
+    mean, log_mean = 0.5 * (target + prob), _log_mean(target, prob)
+    of_both = 0.5 * (log_prob + (target + SMALLEST_TARGET).log())
+    return (mean * (log_mean - of_both)).sum(dim=1)
+
+
+def js_reversed_with_gradient(
+    target: Tensor, logits: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the sum of :func:`js_reversed` and its gradient, as :func:`mse_with_gradient`.
+
+    With a = (log m - (log y^u + log y_a) / 2) / 2 it is ``w (y_a (a - <y_a, a>) + (y_a - m) / 2)``.
+    """
+    log_prob = logits.log_softmax(dim=1)  # [G, C, P]
+    prob = log_prob.exp()  # [G, C, P]
+    mean = 0.5 * (target + prob)  # [G, C, P]
+    of_both = 0.5 * (log_prob + (target + SMALLEST_TARGET).log())  # [G, C, P]
+    log_ratio = _log_mean(target, prob) - of_both  # 2 a, [G, C, P]
+    value = ((mean * log_ratio).sum(dim=1) * weight).sum(dim=1)
+    along = log_ratio - (prob * log_ratio).sum(dim=1, keepdim=True)  # [G, C, P]
+    return value, (prob * along + prob - mean).mul_(0.5 * weight)
+
+
 def _log_mean(target: Tensor, prob: Tensor) -> Tensor:
     # Where both distributions are 0, the logarithm may be any finite number.
     return (0.5 * (target + prob)).clamp(min=torch.finfo(prob.dtype).tiny).log()
@@ -114,13 +145,18 @@ DISTANCES = {
     'mse': Distance(mse, mse_with_gradient),
     'kl': Distance(kl, kl_with_gradient),
     'js': Distance(js, js_with_gradient),
+    'js-reversed': Distance(js_reversed, js_reversed_with_gradient),
 }
 
 
 def position_weight(
-    target: Tensor, valid: Tensor, confidence: float | None, dtype: torch.dtype = torch.float32
+    target: Tensor,
+    valid: Tensor,
+    confidence: float | None,
+    dtype: torch.dtype = torch.float32,
+    average_over: str = 'kept',
 ) -> Tensor:
-    """Return the weight of each position in L_u: 1 / N at each of the N that count.
+    """Return the weight of each position in L_u: 1 / N at each position that counts.
 
     Args:
         target: y^u.
@@ -128,15 +164,20 @@ def position_weight(
         confidence: beta of Conf-Mask (Supplement B.2): positions whose largest probability is not
             greater do not count. None counts all.
         dtype: Type of the output.
+        average_over: The positions whose number is N, see :class:`ConsistencyLoss`.
 
     Shape:
         - target: [B, C, H, W]
         - valid: [B, 1, H, W], bool
-        - output: [B, H, W], whose sum is 1, or 0 if no position counts
+        - output: [B, H, W], whose sum is 1, less with ``average_over='valid'``, or 0 if no
+          position counts
     """
-    counts = valid.squeeze(1)  # [B, H, W]
-    if confidence is not None:
-        counts = counts & (target.amax(dim=1) > confidence)
+    valid = valid.squeeze(1)  # [B, H, W]
+    if confidence is None:
+        return mean_weight(valid).to(dtype)
+    counts = valid & (target.amax(dim=1) > confidence)  # [B, H, W]
+    if average_over == 'valid':
+        return (mean_weight(valid) * counts).to(dtype)
     return mean_weight(counts).to(dtype)
 
 
@@ -145,18 +186,26 @@ class ConsistencyLoss(nn.Module):
     r"""d(y^u, y_a^k) of Eq. 2: the mean distance over positions for one auxiliary decoder.
 
     Args:
-        distance: ``'mse'`` (Eq. 7, the paper's choice), ``'kl'`` (Eq. 8) or ``'js'`` (Eq. 9).
+        distance: ``'mse'`` (Eq. 7, the paper's choice), ``'kl'`` (Eq. 8), ``'js'`` (Eq. 9), or
+            ``'js-reversed'``, which is the released code's form of it.
         over_classes: ``'mean'`` divides by the number of classes, as the released code does, for
             which lambda_u = 30 is meant; ``'sum'`` is Eqs. 7-9 to the letter, C times larger.
         confidence: beta of Conf-Mask in (0, 1), e.g. 0.5; None switches it off.
+        average_over: The positions over which Conf-Mask averages: ``'kept'`` are those that count,
+            ``'valid'`` all but the padding, as the released code does for KL (as it does not
+            divide by the number of classes there, ``over_classes='sum'`` belongs to it).
 
     Raises:
-        ValueError: If ``distance`` or ``over_classes`` is unknown, or ``confidence`` is outside
-            (0, 1).
+        ValueError: If ``distance``, ``over_classes`` or ``average_over`` is unknown, or
+            ``confidence`` is outside (0, 1).
     """
 
     def __init__(
-        self, distance: str = 'mse', over_classes: str = 'mean', confidence: float | None = None
+        self,
+        distance: str = 'mse',
+        over_classes: str = 'mean',
+        confidence: float | None = None,
+        average_over: str = 'kept',
     ) -> None:
         super().__init__()
         if distance not in DISTANCES:
@@ -173,14 +222,19 @@ class ConsistencyLoss(nn.Module):
                 f'ConsistencyLoss: confidence is {confidence}, expected a probability in (0, 1), '
                 'e.g. 0.5, or None for no confidence mask'
             )
+        if average_over not in ('kept', 'valid'):
+            raise ValueError(
+                f'ConsistencyLoss: average_over is {average_over!r}, expected "kept" or "valid"'
+            )
         self.name = distance
         self.distance = DISTANCES[distance]
         self.over_classes = over_classes
         self.confidence = confidence
+        self.average_over = average_over
 
     def position_weight(self, target: Tensor, valid: Tensor) -> Tensor:
         """Return :func:`position_weight` times the factor 1/C of ``over_classes='mean'``."""
-        weight = position_weight(target, valid, self.confidence)
+        weight = position_weight(target, valid, self.confidence, average_over=self.average_over)
         return weight / target.shape[1] if self.over_classes == 'mean' else weight
 
     def forward(self, target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:

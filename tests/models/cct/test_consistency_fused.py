@@ -105,6 +105,7 @@ class TestOptions:
         'option',
         [
             dict(confidence=0.7),
+            dict(confidence=0.7, average_over='valid'),
             dict(pairwise=2),
             dict(pairwise=8),
             dict(padding=True),
@@ -183,6 +184,7 @@ def plain_loss(step, distance):
             'mse': (y - p) ** 2,
             'kl': divergence(y, p),
             'js': (divergence(y, mean) + divergence(p, mean)) / 2,
+            'js-reversed': (divergence(mean, y + 1e-5) + divergence(mean, p)) / 2,
         }[distance]
         distances.append(by_class.movedim(1, 3)[target.valid[:, 0]].mean())
     compared = torch.stack([predictions[k] for k in step.terms.compared(bank, target)])

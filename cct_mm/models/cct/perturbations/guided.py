@@ -50,6 +50,8 @@ class GCutout(SpatialMask):
             code): it has ``area`` of the box's width by ``area`` of its height.
         merge_classes: Take the components of the foreground as a whole, as the released code does,
             instead of each class by itself.
+        in_holes: Whether an object that lies in a hole of another has a box, too. The released code
+            follows outer contours only, so there it has none.
         min_area: Smallest box that is cut, in positions of z; of smaller ones nothing would remain.
     """
 
@@ -61,11 +63,13 @@ class GCutout(SpatialMask):
         sides: bool = False,
         merge_classes: bool = False,
         min_area: int = 4,
+        in_holes: bool = True,
     ) -> None:
         if not 0 < area <= 1:
             raise ValueError(f'G-Cutout: area is {area}, expected a share of the box in (0, 1]')
         self.side = area if sides else math.sqrt(area)
         self.merge_classes = merge_classes
+        self.in_holes = in_holes
         self.min_area = min_area
 
     def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
@@ -77,7 +81,8 @@ class GCutout(SpatialMask):
         guidance = context.guidance
         height, width = guidance.foreground.shape[2:]
         first, size = guidance.once(
-            f'boxes, merge_classes={self.merge_classes}', lambda: self._boxes(guidance)
+            f'boxes, merge_classes={self.merge_classes}, in_holes={self.in_holes}',
+            lambda: self._boxes(guidance),
         ).split(2, dim=1)  # [B, 2, h w] each
         window = (self.side * size).round().clamp(min=1)  # [B, 2, h w]
         offset = context.uniform()  # [G, B, 2, h w]
@@ -91,10 +96,10 @@ class GCutout(SpatialMask):
     def _boxes(self, guidance) -> Tensor:
         foreground = guidance.foreground.squeeze(1)  # [B, h, w]
         labels = torch.zeros_like(guidance.labels) if self.merge_classes else guidance.labels
-        return object_boxes(labels, foreground)
+        return object_boxes(labels, foreground, self.in_holes)
 
 
-def object_boxes(labels: Tensor, mask: Tensor) -> Tensor:
+def object_boxes(labels: Tensor, mask: Tensor, in_holes: bool = True) -> Tensor:
     """Return the bounding box of each object: an 8-connected component of equal labels in a mask.
 
     An object's box is that of its outline, and an outline is a ring of sides of positions, each of
@@ -109,6 +114,7 @@ def object_boxes(labels: Tensor, mask: Tensor) -> Tensor:
     Args:
         labels: Class of each position, 0 or more.
         mask: Which positions belong to objects.
+        in_holes: See :class:`GCutout`.
 
     Shape:
         - labels, mask: [B, h, w]
@@ -135,7 +141,43 @@ def object_boxes(labels: Tensor, mask: Tensor) -> Tensor:
     extremes.scatter_reduce_(2, at, ends.expand_as(extremes), 'amax', include_self=False)
     before, after = extremes[:, :, ::4].split(2, dim=1)  # [B, 2, h w] each: at the top sides
     boxes = torch.cat([-before, before + after], dim=1)  # [B, 4, h w]
-    return boxes.mul_(mask.flatten(1).unsqueeze(1))
+    counts = mask.flatten(1) if in_holes else mask.flatten(1) & in_no_hole(lowest, mask)  # [B, h w]
+    return boxes.mul_(counts.unsqueeze(1))
+
+
+def in_no_hole(lowest: Tensor, mask: Tensor) -> Tensor:
+    """Return which objects lie in no hole of another, at their first positions.
+
+    Above an object's first position go straight up to the next object. What is met is a side of
+    one of its rings. A ring around a hole, whose lowest side is not a top, means that both lie in
+    that hole's object; the ring around the object itself means that no ring of it lies between the
+    two, so that the answer is the same for both. It is found by pointer doubling, as each such step
+    leads at least a row up.
+
+    Args:
+        lowest: From :func:`lowest_sides`.
+        mask: Which positions belong to objects.
+
+    Shape:
+        - lowest: [B, 4 h w]
+        - mask: [B, h, w]
+        - output: [B, h w], bool; at other positions it has no meaning
+    """
+    batch, height, width = mask.shape
+    size = height * width
+    row = torch.arange(height, device=mask.device)[:, None]  # [h, 1]
+    last = row.where(mask, -1).cummax(dim=1).values  # [B, h, w]
+    above = F.pad(last[:, :-1], (0, 0, 1, 0), value=-1)  # [B, h, w]: row of the next, or -1
+    bottom = 2 * size + above.clamp(min=0) * width + torch.arange(width, device=mask.device)
+    ring = lowest.gather(1, bottom.flatten(1))  # [B, h w]
+    # Two more places, from which no step leads away: out of all objects, and in a hole.
+    outside, hole = size, size + 1
+    to = (ring // 4).where(ring % 4 == 0, hole).where(above.flatten(1) >= 0, outside)
+    ends = torch.arange(outside, hole + 1, device=mask.device).expand(batch, -1)  # [B, 2]
+    to = torch.cat([to, ends], dim=1)  # [B, h w + 2]
+    for _ in range(height.bit_length()):
+        to = to.gather(1, to)
+    return to[:, :size] == outside
 
 
 def lowest_sides(labels: Tensor) -> Tensor:
