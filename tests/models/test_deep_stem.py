@@ -1,12 +1,20 @@
 """The authors' weights fill mmseg's ResNetV1c with a stem of 64, 64 and 128 channels."""
 
+from pathlib import Path
+
 import torch
+from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from cct_mm import models  # noqa: F401
 from cct_mm.models.deep_stem import STEM
 
-RESNET = dict(type='mmseg.ResNetV1c', depth=18, stem_channels=128)
+RELEASED = Config.fromfile(
+    Path(__file__).resolve().parents[2] / 'configs/_base_/methods/cct_released.py'
+)
+RESNET = dict(
+    type='mmseg.ResNetV1c', depth=18, stem_channels=RELEASED.released_model.backbone.stem_channels
+)
 
 
 def test_weights_side_by_side_with_the_stages_fill_the_whole_network(tmp_path):

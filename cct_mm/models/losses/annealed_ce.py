@@ -63,7 +63,7 @@ def annealed_cross_entropy(
 
 
 def _raised(threshold: float, prob: Tensor, valid: Tensor, count: int) -> Tensor:
-    """Return a threshold with ``count`` valid pixels below it, as far as there are more, [1]."""
+    """Return a threshold with ``count`` valid pixels below it, as far as there are more."""
     among = prob.masked_fill(~valid, float('inf')).flatten()
     lowest = among.topk(min(count + 1, among.numel()), largest=False).values
     return lowest.masked_fill(lowest.isinf(), 0).amax().clamp(min=threshold)

@@ -42,9 +42,8 @@ released_model = dict(
             dict(type='I-VAT', num=2, eps=2.0, xi=1e-6, start='uniform', damping=1e-8),
         ],
     ),
-    loss_consistency=dict(distance='mse', over_classes='mean'),
-    unsupervised_weight=dict(final=30.0, shape='gaussian', length=0.1),
-    weak_weight=dict(final=0.4, shape='gaussian', length=0.1),
+    unsupervised_weight=dict(shape='gaussian'),
+    weak_weight=dict(final=0.4, shape='gaussian'),
 )
 released_sampler = dict(replay_labeled=True)
 released_paramwise = dict(custom_keys=dict(backbone=dict(lr_mult=0.1)))

@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cct_mm.models.cct.perturbations import GCutout, guided
-from cct_mm.models.cct.perturbations.guided import (
-    count_rectangles,
-    doublings,
-    next_sides,
-    object_boxes,
-)
+from cct_mm.models.cct.perturbations.guided import count_rectangles
+from cct_mm.models.cct.perturbations.objects import doublings, next_sides, object_boxes
 
 SIZES = [(1, 1), (1, 9), (9, 1), (8, 8), (15, 16), (33, 20), (40, 40), (64, 128), (65, 97)]
 
