@@ -35,12 +35,18 @@ def log(x: float) -> float:
     return 1 - math.exp(-5 * x)
 
 
+def log_held(x: float) -> float:
+    """Return :func:`log` up to x = 1, where it stays, at 0.993 (the released code)."""
+    return log(min(x, 1.0))
+
+
 SHAPES: dict[str, Callable[[float], float]] = {
     'exp': exp,
     'gaussian': gaussian,
     'linear': linear,
     'cosine': cosine,
     'log': log,
+    'log-held': log_held,
 }
 
 
@@ -65,7 +71,8 @@ class RampUp:
 
     Args:
         final: The value at the end of the ramp, e.g. 30 for lambda_u.
-        shape: One of ``exp`` (Eq. 16), ``gaussian``, ``linear``, ``cosine``, ``log`` (Eq. 17).
+        shape: One of ``exp`` (Eq. 16), ``gaussian``, ``linear``, ``cosine``, ``log`` (Eq. 17),
+            ``log-held``.
         length: Ramp-up length T as a share of the training run, in [0, 1]; 0 means no ramp.
         start: The value at the beginning of the ramp, e.g. 1/C for the threshold of ab-CE.
 

@@ -74,6 +74,7 @@ def example_step(
     over_classes: str = 'mean',
     confidence: float | None = None,
     hard_labels: bool = False,
+    average_over: str = 'kept',
     consistency_weight: float = 30.0,
     pairwise: int | None = None,
     weak: float | None = None,
@@ -97,6 +98,7 @@ def example_step(
         over_classes: See ``ConsistencyLoss``.
         confidence: See ``ConsistencyLoss``.
         hard_labels: See ``ConsistencyLoss``.
+        average_over: See ``ConsistencyLoss``.
         consistency_weight: w_u.
         pairwise: Number of decoders that Eq. 10 compares; None leaves L_P-Wise out.
         weak: w_w. Random pseudo-labels are made, a fifth of them 255; None leaves L_w out.
@@ -133,7 +135,7 @@ def example_step(
         pseudo_labels=None if weak is None else labels.to(device),
     )
     terms = UnsupervisedTerms(
-        ConsistencyLoss(distance, over_classes, confidence, hard_labels=hard_labels),
+        ConsistencyLoss(distance, over_classes, confidence, average_over, hard_labels),
         consistency_weight,
         PairwiseLoss(weight=2.0, num_decoders=pairwise) if pairwise else None,
         weak or 0.0,

@@ -32,6 +32,21 @@ def take(domain, n):
     return f'train_dataloader.dataset.domains.{domain}=_base_.{domain}_{n}'
 
 
+RELEASED = (
+    R50,
+    'model.decode_head.last_relu=True',
+    'model.auxiliary.last_relu=True',
+    'model.auxiliary.perturbations.1.threshold=(0.7,0.9)',
+    'model.auxiliary.perturbations.3.sides=True',
+    'model.auxiliary.perturbations.3.merge_classes=True',
+    'model.auxiliary.perturbations.6.xi=1e-6',
+    'model.auxiliary.perturbations.6.start=uniform',
+    'model.loss_consistency.over_classes=mean',
+    'model.unsupervised_weight.shape=gaussian',
+    'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1',
+)
+"""The released preset as it was; today's computes more of the released code."""
+
 ABLATIONS = {
     'cct-ab-ce': (
         R50,
@@ -56,7 +71,7 @@ ABLATIONS = {
     ),
     'cct-reference-path': (R50, 'model.path=reference'),
     'cct-released-ab-ce': (
-        'cct/cct-released_resnet50-d8_camvid-n20.py',
+        *RELEASED,
         'model.decode_head.loss_decode.type=AnnealedCrossEntropy',
         'model.decode_head.loss_decode.threshold=0.9',
         'model.decode_head.loss_decode.ramp_up=0.4',
@@ -78,6 +93,8 @@ def successor(old):
     if folder == 'ablation':
         config, *options = ABLATIONS[name.split('_')[0]]
         return config, options
+    if name == 'cct-released_resnet50-d8_camvid-n20':
+        return RELEASED[0], RELEASED[1:]
     if (ROOT / 'configs' / old).is_file():
         return old, []
     if 'sunrgbd-n50' in name and 'camvid' in name:

@@ -36,6 +36,9 @@ class TestShapes:
             ('log', 0.2, 1 - E1),
             ('log', 1, 1 - E5),
             ('log', 2, 1 - E5**2),
+            ('log-held', 0.2, 1 - E1),
+            ('log-held', 1, 1 - E5),
+            ('log-held', 7, 1 - E5),
         ],
     )
     def test_value(self, shape, x, value):

@@ -1,5 +1,6 @@
 """Which images an iteration sees: alternating domains, kinds of supervision in a fixed ratio."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -35,6 +36,9 @@ class AlternatingDomainSampler(Sampler[SampleIndex]):
         order: Names of the domains in the order they are trained, repeated for ever; a domain may
             occur several times to be trained more often. None alternates between all, as in the
             paper; ``'proportional'`` trains each in proportion to its number of images.
+        replay_labeled: Repeat the labeled batches of the first pass, same images and augmentation,
+            until a pass over the domain's other images ends, as the released code does. False
+            draws new ones.
         seed: The run's seed; the runner passes it. None draws one, shared by all ranks.
 
     Raises:
@@ -50,6 +54,7 @@ class AlternatingDomainSampler(Sampler[SampleIndex]):
         unlabeled_per_batch: int | Mapping[str, int] = 4,
         weak_per_batch: int | Mapping[str, int] = 0,
         order: Sequence[str] | str | None = None,
+        replay_labeled: bool = False,
         seed: int | None = None,
     ) -> None:
         _check_dataset(dataset)
@@ -64,6 +69,7 @@ class AlternatingDomainSampler(Sampler[SampleIndex]):
             {'unlabeled': unlabeled_per_batch, 'weak': weak_per_batch},
         )
         _check_order(self.order, dataset, self.per_batch)
+        self.replay_labeled = replay_labeled
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
         self._skipped = 0
@@ -93,9 +99,22 @@ class AlternatingDomainSampler(Sampler[SampleIndex]):
         indices = []
         for kind, count in self.per_batch[domain].items():
             source = self.dataset.source_index(domain, kind)
-            first = (before * self.world_size + self.rank) * count
+            batch = before
+            if kind == 'labeled' and self.replay_labeled:
+                batch = self._replayed(domain, before)
+            first = (batch * self.world_size + self.rank) * count
             indices += [self._index(source, first + i) for i in range(count)]
         return indices
+
+    def _replayed(self, domain: str, before: int) -> int:
+        """Return the number of the labeled batch that comes after so many iterations."""
+        passes = []  # Batches of a pass over each source.
+        for kind, count in self.per_batch[domain].items():
+            source = self.dataset.sources[self.dataset.source_index(domain, kind)]
+            passes.append(math.ceil(len(source.dataset) / (count * self.world_size)))
+        labeled, *others = passes
+        epoch, passed = divmod(before, max(others, default=labeled))
+        return epoch * labeled + passed % labeled
 
     def _index(self, source: int, number: int) -> SampleIndex:
         size = len(self.dataset.sources[source].dataset)

@@ -1,6 +1,6 @@
 """Models, registered in mmseg's registries."""
 
-from . import efficientnet_lite
+from . import deep_stem, efficientnet_lite
 from .adversarial import DomainDiscriminator
 from .batch_preprocessor import BatchPreprocessor
 from .cct import AuxiliaryBank
@@ -39,5 +39,6 @@ __all__ = [
     'PairwiseLoss',
     'SubPixelHead',
     'WeakToStrong',
+    'deep_stem',
     'efficientnet_lite',
 ]

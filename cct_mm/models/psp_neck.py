@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, initialize
 from mmseg.models.decode_heads.psp_head import PPM
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -29,7 +29,8 @@ class PSPNeck(BaseModule):
         norm_cfg: Config of the normalization layers.
         act_cfg: Config of the activation layers.
         align_corners: How the pooled maps are resized.
-        init_cfg: As in mmengine.
+        init_cfg: As in mmengine; None leaves the convolutions to mmcv, which takes Kaiming's normal
+            distribution.
 
     Shape:
         - inputs: the backbone's maps, of which ``in_index`` is [B, in_channels, h, w]
@@ -66,6 +67,12 @@ class PSPNeck(BaseModule):
             norm_cfg=norm_cfg,
             act_cfg=act_cfg,
         )
+
+    def init_weights(self) -> None:
+        """Initialize as mmengine does, but ``init_cfg`` last: mmcv's convolutions undo it."""
+        super().init_weights()
+        if self.init_cfg:
+            initialize(self, self.init_cfg)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
         """Return z as the only map of a tuple."""

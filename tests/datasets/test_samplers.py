@@ -196,6 +196,33 @@ class TestAlternation:
         assert {item.source for item in indices} == {0}
 
 
+class TestReplay:
+    def test_repeats_labeled_batches_until_a_pass_over_the_others_ends(self):
+        # 2 labeled and 3 unlabeled batches in a pass over the source.
+        sizes = {'day': {'labeled': 4, 'unlabeled': 9}}
+        sampler = make_sampler(sizes, 2, 3, replay_labeled=True)
+        seen = [by_source(sampler.iteration(t))[0] for t in range(6)]
+        assert seen[2] == seen[0] and seen[5] == seen[3]
+        assert {item.index for item in seen[0] + seen[1]} == set(range(4))
+        # The next pass is another, in order and augmentation.
+        assert [item.number for item in seen[0] + seen[1] + seen[3] + seen[4]] == list(range(8))
+
+    def test_leaves_the_others_as_they_are(self):
+        plain, replayed = (make_sampler(TWO, replay_labeled=on) for on in (False, True))
+        for t in range(20):
+            found, expected = (by_source(s.iteration(t)) for s in (replayed, plain))
+            assert all(found[s] == expected[s] for s in found if s % 2)
+
+    def test_of_all_ranks_is_that_of_one_process(self):
+        single = make_sampler(TWO, 4, 4, replay_labeled=True)
+        ranks = [
+            make_sampler(TWO, 2, 2, rank=r, world_size=2, replay_labeled=True) for r in range(2)
+        ]
+        for t in range(20):
+            together = [item for rank in ranks for item in rank.iteration(t)]
+            assert by_source(together) == by_source(single.iteration(t))
+
+
 class TestSkip:
     @property_test
     @given(several_domains, counts, st.integers(0, 60))

@@ -85,6 +85,18 @@ class TestForward:
         assert neck.bottleneck.conv.weight.shape == (512, 2 * 2048, 3, 3)
 
 
+def test_init_cfg_decides_about_its_convolutions():
+    # PyTorch's default: uniform with a bound of 1 / sqrt(fan in).
+    cfg = dict(type='Kaiming', layer='Conv2d', a=5**0.5, distribution='uniform')
+    neck = neck_of(init_cfg=cfg | dict(mode='fan_in', nonlinearity='leaky_relu'))
+    neck.init_weights()
+    for module in neck.modules():
+        if isinstance(module, nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5
+            assert 0.8 * bound < module.weight.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.3)
+
+
 class TestBatchOfOne:
     def test_is_refused_in_training_only(self):
         neck = neck_of()

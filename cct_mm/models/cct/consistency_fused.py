@@ -79,7 +79,8 @@ def consistency_triton(
         terms: Likewise.
         precision: See ``Plan.precision``.
     """
-    return consistency_fused(bank, z, target, terms, triton_plan(bank, z, precision))
+    plan = triton_plan(bank, z, precision, terms.consistency.name)
+    return consistency_fused(bank, z, target, terms, plan)
 
 
 class _Fused(torch.autograd.Function):

@@ -54,16 +54,17 @@ def gpu_plan(images: int) -> Plan:
     return Plan(group_size=None, chunk_elements=3 * 2**20 * images, copies=None)
 
 
-def triton_plan(bank: AuxiliaryBank, z: Tensor, precision: str) -> Plan:
+def triton_plan(bank: AuxiliaryBank, z: Tensor, precision: str, distance: str = 'mse') -> Plan:
     """Return the plan that computes in Triton kernels or, saying so once, the one without them.
 
     Args:
         bank: The decoders.
         z: The encoder's output, [B, D, h, w].
         precision: As in :class:`Plan`.
+        distance: The distance d of L_u.
     """
     channels, doublings = bank.weights[0].shape[1], len(bank.biases)
-    reason = unsupported(z.device, z.dtype, channels, bank.num_classes, doublings)
+    reason = unsupported(z.device, z.dtype, channels, bank.num_classes, doublings, distance)
     if reason is None:
         return gpu_plan(len(z))._replace(precision=precision)
     # Python shows a warning from one place once.

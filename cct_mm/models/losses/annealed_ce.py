@@ -20,6 +20,7 @@ def annealed_cross_entropy(
     ignore_index: int = 255,
     class_weight: Tensor | None = None,
     average_over: str = 'valid',
+    min_kept: int = 0,
 ) -> Tensor:
     r"""Return the cross-entropy over pixels that the network does not classify with confidence yet.
 
@@ -35,6 +36,8 @@ def annealed_cross_entropy(
         average_over: The pixels that N counts: ``'valid'`` means all with a label (Eq. 4, whose
             ``1/|D_l|`` does not depend on eta), ``'kept'`` means those below the threshold (the
             released code).
+        min_kept: The least number of pixels that are kept, for each image on average: the
+            threshold of a batch rises until so many are below it (1 in the released code).
 
     Shape:
         - logits: [B, C, H, W]
@@ -49,11 +52,21 @@ def annealed_cross_entropy(
     # [B, H, W]
     loss = F.cross_entropy(logits, labels, reduction='none', ignore_index=ignore_index)
     # The unweighted cross-entropy of a pixel is -log p(y), so the probability needs no second pass.
-    kept = valid & (torch.exp(-loss.detach()) < threshold)
+    prob = torch.exp(-loss.detach())
+    if min_kept:
+        threshold = _raised(threshold, prob, valid, min_kept * len(labels))
+    kept = valid & (prob < threshold)
     if class_weight is not None:
         loss = loss * class_weight.to(loss)[labels.where(valid, 0)]
     counted = kept if average_over == 'kept' else valid
     return (loss * kept).sum() / mean_over_ranks(counted.sum()).clamp(min=1e-6)
+
+
+def _raised(threshold: float, prob: Tensor, valid: Tensor, count: int) -> Tensor:
+    """Return a threshold with ``count`` valid pixels below it, as far as there are more."""
+    among = prob.masked_fill(~valid, float('inf')).flatten()
+    lowest = among.topk(min(count + 1, among.numel()), largest=False).values
+    return lowest.masked_fill(lowest.isinf(), 0).amax().clamp(min=threshold)
 
 
 def check_average_over(average_over: str) -> None:
@@ -77,6 +90,7 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         shape: Shape of the ramp, see :mod:`cct_mm.schedules`.
         class_weight: Weight of each class; None gives all the same.
         average_over: See :func:`annealed_cross_entropy`.
+        min_kept: See :func:`annealed_cross_entropy`.
         loss_weight: Factor on the value.
         loss_name: Key in the log; it must begin with ``loss_`` to be trained on.
     """
@@ -88,6 +102,7 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         shape: str = 'log',
         class_weight: Sequence[float] | None = None,
         average_over: str = 'valid',
+        min_kept: int = 0,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_ab_ce',
     ) -> None:
@@ -102,6 +117,7 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
         weight = None if class_weight is None else torch.tensor(class_weight)
         self.register_buffer('class_weight', weight, persistent=False)
         self.average_over = average_over
+        self.min_kept = min_kept
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
@@ -132,5 +148,11 @@ class AnnealedCrossEntropy(NeedsProgress, nn.Module):
             )
         threshold = RampUp(start=1 / classes, **self.ramp)(self.progress)
         return self.loss_weight * annealed_cross_entropy(
-            cls_score, label, threshold, ignore_index, self.class_weight, self.average_over
+            cls_score,
+            label,
+            threshold,
+            ignore_index,
+            self.class_weight,
+            self.average_over,
+            self.min_kept,
         )

@@ -72,8 +72,7 @@ def kl_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Te
 def js(target: Tensor, log_prob: Tensor) -> Tensor:
     """Return Eq. 9 at each position: the mean of KL(y^u || m) and KL(y_a || m).
 
-    Here m is the mean of y^u and y_a. The released code has both divergences reversed. The
-    arguments are those of :func:`mse`.
+    Here m is the mean of y^u and y_a. The arguments are those of :func:`mse`.
     """
     prob = log_prob.exp()
     log_mean = _log_mean(target, prob)
@@ -98,6 +97,38 @@ def js_with_gradient(target: Tensor, logits: Tensor, weight: Tensor) -> tuple[Te
     return value, half_log_ratio.sub_(to_prob).mul_(prob).mul_(weight)
 
 
+SMALLEST_TARGET = 1e-5
+"""What the released code adds to y^u where it takes the logarithm."""
+
+
+def js_reversed(target: Tensor, log_prob: Tensor) -> Tensor:
+    """Return Eq. 9 with both divergences reversed: the mean of KL(m || y^u) and KL(m || y_a).
+
+    The released code has this form. The arguments are those of :func:`mse`.
+    """
+    prob = log_prob.exp()
+    mean, log_mean = 0.5 * (target + prob), _log_mean(target, prob)
+    of_both = 0.5 * (log_prob + (target + SMALLEST_TARGET).log())
+    return (mean * (log_mean - of_both)).sum(dim=1)
+
+
+def js_reversed_with_gradient(
+    target: Tensor, logits: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the sum of :func:`js_reversed` and its gradient, as :func:`mse_with_gradient`.
+
+    With a = (log m - (log y^u + log y_a) / 2) / 2 it is ``w (y_a (a - <y_a, a>) + (y_a - m) / 2)``.
+    """
+    log_prob = logits.log_softmax(dim=1)  # [G, C, P]
+    prob = log_prob.exp()  # [G, C, P]
+    mean = 0.5 * (target + prob)  # [G, C, P]
+    of_both = 0.5 * (log_prob + (target + SMALLEST_TARGET).log())  # [G, C, P]
+    log_ratio = _log_mean(target, prob) - of_both  # 2 a, [G, C, P]
+    value = ((mean * log_ratio).sum(dim=1) * weight).sum(dim=1)
+    along = log_ratio - (prob * log_ratio).sum(dim=1, keepdim=True)  # [G, C, P]
+    return value, (prob * along + prob - mean).mul_(0.5 * weight)
+
+
 def _log_mean(target: Tensor, prob: Tensor) -> Tensor:
     # Where both distributions are 0, the logarithm may be any finite number.
     return (0.5 * (target + prob)).clamp(min=torch.finfo(prob.dtype).tiny).log()
@@ -114,6 +145,7 @@ DISTANCES = {
     'mse': Distance(mse, mse_with_gradient),
     'kl': Distance(kl, kl_with_gradient),
     'js': Distance(js, js_with_gradient),
+    'js-reversed': Distance(js_reversed, js_reversed_with_gradient),
 }
 
 
@@ -153,13 +185,15 @@ class ConsistencyLoss(nn.Module):
     r"""d(y^u, y_a^k) of Eq. 2: the mean distance over positions for one auxiliary decoder.
 
     Args:
-        distance: ``'mse'`` (Eq. 7, the paper's choice), ``'kl'`` (Eq. 8) or ``'js'`` (Eq. 9).
+        distance: ``'mse'`` (Eq. 7, the paper's choice), ``'kl'`` (Eq. 8), ``'js'`` (Eq. 9), or
+            ``'js-reversed'``, which is the released code's form of it.
         over_classes: ``'mean'`` divides by the number of classes, as the released code does, for
             which lambda_u = 30 is meant; ``'sum'`` is Eqs. 7-9 to the letter, C times larger.
         confidence: beta of Conf-Mask in (0, 1), e.g. 0.5; None switches it off.
         average_over: With ``confidence``, the positions whose number the sum is divided by:
             ``'kept'``, those that count, or ``'valid'``, all but padding, so that the loss is small
-            while the network is certain of little.
+            while the network is certain of little. The released code divides so for KL, and not by
+            the number of classes, ``over_classes='sum'``.
         hard_labels: Learn from the class that y^u finds most probable, not from its probabilities.
             With ``'kl'`` that is the cross-entropy by which FixMatch and its like learn.
 

@@ -12,7 +12,8 @@ class PairwiseLoss(nn.Module):
     r"""Eq. 10: :math:`\frac{1}{K} \sum_k (y_a^k - \bar y_a)^2` over a random subset of decoders.
 
     It is averaged over positions as L_u is, and over classes if L_u is. Its gradient reaches the
-    encoder and the auxiliary decoders (the released code computes it but does not propagate it).
+    encoder and the auxiliary decoders; with a weight of 0 it is only computed for the log, as in
+    the released code.
 
     Args:
         weight: Factor on the term in the total loss.

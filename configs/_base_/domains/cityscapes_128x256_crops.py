@@ -1,5 +1,5 @@
-# Cityscapes at 128x256, trained on crops of that size from images 1 to 2 times as large, labeled and
-# unlabeled alike. Flip and colors are those of augmentations/flip_colors.py.
+# Cityscapes at 128x256, trained on crops of that size from images 1 to 2 times as large, labeled
+# and unlabeled alike. Flip and colors are those of augmentations/flip_colors.py.
 _base_ = './cityscapes_128x256.py'
 
 image = dict(type='LoadCheckedImage')

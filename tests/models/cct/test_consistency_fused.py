@@ -2,9 +2,11 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.nn import functional as F
 
@@ -110,6 +112,7 @@ class TestOptions:
         'option',
         [
             dict(confidence=0.7),
+            dict(confidence=0.7, average_over='valid'),
             dict(pairwise=2),
             dict(pairwise=8),
             dict(padding=True),
@@ -136,12 +139,30 @@ class TestOptions:
     def test_equals_reference(self, option):
         testing.assert_fused_equals_reference(*ALL, **option)
 
+    def test_the_released_preset_equals_reference(self):
+        config = 'configs/_base_/methods/cct_released.py'
+        released = Config.fromfile(Path(__file__).resolve().parents[3] / config)
+        entries = [{**e, 'num': 2} for e in released.released_model.auxiliary.perturbations]
+        loss = released.released_kl_conf_mask
+        # From xi = 1e-6 on, rounding is a part of I-VAT in float64, too.
+        testing.assert_fused_equals_reference(*entries, last_relu=True, **loss, tolerance=1e-7)
+
     @pytest.mark.parametrize('path', PATHS)
     def test_no_pseudo_label_anywhere_gives_no_weak_loss(self, path):
         step = testing.example_step(*ALL, weak=0.4)
         step.target.pseudo_labels.fill_(255)
         found = testing.losses_and_gradients(PATHS[path], step)
         assert found.pop('weak') == 0
+        expected = testing.losses_and_gradients(PATHS[path], testing.example_step(*ALL))
+        testing.assert_all_close(found, expected, 1e-10)
+
+    @pytest.mark.parametrize('path', PATHS)
+    def test_p_wise_of_weight_0_is_computed_and_trains_nothing(self, path):
+        step = testing.example_step(*ALL, pairwise=3)
+        value = testing.losses_and_gradients(PATHS[path], step)['pairwise']
+        step.terms.pairwise.weight = 0.0
+        found = testing.losses_and_gradients(PATHS[path], step)
+        torch.testing.assert_close(found.pop('pairwise'), value)
         expected = testing.losses_and_gradients(PATHS[path], testing.example_step(*ALL))
         testing.assert_all_close(found, expected, 1e-10)
 
@@ -188,6 +209,7 @@ def plain_loss(step, distance):
             'mse': (y - p) ** 2,
             'kl': divergence(y, p),
             'js': (divergence(y, mean) + divergence(p, mean)) / 2,
+            'js-reversed': (divergence(mean, y + 1e-5) + divergence(mean, p)) / 2,
         }[distance]
         distances.append(by_class.movedim(1, 3)[target.valid[:, 0]].mean())
     compared = torch.stack([predictions[k] for k in step.terms.compared(bank, target)])

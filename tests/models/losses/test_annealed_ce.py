@@ -83,6 +83,29 @@ class TestFunction:
         assert loss.item() == 0
         assert torch.equal(logits.grad, torch.zeros_like(logits))
 
+    @pytest.mark.parametrize('threshold', [0.05, 0.3, 0.9])
+    @pytest.mark.parametrize('min_kept', [0, 1, 3, 50])
+    def test_keeps_at_least_so_many_pixels_for_each_image(self, threshold, min_kept):
+        torch.manual_seed(0)
+        logits = torch.randn(2, 3, 4, 5, dtype=torch.float64).mul(2)
+        labels = torch.randint(0, 3, (2, 4, 5))
+        labels[1, :3] = 255
+        valid = labels != 255
+        loss = F.cross_entropy(logits, labels, reduction='none', ignore_index=255)[valid]
+        prob, order = (-loss).exp().sort()
+        raised = max(threshold, prob[min(2 * min_kept, len(prob) - 1)].item()) if min_kept else 0
+        kept = loss[order][prob < max(threshold, raised)]
+        assert len(kept) >= min(2 * min_kept, len(prob) - 1)
+        found = annealed_cross_entropy(
+            logits, labels, threshold, average_over='kept', min_kept=min_kept
+        )
+        torch.testing.assert_close(found, kept.sum() / max(len(kept), 1))
+
+    def test_the_least_number_of_a_batch_without_labels_is_none(self):
+        labels = torch.full((2, 4, 4), 255)
+        loss = annealed_cross_entropy(torch.randn(2, 3, 4, 4), labels, 0.9, min_kept=1)
+        assert loss.item() == 0
+
     def test_another_ignore_index(self, logits):
         labels = LABELS.clone()
         labels[..., 3], labels[..., 0] = 2, 7

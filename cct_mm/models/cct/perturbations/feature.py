@@ -70,20 +70,24 @@ class FDrop(SpatialMask):
     """Drop the most active positions: ``M = {z' < gamma}``, gamma in ``threshold`` for each image.
 
     z' is the sum of z over its channels, divided by the largest such sum in the image. (The
-    released code takes the mean over channels, which is the same after the division, and gamma
-    from U(0.7, 0.9).) z is expected to be >= 0, as it is after the neck's ReLU.
+    released code takes the mean over channels, which is the same after the division.) z is expected
+    to be >= 0, as it is after the neck's ReLU.
 
     Args:
-        threshold: Lowest and highest gamma, within (0, 1].
+        threshold: Lowest and highest gamma, within (0, 1]; the released code has (0.7, 0.9).
+        one_gamma: Draw one gamma for all images of the batch, as the released code does.
     """
 
-    def __init__(self, threshold: tuple[float, float] = (0.6, 0.9)) -> None:
+    def __init__(
+        self, threshold: tuple[float, float] = (0.6, 0.9), one_gamma: bool = False
+    ) -> None:
         if len(threshold) != 2 or not 0 < threshold[0] <= threshold[1] <= 1:
             raise ValueError(
                 f'F-Drop: threshold is {threshold}, expected two shares of the maximum, '
                 '0 < low <= high <= 1 (paper: 0.6, 0.9)'
             )
         self.threshold = tuple(threshold)
+        self.shared = one_gamma
 
     def numbers(self, z: Tensor, weight: Tensor) -> tuple[int, ...]:
         """Return gamma's shape."""
@@ -91,7 +95,7 @@ class FDrop(SpatialMask):
 
     def draw(self, context: Context) -> Tensor:
         """Return M, [G, B, 1, h, w]."""
-        gamma = context.uniform(*self.threshold)  # [G, B, 1, 1, 1]
+        gamma = context.uniform(*self.threshold)  # [G, B, 1, 1, 1], or [G, 1, 1, 1, 1]
         attention = context.z.sum(dim=1, keepdim=True)  # [B, 1, h, w]
         # The padding has no part in the maximum.
         seen = attention.masked_fill(~context.guidance.valid, -float('inf'))

@@ -65,7 +65,7 @@ def decoder_pass(
         last_relu: See ``subpixel_decode``.
         prob: y^u, the main head's probabilities.
         position_weight: From ``ConsistencyLoss.position_weight``.
-        distance: A key of ``DISTANCES``.
+        distance: One of ``support.DISTANCES``.
         distance_factor: Factor of the sum of the distances, in the gradients only.
         labels: Pseudo-labels y_p of L_w, 255 where there is none; None without L_w.
         weak_position_weight: From the function of this name, 0 where a label is 255.

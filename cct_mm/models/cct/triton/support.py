@@ -13,6 +13,9 @@ With tiles of 128, I-VAT's kernel needs more shared memory than any GPU has, and
 cores most of a block's numbers leave the registers.
 """
 
+DISTANCES = 'mse', 'kl', 'js'
+"""Distances of L_u that the kernels know."""
+
 MOST_DOUBLINGS = 5
 """Sub-pixel layers whose maps a program holds at once; stride 32."""
 
@@ -29,7 +32,12 @@ FEW_DOUBLINGS = 3
 
 
 def unsupported(
-    device: torch.device, dtype: torch.dtype, channels: int, classes: int, doublings: int
+    device: torch.device,
+    dtype: torch.dtype,
+    channels: int,
+    classes: int,
+    doublings: int,
+    distance: str = 'mse',
 ) -> str | None:
     """Return why the kernels cannot compute these decoders, or None if they can.
 
@@ -39,7 +47,10 @@ def unsupported(
         channels: Channels c after the first layer.
         classes: Number of classes C.
         doublings: Number n of sub-pixel layers.
+        distance: The distance d of L_u.
     """
+    if distance not in DISTANCES:
+        return f'the distance is {distance}, expected one of {", ".join(DISTANCES)}'
     if importlib.util.find_spec('triton') is None:
         return 'Triton is not installed'
     if device.type != 'cuda' or torch.version.hip:

@@ -15,6 +15,11 @@ NAMES = sorted(PERTURBATIONS.module_dict)
 PAPER = ['Con-Msk', 'DropOut', 'F-Drop', 'F-Noise', 'G-Cutout', 'I-VAT', 'Obj-Msk']
 # These read the main prediction only, so that all decoders make the same of them.
 WITHOUT_DRAW = ['Con-Msk', 'Obj-Msk']
+# The batch has a part in what an image gets.
+BY_BATCH = [
+    dict(type='F-Drop', one_gamma=True),
+    dict(type='I-VAT', xi=0.1, damping=1e-2),
+]
 BY_IMAGE = sorted(set(NAMES) - {*WITHOUT_DRAW, 'F-Noise'})
 ARGUMENTS = [
     dict(type='F-Noise', bound=0.9),
@@ -23,6 +28,7 @@ ARGUMENTS = [
     dict(type='DropOut', p=0.9),
     dict(type='G-Cutout', area=1.0, min_area=1),
     dict(type='G-Cutout', sides=True, merge_classes=True),
+    dict(type='G-Cutout', in_holes=False),
     dict(type='I-VAT', eps=0.5, start='uniform'),
     dict(type='I-VAT', xi=0.1),
 ]
@@ -40,6 +46,12 @@ class TestContract:
 
     def test_an_image_is_perturbed_alike_in_any_batch(self, entry, example):
         testing.assert_draws_are_keyed(entry, **example)
+
+
+@pytest.mark.parametrize('entry', BY_BATCH, ids=str)
+def test_projection_is_exact_where_the_batch_has_a_part(entry):
+    testing.assert_projection_is_exact(entry)
+    testing.assert_fused_equals_reference({**entry, 'num': 2}, dict(type='Obj-Msk'))
 
 
 class TestDraws:

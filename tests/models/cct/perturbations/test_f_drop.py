@@ -43,6 +43,15 @@ def test_gamma_is_uniform_for_each_image(make_context):
     assert gamma.std().item() == pytest.approx(0.3 / 12**0.5, rel=0.1)
 
 
+def test_gamma_may_be_one_for_the_batch(make_context):
+    # As above: the share of positions that stays is gamma.
+    z = torch.arange(1, 1001).div(1000).view(1, 1, 1, 1000).expand(3, -1, -1, -1)
+    drop = FDrop((0.7, 0.9), one_gamma=True)
+    gamma = drop.draw(make_context(drop, z, decoders=200)).float().mean(dim=(2, 3, 4))
+    assert torch.equal(gamma, gamma[:, :1].expand(-1, 3))
+    assert 0.699 < gamma.min() < 0.71 and 0.89 < gamma.max() < 0.901
+
+
 def test_scale_of_z_does_not_count(make_context):
     torch.manual_seed(0)
     z = torch.rand(2, 5, 6, 6)

@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cct_mm.models.cct.perturbations import GCutout, guided
-from cct_mm.models.cct.perturbations.guided import (
-    count_rectangles,
-    doublings,
-    next_sides,
-    object_boxes,
-)
+from cct_mm.models.cct.perturbations.guided import count_rectangles
+from cct_mm.models.cct.perturbations.objects import doublings, next_sides, object_boxes
 
 SIZES = [(1, 1), (1, 9), (9, 1), (8, 8), (15, 16), (33, 20), (40, 40), (64, 128), (65, 97)]
 
@@ -210,6 +206,51 @@ class TestObjectBoxes:
         # A tensor on this device has no values that could be waited for.
         labels = torch.zeros(2, 7, 9, dtype=torch.long, device='meta')
         assert object_boxes(labels, labels > 0).shape == (2, 4, 63)
+
+
+def boxes_of_outer_contours(mask):
+    contours, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    return sorted(map(cv2.boundingRect, contours))
+
+
+class TestHoles:
+    """Without objects in holes of others there is a box for each outer contour."""
+
+    def assert_boxes_equal_opencv(self, mask):
+        labels = torch.zeros(1, *mask.shape, dtype=torch.long)
+        (boxes,) = object_boxes(labels, torch.from_numpy(mask.copy())[None], in_holes=False)
+        found = boxes[[1, 0, 3, 2]].T.int()  # x, y, width, height
+        found = sorted(map(tuple, found[found[:, 2] > 0].tolist()))
+        assert found == boxes_of_outer_contours(mask)
+
+    def test_rings_within_rings(self):
+        y, x = np.indices((25, 25))
+        rings = np.maximum(abs(y - 12), abs(x - 12)) % 4 == 0
+        assert len(boxes_of_outer_contours(rings)) == 1
+        self.assert_boxes_equal_opencv(rings)
+        # Open to the right, the outer ring has no hole any more.
+        rings[10:14, 24] = False
+        assert len(boxes_of_outer_contours(rings)) == 2
+        self.assert_boxes_equal_opencv(rings)
+
+    @pytest.mark.parametrize('size', [(1, 9), (9, 1), (15, 16), (40, 40), (65, 97)], ids=str)
+    @pytest.mark.parametrize('shape', SHAPES)
+    def test_long_and_winding_objects(self, shape, size):
+        mask = SHAPES[shape](*size)
+        self.assert_boxes_equal_opencv(mask)
+        self.assert_boxes_equal_opencv(~mask)
+
+    @settings(deadline=None)
+    @given(maps())
+    def test_any_map(self, labels_and_mask):
+        for mask in labels_and_mask[1]:
+            self.assert_boxes_equal_opencv(mask)
+
+    def test_nothing_waits_for_a_value(self):
+        labels = torch.zeros(2, 7, 9, dtype=torch.long, device='meta')
+        assert object_boxes(labels, labels > 0, in_holes=False).shape == (2, 4, 63)
 
 
 class TestDoublings:

@@ -110,6 +110,42 @@ class TestFiniteStep:
         assert cosine(found(single, xi=1e-6), limit.float()).abs().max() < 0.5
 
 
+class TestDamping:
+    """The released code's I-VAT, whose size a number added to the gradient's norm decides."""
+
+    def released(self, step, eps=2.0, xi=1e-6, damping=1e-8):
+        """One step from a direction d of norm 1: the gradient with respect to d, of the mean."""
+        d = start(step, 1.0).requires_grad_()
+        mean = divergence(step, xi * d).sum() / len(step.z)
+        (gradient,) = torch.autograd.grad(mean, d)
+        return eps * gradient / (norm(gradient) + damping)
+
+    @pytest.mark.parametrize('xi', [1e-6, 1e-3])
+    @pytest.mark.parametrize('example', [{}, dict(last_relu=True, batch=2)], ids=str)
+    def test_equals_the_released_code(self, example, xi):
+        step = step_of(**example)
+        expected = self.released(step, xi=xi)
+        r = found(step, xi=xi, start='uniform', damping=1e-8)
+        torch.testing.assert_close(r, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+
+    def test_leaves_z_all_but_unperturbed_at_its_xi(self):
+        step = step_of(size=(12, 12), in_channels=64, dtype=torch.float32)
+        r = found(step, eps=2.0, xi=1e-6, start='uniform', damping=1e-8)
+        assert 0 < norm(r).max() < 0.05 * 2
+
+    def test_vanishes_where_the_gradient_is_large(self):
+        step = step_of()
+        arguments = dict(eps=2.0, xi=0.1, start='uniform')
+        torch.testing.assert_close(
+            found(step, **arguments, damping=1e-15), found(step, **arguments)
+        )
+
+    @pytest.mark.parametrize('arguments', [dict(damping=-1.0, xi=0.1), dict(damping=1e-8)])
+    def test_that_makes_no_sense(self, arguments):
+        with pytest.raises(ValueError, match='I-VAT: damping is .* xi=.*damping=1e-8, xi=1e-6'):
+            IVAT(**arguments)
+
+
 class TestAdversary:
     """What it is for: altering the prediction the most."""
 

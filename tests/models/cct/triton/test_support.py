@@ -41,6 +41,11 @@ def test_more_shared_memory_takes_larger_sizes():
     assert too_large(59, 59, 5, A100) is None
 
 
+def test_a_distance_that_the_kernels_do_not_know():
+    found = unsupported(torch.device('cuda'), torch.float32, 21, 21, 3, 'js-reversed')
+    assert found == 'the distance is js-reversed, expected one of mse, kl, js'
+
+
 def test_a_cpu_is_no_gpu():
     pytest.importorskip('triton')
     found = unsupported(torch.device('cpu'), torch.float32, 21, 21, 3)
