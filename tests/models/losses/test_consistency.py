@@ -276,10 +276,6 @@ def test_hard_labels_and_kl_make_the_cross_entropy():
 
 
 class TestErrors:
-    def test_unknown_divisor(self):
-        with pytest.raises(ValueError, match=r"average_over is 'all'.*kept.*valid"):
-            ConsistencyLoss(average_over='all')
-
     def test_unknown_distance(self):
         with pytest.raises(ValueError, match=r"ConsistencyLoss: .*distance 'l1'.*mse, kl, js"):
             ConsistencyLoss('l1')
