@@ -5,10 +5,12 @@ from itertools import combinations
 import pytest
 import torch
 
-from cct_mm.models.cct import AuxiliaryBank
+from cct_mm import testing
+from cct_mm.models.cct import AuxiliaryBank, consistency_fused, consistency_reference
 from cct_mm.models.cct.perturbations import PERTURBATIONS, DropOut, FNoise
 from cct_mm.models.subpixel_head import SubPixelHead
 
+PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
 ENTRIES = [dict(type='F-Noise', num=3, bound=0.2), dict(type='DropOut', num=2), dict(type='I-VAT')]
 
 
@@ -161,3 +163,29 @@ class TestDecoders:
 
     def test_all_are_learned(self):
         assert all(p.requires_grad and p.is_leaf for p in bank_of().parameters())
+
+
+class TestShared:
+    """One set of weights for all decoders."""
+
+    def test_has_the_parameters_of_one_decoder(self):
+        shapes = {name: tuple(p.shape) for name, p in bank_of(shared=True).state_dict().items()}
+        own = {name: tuple(p.shape) for name, p in bank_of().state_dict().items()}
+        assert shapes == {name: (1, *shape[1:]) for name, shape in own.items()}
+
+    @pytest.mark.parametrize('path', PATHS)
+    def test_is_a_bank_of_equal_decoders_whose_gradients_add_up(self, path):
+        step = testing.example_step(*ENTRIES, dict(type='F-Drop'), pairwise=3, weak=0.4)
+        options = dict(in_channels=7, num_classes=4, shared=True)
+        shared = bank_of([*ENTRIES, dict(type='F-Drop')], **options).double()
+        with torch.no_grad():
+            for own, one in zip(step.bank.parameters(), shared.parameters(), strict=True):
+                own.copy_(one.expand_as(own))
+        expected = testing.losses_and_gradients(PATHS[path], step)
+        expected = {
+            name: value.sum(dim=0, keepdim=True) if name.endswith(tuple('0123')) else value
+            for name, value in expected.items()
+        }
+        step.bank = shared
+        found = testing.losses_and_gradients(PATHS[path], step)
+        testing.assert_all_close(found, expected, 1e-10)

@@ -1,0 +1,69 @@
+"""What is measured of a batch, against the gradient of the whole loss and the logged distances."""
+
+import pytest
+import torch
+
+from cct_mm.lab.gain.measure import ENCODER, average, measure, stage_of
+
+
+def test_gradients_add_up_to_that_of_the_training_step(make_model, batch):
+    model = make_model()
+    name, stages, _ = measure(model, **batch)
+    assert name == 'day'
+    total, _ = model.parse_losses(model.loss(**batch))
+    total.backward()
+    for stage, values in stages.items():
+        labeled, unlabeled, cosine = (values[k] for k in ('labeled', 'unlabeled', 'cosine'))
+        assert labeled > 0 and unlabeled > 0 and abs(cosine) <= 1
+        both = labeled**2 + unlabeled**2 + 2 * labeled * unlabeled * cosine
+        square = sum(
+            p.grad.square().sum()
+            for name, p in model.named_parameters()
+            if name.startswith(('backbone', 'neck')) and stage in (ENCODER, stage_of(name))
+        )
+        assert both == pytest.approx(square.item(), rel=1e-4)
+
+
+def test_stages_are_those_of_the_network(make_model, batch):
+    _, stages, _ = measure(make_model(), **batch)
+    names = [name for name in stages if name.startswith('backbone')]
+    assert names == ['backbone.stem.0', 'backbone.stem.1'] or len(names) > 3
+    for part in ('labeled', 'unlabeled'):
+        squares = [values[part] ** 2 for name, values in stages.items() if name != ENCODER]
+        assert sum(squares) == pytest.approx(stages[ENCODER][part] ** 2)
+
+
+def test_distances_are_those_of_the_log(make_model, batch):
+    model = make_model()
+    _, _, kinds = measure(model, **batch)
+    logged = model.loss(**batch)
+    for kind, values in kinds.items():
+        expected = logged[f'day.distance {kind}'].item()
+        assert values['distance'] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_does_not_perturb_has_no_size_and_the_distance_of_the_gap(make_model, batch):
+    _, _, kinds = measure(make_model(), **batch)
+    assert kinds['DropOut']['size'] == 0
+    assert kinds['DropOut']['distance'] == kinds['DropOut']['gap']
+    # N ~ U(-b, b) has deviation b / sqrt(3).
+    assert kinds['F-Noise']['size'] == pytest.approx(0.3 / 3**0.5, rel=0.05)
+
+
+def test_measuring_changes_no_weight_and_leaves_no_gradient(make_model, batch):
+    model = make_model()
+    before = [p.clone() for p in model.parameters()]
+    measure(model, **batch)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_needs_both_losses(make_model, batch):
+    labeled = dict(inputs=batch['inputs'][:2], data_samples=batch['data_samples'][:2])
+    with pytest.raises(ValueError, match='day: .* 2 labeled and 0 unlabeled .*unlabeled_per_batch'):
+        measure(make_model(), **labeled)
+
+
+def test_average_by_hand():
+    batches = [{'a': dict(x=1.0, y=2.0)}, {'a': dict(x=3.0, y=2.0)}]
+    assert average(batches) == {'a': dict(x=2.0, y=2.0)}
