@@ -23,7 +23,7 @@ from cct_mm.progress_bar import progress_bar
 from cct_mm.schedules import Progress
 
 from .figure import draw
-from .measure import average, measure
+from .measure import GradientMeans, average, measure
 from .tables import Measured, records
 
 SEED = 0
@@ -64,17 +64,19 @@ def analyze(
     with progress_bar('batches', len(checkpoints) * batches) as update:
         for i, path in enumerate(checkpoints):
             iteration = _load(model, path, cfg.train_cfg.max_iters)
-            found = defaultdict(list)
+            compared, kinds = defaultdict(GradientMeans), defaultdict(list)
             for number, batch in enumerate(islice(loader, batches)):
                 # For dropout of the network.
                 with torch.random.fork_rng():
                     torch.manual_seed(number)
-                    domain, *values = measure(model, **model.data_preprocessor(batch, True))
-                found[domain].append(values)
+                    data = model.data_preprocessor(batch, True)
+                    domain, gradients, of_kinds = measure(model, **data)
+                compared[domain].add(gradients)
+                kinds[domain].append(of_kinds)
                 update(i * batches + number + 1)
-            for domain, values in found.items():
-                means = map(average, zip(*values, strict=True))
-                measured.append(Measured(domain, iteration, len(values), *means))
+            for domain, own in kinds.items():
+                values = compared[domain].values(), average(own)
+                measured.append(Measured(domain, iteration, len(own), *values))
     measured.sort(key=lambda one: one.iteration)
     return _write(measured, Path(out), command)
 

@@ -12,6 +12,7 @@ from .tables import Measured
 # Those of a report's page by day.
 COLORS = ('#0b5cad', '#c2410c', '#0a7d5b', '#8b3fa0', '#8a6500', '#b0246a', '#0e7490', '#5b6570')
 QUIET, RULE = '#5b6570', '#d5dade'
+TITLE = dict(loc='left', fontsize=9)
 
 
 def draw(measured: Sequence[Measured]) -> bytes:
@@ -24,7 +25,7 @@ def draw(measured: Sequence[Measured]) -> bytes:
         bytes: A PNG.
     """
     stages = [name for name in measured[0].stages if name != ENCODER]
-    width = max(6.0, 1.5 + 0.3 * len(stages))
+    width = max(7.0, 2.5 + 0.3 * len(stages))
     figure = Figure(figsize=(width, 8), layout='constrained')
     grid = figure.add_gridspec(3, 1)
     norms, cosines, kinds = (figure.add_subplot(grid[row]) for row in range(3))
@@ -38,8 +39,8 @@ def draw(measured: Sequence[Measured]) -> bytes:
         cosines.plot(line, color=color, marker='o', markersize=3, label=title)
     # A gradient may be 0: that of L_u after the map that is perturbed.
     norms.set_yscale('log', nonpositive='mask')
-    norms.set_title('norm of the gradient', loc='left')
-    cosines.set_title('cosine of the angle between both gradients', loc='left')
+    norms.set_title('norm of the gradient', **TITLE)
+    cosines.set_title('cosine of the angle between the mean gradients', **TITLE)
     cosines.axhline(0, color=QUIET, linewidth=0.8)
     norms.set_xticks(range(len(stages)), [])
     cosines.set_xticks(range(len(stages)), stages, rotation=90)
@@ -61,11 +62,11 @@ def _draw_kinds(axes: Axes, measured: Measured) -> None:
     names = [f'{kind} ({values["size"]:.2g})' for kind, values in kinds.items()]
     axes.set_yticks(rows, names)
     axes.invert_yaxis()
-    axes.set_xscale('log')
+    axes.set_xlim(left=0)
     axes.set_title(
-        f'distance to the main head, iteration {measured.iteration} '
+        f'distance to the main head at iteration {measured.iteration} '
         '(in brackets: size of the perturbation relative to z)',
-        loc='left',
+        **TITLE,
     )
 
 
@@ -73,6 +74,5 @@ def _tidy(axes: Axes) -> None:
     axes.grid(color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, colors=QUIET, labelsize=8)
-    axes.title.set_fontsize(9)
-    axes.legend(fontsize=7, frameon=False)
+    axes.tick_params(which='both', length=0, colors=QUIET, labelsize=7)
+    axes.legend(fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1, 1))

@@ -23,7 +23,7 @@ Values = dict[str, dict[str, float]]
 
 def measure(
     model: CCT, inputs: Tensor, data_samples: list[SegDataSample]
-) -> tuple[str, Values, Values]:
+) -> tuple[str, dict[str, Tensor], Values]:
     """Measure a batch of one domain as a training step sees it; no weight changes.
 
     Args:
@@ -49,12 +49,12 @@ def measure(
         )
     with model.active(domain):
         model.encode(labeled, unlabeled)
-        stages = gradients(model, domain, labeled, unlabeled)
-        return domain.name, stages, perturbations(model, domain, unlabeled)
+        found = gradients(model, domain, labeled, unlabeled)
+        return domain.name, found, perturbations(model, domain, unlabeled)
 
 
-def gradients(model: CCT, domain: Domain, labeled: Batch, unlabeled: Batch) -> Values:
-    """Compare the gradients of L_s and of w_u L_u, stage by stage of the encoder.
+def gradients(model: CCT, domain: Domain, labeled: Batch, unlabeled: Batch) -> dict[str, Tensor]:
+    """Return the gradients of L_s and of w_u L_u, [2, n], for the n numbers of each parameter.
 
     Args:
         model: The network.
@@ -63,22 +63,20 @@ def gradients(model: CCT, domain: Domain, labeled: Batch, unlabeled: Batch) -> V
         unlabeled: Its unlabeled images, encoded.
 
     Returns:
-        For each stage, and for all of them, ``labeled`` and ``unlabeled``: the gradients' norms,
-        and ``cosine``: that of the angle between them, 0 where one is 0.
+        Those of the encoder's parameters, by name.
     """
     parameters = dict(_encoder_parameters(model))
-    found = []
+    rows = []
     for losses in (model.loss_labeled(domain, labeled), model.loss_unlabeled(domain, unlabeled)):
         total, _ = model.parse_losses(losses)
-        # Encoded together, both have one graph. Norms of other domains have no gradient.
-        options = dict(retain_graph=True, allow_unused=True)
-        found.append(torch.autograd.grad(total, list(parameters.values()), **options))
-    products: dict[str, Tensor | float] = defaultdict(float)
-    for name, one, other in zip(parameters, *found, strict=True):
-        of_both = _products(one, other)
-        for stage in (stage_of(name), ENCODER):
-            products[stage] = products[stage] + of_both
-    return {stage: _compared(*of_both.tolist()) for stage, of_both in products.items()}
+        # Encoded together, both have one graph. What no loss depends on, such as the neck after the
+        # map that is perturbed, has a gradient of zeros.
+        options = dict(retain_graph=True, allow_unused=True, materialize_grads=True)
+        rows.append(torch.autograd.grad(total, list(parameters.values()), **options))
+    pairs = zip(*rows, strict=True)
+    return {
+        name: torch.stack(pair).flatten(1) for name, pair in zip(parameters, pairs, strict=True)
+    }
 
 
 def _encoder_parameters(model: CCT) -> Iterator[tuple[str, nn.Parameter]]:
@@ -105,20 +103,51 @@ def stage_of(name: str) -> str:
     return '.'.join(modules[: numbered[0] + 1] if numbered else modules)
 
 
-def _products(one: Tensor | None, other: Tensor | None) -> Tensor:
-    """Return the products of two gradients with themselves and with each other, [3]."""
-    like = one if one is not None else other
-    if like is None:
-        return torch.zeros(3, dtype=torch.float64)
-    one, other = (torch.zeros_like(like) if g is None else g for g in (one, other))
-    one, other = one.flatten().double(), other.flatten().double()
-    return torch.stack([one @ one, other @ other, one @ other]).cpu()
+class GradientMeans:
+    """Compares the gradients of both losses over batches, stage by stage of the encoder.
+
+    One batch's gradient is mostly noise, so the angle is that between the means over all batches.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._norms: list[dict[str, Tensor]] = []
+
+    def add(self, gradients: dict[str, Tensor]) -> None:
+        """Add a batch.
+
+        Args:
+            gradients: See :func:`gradients`.
+        """
+        for name, both in gradients.items():
+            self._sums[name] = self._sums[name] + both if name in self._sums else both
+        products = _products(gradients)
+        self._norms.append({stage: own.diagonal().sqrt() for stage, own in products.items()})
+
+    def values(self) -> Values:
+        """Return the comparison.
+
+        Returns:
+            For each stage, and for all of them, ``labeled`` and ``unlabeled``: the mean norms of a
+            batch's gradients, and ``cosine``: that of the angle between the mean gradients, 0 where
+            one is 0.
+        """
+        values = {}
+        for stage, products in _products(self._sums).items():
+            labeled, unlabeled = torch.stack([norms[stage] for norms in self._norms]).mean(0)
+            scale = products.diagonal().prod().sqrt()
+            cosine = (products[0, 1] / scale).item() if scale else 0.0
+            values[stage] = dict(labeled=labeled.item(), unlabeled=unlabeled.item(), cosine=cosine)
+        return values
 
 
-def _compared(labeled: float, unlabeled: float, both: float) -> dict[str, float]:
-    norms = labeled**0.5, unlabeled**0.5
-    cosine = both / (norms[0] * norms[1]) if all(norms) else 0.0
-    return dict(labeled=norms[0], unlabeled=norms[1], cosine=cosine)
+def _products(gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the products of both gradients with themselves and each other, [2, 2], by stage."""
+    products: dict[str, Tensor | float] = defaultdict(float)
+    for name, both in gradients.items():
+        both, stage = both.double(), stage_of(name)
+        products[stage] = products[stage] + (both @ both.mT).cpu()
+    return {**products, ENCODER: sum(products.values())}
 
 
 @torch.no_grad()
@@ -137,7 +166,7 @@ def perturbations(model: CCT, domain: Domain, unlabeled: Batch) -> Values:
     """
     bank = domain.auxiliary
     z = domain.z(unlabeled.features).float()  # [B, D, h, w]
-    target = model.target_of(domain, unlabeled)
+    target = model.auxiliary_target(domain, unlabeled)
     guidance = target.guidance(z.shape[2:])
     distance = model.loss_consistency
     weight = distance.position_weight(target.prob, target.valid)  # [B, H, W]

@@ -15,7 +15,7 @@ class Measured:
         domain: Name of the domain.
         iteration: Iterations that the checkpoint has been trained.
         batches: How many of the domain there were.
-        stages: See :func:`.measure.gradients`.
+        stages: See :meth:`.measure.GradientMeans.values`.
         kinds: See :func:`.measure.perturbations`.
     """
 
@@ -26,7 +26,7 @@ class Measured:
     kinds: Values
 
 
-GRADIENTS = ('stage', '|grad L_s|', '|grad w_u L_u|', 'ratio', 'cosine')
+GRADIENTS = ('stage', '|grad L_s|', '|grad w_u L_u|', 'ratio', 'cosine of means')
 PERTURBATIONS = ('perturbation', 'size', 'distance', 'gap', 'distance / gap')
 
 
@@ -75,4 +75,4 @@ def _perturbation_cells(size: float, distance: float, gap: float) -> list[str]:
 
 
 def _ratio(one: float, other: float) -> str:
-    return f'{one / other:.2f}' if other else '–'
+    return f'{one / other:.2g}' if other else '–'

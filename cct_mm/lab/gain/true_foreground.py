@@ -49,13 +49,13 @@ class CCTWithTrueForeground(CCT):
         model = dict(type='CCTWithTrueForeground')
     """
 
-    def target_of(self, domain: Domain, unlabeled: Batch) -> TrueTarget:
+    def auxiliary_target(self, domain: Domain, unlabeled: Batch) -> TrueTarget:
         """Return CCT's target with the truth in the place of pseudo-labels.
 
         Raises:
             ValueError: If the images come without labels.
         """
-        target = vars(super().target_of(domain, unlabeled))
+        target = vars(super().auxiliary_target(domain, unlabeled))
         truth = target.pop('pseudo_labels')
         if truth is None:
             raise ValueError(

@@ -167,7 +167,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
         self._check_map(domain.auxiliary, z, unlabeled.size)
 
         # y^u = g(z), [B, C, H, W], no gradient
-        target = self.target_of(domain, unlabeled)
+        target = self.auxiliary_target(domain, unlabeled)
 
         # w_u L_u = w_u 1/K sum_k d(y^u, g_a^k(p_k(z))), in float32 whatever the encoder's precision
         terms = UnsupervisedTerms(
@@ -180,7 +180,7 @@ class CCT(NeedsProgress, WithDiscriminator, MultiDomainSegmentor):
             loss = self.unsupervised_loss(domain.auxiliary, z.float(), target, terms)
         return {'loss_unsupervised': loss.total} | self._monitored(domain.auxiliary, loss)
 
-    def target_of(self, domain: Domain, unlabeled: Batch) -> Target:
+    def auxiliary_target(self, domain: Domain, unlabeled: Batch) -> Target:
         """Return what the auxiliary decoders learn from: y^u = g(z) and what goes with it.
 
         Args:
