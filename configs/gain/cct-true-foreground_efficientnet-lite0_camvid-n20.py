@@ -14,7 +14,7 @@ train_dataloader = dict(
                     type='CamVidDataset',
                     data_root={{_base_.camvid_n20.labeled.data_root}},
                     labeled=True,
-                    ann_file={{_base_.camvid_n20.unlabeled.ann_file}},
+                    ann_file='{{ fileDirname }}/camvid_n20_unlabeled_masks.txt',
                     pipeline={{_base_.camvid_n20.labeled.pipeline}},
                 ),
             )

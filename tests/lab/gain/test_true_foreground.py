@@ -3,7 +3,9 @@
 import pytest
 import torch
 from mmengine.structures import PixelData
+from tiny_network import ROOT
 
+from cct_mm.datasets.file_lists import read_file_list
 from cct_mm.lab.gain.true_foreground import TrueTarget
 
 
@@ -61,3 +63,9 @@ def test_guidance_by_hand():
 def test_says_where_labels_come_from(make_model, batch):
     with pytest.raises(ValueError, match='domain day come without labels.*weak source'):
         make_model('CCTWithTrueForeground').loss(**batch)
+
+
+def test_the_list_of_the_config_is_that_of_the_unlabeled_images():
+    masked = read_file_list(ROOT / 'configs/gain/camvid_n20_unlabeled_masks.txt', labeled=True)
+    unlabeled = read_file_list(ROOT / 'configs/_base_/domains/splits/camvid/n20_unlabeled.txt')
+    assert [image for image, _ in masked] == [image for image, _ in unlabeled]
