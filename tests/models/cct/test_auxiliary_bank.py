@@ -1,5 +1,6 @@
 """The bank of auxiliary decoders: one layout, K different decoders, errors that name the entry."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -175,17 +176,19 @@ class TestShared:
 
     @pytest.mark.parametrize('path', PATHS)
     def test_is_a_bank_of_equal_decoders_whose_gradients_add_up(self, path):
-        step = testing.example_step(*ENTRIES, dict(type='F-Drop'), pairwise=3, weak=0.4)
-        options = dict(in_channels=7, num_classes=4, shared=True)
-        shared = bank_of([*ENTRIES, dict(type='F-Drop')], **options).double()
+        entries = [*ENTRIES, dict(type='F-Drop')]
+        own, shared = (
+            testing.example_step(*entries, pairwise=3, weak=0.4, shared=shared)
+            for shared in (False, True)
+        )
+        own = replace(own, z=shared.z, target=shared.target)
         with torch.no_grad():
-            for own, one in zip(step.bank.parameters(), shared.parameters(), strict=True):
-                own.copy_(one.expand_as(own))
-        expected = testing.losses_and_gradients(PATHS[path], step)
+            for each, one in zip(own.bank.parameters(), shared.bank.parameters(), strict=True):
+                each.copy_(one.expand_as(each))
+        expected = testing.losses_and_gradients(PATHS[path], own)
         expected = {
             name: value.sum(dim=0, keepdim=True) if name.endswith(tuple('0123')) else value
             for name, value in expected.items()
         }
-        step.bank = shared
-        found = testing.losses_and_gradients(PATHS[path], step)
+        found = testing.losses_and_gradients(PATHS[path], shared)
         testing.assert_all_close(found, expected, 1e-10)
