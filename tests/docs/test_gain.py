@@ -1,11 +1,14 @@
 """The commands of docs/gain.md: grids are read, and fresh checkpoints analyzed on one batch."""
 
 import json
+import re
 import shlex
 
 import pytest
+import yaml
 from doc_pages import ROOT, commands
 from doc_runs import fresh_checkpoint
+from mmengine.config import Config
 
 COMMANDS = commands('docs/gain.md')
 
@@ -43,3 +46,19 @@ def test_analysis(command, run_tool, real_data, tmp_path):
 
 def test_every_command_is_of_one_kind():
     assert all('run_experiments' in line or 'analyze_gain' in line for line in COMMANDS)
+
+
+def test_strengths_are_those_of_the_grid():
+    text = (ROOT / 'docs/gain.md').read_text(encoding='utf-8')
+    grid = yaml.safe_load((ROOT / 'configs/experiments/gain_strength.yaml').read_text())
+    config = Config.fromfile(ROOT / grid['methods']['cct-x1'])
+    kinds = [entry['type'] for entry in config.model.auxiliary.perturbations]
+    rows = re.findall(r'^\| ([\w-]+) \| `(\w+)` \| (.+) \| .+ \| (.+) \| (.+) \|$', text, re.M)
+    assert len(rows) == 5
+    for method, column in (('cct-x0.5', 2), ('cct-x2', 3), ('cct-x4', 4)):
+        options = grid['methods'][method]['cfg_options']
+        assert len(options) == len(rows)
+        for row in rows:
+            key = f'model.auxiliary.perturbations.{kinds.index(row[0])}.{row[1]}'
+            numbers = [float(number) for number in row[column].split(', ')]
+            assert options[key] == (numbers if len(numbers) > 1 else numbers[0])
