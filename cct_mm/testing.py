@@ -82,6 +82,7 @@ def example_step(
     stride: int = 4,
     channels: int | None = None,
     last_relu: bool = False,
+    shared: bool = False,
     batch: int = 3,
     in_channels: int = 7,
     num_classes: int = 4,
@@ -106,6 +107,7 @@ def example_step(
         stride: See ``AuxiliaryBank``.
         channels: See ``AuxiliaryBank``.
         last_relu: See ``AuxiliaryBank``.
+        shared: See ``AuxiliaryBank``.
         batch: Number of images B.
         in_channels: Channels D of z.
         num_classes: Number of classes C; all but the first are foreground.
@@ -117,7 +119,9 @@ def example_step(
     height, width = size[0] * stride, size[1] * stride
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        bank = AuxiliaryBank(perturbations, in_channels, num_classes, stride, channels, last_relu)
+        bank = AuxiliaryBank(
+            perturbations, in_channels, num_classes, stride, channels, last_relu, shared
+        )
         z = torch.randn(batch, in_channels, *size, dtype=torch.float64).relu()
         logits = 2 * torch.randn(batch, num_classes, height, width, dtype=torch.float64)
         labels = torch.randint(num_classes, (batch, height, width))

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/results.md from docs/records: ``python docs/tables.py``.
+"""Write the tables of the pages below from docs/records: ``python docs/tables.py``.
 
 A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end of table -->``. NAME is
 a record (its file in docs/records without suffix, or its path), ``classes of`` one, or ``summary``.
@@ -14,7 +14,7 @@ from cct_mm.lab.grids.table import NOTHING, mean_and_spread, paired_difference
 from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ('README.md', 'docs/results.md')
+PAGES = ('README.md', 'docs/results.md', 'docs/gain.md')
 TABLE = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)', re.DOTALL)
 # Names of methods and domains as a reader knows them; others are shown as they are.
 SHOWN = {
@@ -22,6 +22,11 @@ SHOWN = {
     'cct-k30': 'CCT, 30 auxiliary decoders',
     'cct-adv': 'CCT + L_adv, weight 0.02',
     'cct-weak': 'CCT + image-level labels of 655 images',
+    'cct-unperturbed': 'CCT, decoders without perturbation',
+    'cct-shared': 'CCT, decoders with shared weights',
+    'cct-before-neck': 'CCT, perturbed before the neck',
+    'cct-teacher': 'CCT, target of an EMA teacher',
+    'cct-true-foreground': 'CCT, true foreground',
     'cityscapes': 'Cityscapes',
     'camvid': 'CamVid',
     'sunrgbd': 'SUN RGB-D',

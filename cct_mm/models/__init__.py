@@ -7,6 +7,7 @@ from .cct import AuxiliaryBank
 from .classification_head import ClassificationHead
 from .domain import Domain
 from .head_as_neck import HeadAsNeck
+from .keep_backbone_maps import KeepBackboneMaps
 from .losses import AnnealedCrossEntropy, ConsistencyLoss, PairwiseLoss
 from .psp_neck import PSPNeck
 from .segmentors import (
@@ -32,6 +33,7 @@ __all__ = [
     'DomainTTAModel',
     'HeadAsNeck',
     'ImageClassifier',
+    'KeepBackboneMaps',
     'MeanTeacher',
     'MultiDomainSegmentor',
     'SupervisedSegmentor',

@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/results.md are those of their records."""
+"""The tables of README.md, docs/results.md and docs/gain.md are those of their records."""
 
 import json
 import runpy
@@ -21,7 +21,7 @@ def test_pages_have_the_tables_of_the_records(page):
 
 
 def test_every_record_has_its_table():
-    text = (ROOT / 'docs/results.md').read_text(encoding='utf-8')
+    text = ''.join((ROOT / page).read_text(encoding='utf-8') for page in TABLES['PAGES'])
     assert RECORDS
     assert [path.stem for path in RECORDS if f'<!-- table: {path.stem} -->' not in text] == []
 

@@ -30,6 +30,8 @@ class AuxiliaryBank(BaseModule):
         stride: Input pixels per position of z, a power of two.
         channels: Hidden width of the decoders; None means C, as in the paper.
         last_relu: See ``subpixel_decode``.
+        shared: Whether all decoders have the same weights, and differ in their perturbations alone.
+            The parameters then have a first axis of 1, in checkpoints too.
 
     Attributes:
         perturbations: The :class:`Perturbation` of each of the K decoders.
@@ -49,6 +51,7 @@ class AuxiliaryBank(BaseModule):
         stride: int = 8,
         channels: int | None = None,
         last_relu: bool = False,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.names: list[str] = []
@@ -67,16 +70,18 @@ class AuxiliaryBank(BaseModule):
         self.num_classes = num_classes
         self.stride = stride
         self.last_relu = last_relu
+        self.shared = shared
         doublings = num_doublings(stride, 'AuxiliaryBank')
         shapes = subpixel_shapes(in_channels, channels or num_classes, num_classes, doublings)
-        self.weights = nn.ParameterList(torch.empty(len(self), *shape) for shape in shapes)
-        self.biases = nn.ParameterList(torch.empty(len(self), shape[0]) for shape in shapes[1:])
+        own = 1 if shared else len(self)
+        self.weights = nn.ParameterList(torch.empty(own, *shape) for shape in shapes)
+        self.biases = nn.ParameterList(torch.empty(own, shape[0]) for shape in shapes[1:])
         self.kinds = list(dict.fromkeys(self.names))
         shares = [
             [(name == kind) / self.names.count(kind) for name in self.names] for kind in self.kinds
         ]
         self.register_buffer('kind_shares', torch.tensor(shares), persistent=False)  # [kinds, K]
-        for k in range(len(self)):
+        for k in range(own):
             init_subpixel_([w[k] for w in self.weights], [b[k] for b in self.biases])
 
     def __len__(self) -> int:
@@ -96,14 +101,27 @@ class AuxiliaryBank(BaseModule):
         means = self.kind_shares @ values.to(self.kind_shares.dtype)
         return dict(zip(self.kinds, means, strict=True))
 
+    def stacked(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the weights and biases of all decoders, by views where they share them.
+
+        Shape:
+            - output: [K, c, D] and [K, 4 c_out, c_in] each; [K, 4 c_out] each
+        """
+        weights, biases = list(self.weights), list(self.biases)
+        if not self.shared:
+            return weights, biases
+        return tuple(
+            [x.expand(len(self), *x.shape[1:]) for x in stack] for stack in (weights, biases)
+        )
+
     def decoder(self, k: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the first layer, and the weights and biases of the sub-pixel layers, of decoder k.
 
         Shape:
             - output: [c, D]; [4 c_out, c_in] each; [4 c_out] each
         """
-        first, *weights = [weight[k] for weight in self.weights]
-        return first, weights, [bias[k] for bias in self.biases]
+        (first, *weights), biases = ([x[k] for x in stack] for stack in self.stacked())
+        return first, weights, biases
 
     def decode(self, k: int, z: Tensor) -> Tensor:
         """Return the logits of decoder k for a perturbed z.

@@ -59,7 +59,8 @@ def consistency_fused(
     """
     with torch.no_grad():
         computation = _Computation.of(bank, z, target, terms, plan or plan_for(z))
-    total, distances, pairwise, weak = _Fused.apply(z, computation, *bank.weights, *bank.biases)
+    weights, biases = bank.stacked()
+    total, distances, pairwise, weak = _Fused.apply(z, computation, *weights, *biases)
     return UnsupervisedLoss(total, distances, pairwise, weak)
 
 
@@ -181,8 +182,8 @@ class _Computation:
         """Compute the decoders of a group and store their values and gradients in ``result``."""
         # 1. Take the group's parameters.
         # [G, c, D]; [G, 4 c_out, c_in] each; [G, 4 c_out] each
-        first, *weights = [group.take(weight) for weight in self.bank.weights]
-        decoders = self._decoders(weights, [group.take(bias) for bias in self.bank.biases])
+        (first, *weights), biases = (map(group.take, stack) for stack in self.bank.stacked())
+        decoders = self._decoders(weights, list(biases))
 
         # 2. Let the perturbations make their choices.
         drawing = Drawing(

@@ -42,9 +42,9 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
 
     Args:
         auxiliary: Config of each domain's :class:`AuxiliaryBank`: ``perturbations``,
-            ``in_channels``, ``stride``, ``channels``, ``last_relu``. A domain's own ``auxiliary``
-            entries override the common ones. ``in_channels`` and ``stride`` of z follow from the
-            encoder where they are left out.
+            ``in_channels``, ``stride``, ``channels``, ``last_relu``, ``shared``. A domain's own
+            ``auxiliary`` entries override the common ones. ``in_channels`` and ``stride`` of z
+            follow from the encoder where they are left out.
         loss_consistency: Config of the distance d of Eq. 2, a ``ConsistencyLoss`` without ``type``.
         unsupervised_weight: :class:`RampUp` of w_u in Eq. 3; the paper ends at lambda_u = 30 after
             the first tenth of training.
@@ -182,14 +182,7 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         if not len(unlabeled):
             return {}
         # y^u = g(z), [B, C, H, W], no gradient
-        target = Target(
-            prob=self.target(domain, unlabeled),
-            valid=unlabeled.valid(),
-            foreground=domain.foreground,
-            key=(self.progress.seed, domain.name, self.progress.iteration),
-            samples=[sample.metainfo['sample_key'] for sample in unlabeled.samples],
-            pseudo_labels=unlabeled.pseudo_labels(),
-        )
+        target = self.auxiliary_target(domain, unlabeled)
 
         # z = h(x^u), [B, D, h, w]
         z = domain.z(unlabeled.features)
@@ -209,6 +202,22 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         with torch.autocast(z.device.type, enabled=False):
             loss = self.unsupervised_loss(domain.auxiliary, z.float(), target, terms)
         return {'loss_unsupervised': loss.total} | self._monitored(domain.auxiliary, loss)
+
+    def auxiliary_target(self, domain: Domain, unlabeled: Batch) -> Target:
+        """Return what the auxiliary decoders learn from: y^u = g(z) and what goes with it.
+
+        Args:
+            domain: The active domain.
+            unlabeled: Its unlabeled images, encoded.
+        """
+        return Target(
+            prob=self.target(domain, unlabeled),
+            valid=unlabeled.valid(),
+            foreground=domain.foreground,
+            key=(self.progress.seed, domain.name, self.progress.iteration),
+            samples=[sample.metainfo['sample_key'] for sample in unlabeled.samples],
+            pseudo_labels=unlabeled.pseudo_labels(),
+        )
 
     def _monitored(self, bank: AuxiliaryBank, loss: UnsupervisedLoss) -> dict[str, Tensor]:
         """Mean distance of each kind of perturbation and the like, for the log; not trained on."""

@@ -1,14 +1,17 @@
 """The bank of auxiliary decoders: one layout, K different decoders, errors that name the entry."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 import torch
 
-from cct_mm.models.cct import AuxiliaryBank
+from cct_mm import testing
+from cct_mm.models.cct import AuxiliaryBank, consistency_fused, consistency_reference
 from cct_mm.models.cct.perturbations import PERTURBATIONS, DropOut, FNoise
 from cct_mm.models.subpixel_head import SubPixelHead
 
+PATHS = {'fused': consistency_fused, 'reference': consistency_reference}
 ENTRIES = [dict(type='F-Noise', num=3, bound=0.2), dict(type='DropOut', num=2), dict(type='I-VAT')]
 
 
@@ -161,3 +164,31 @@ class TestDecoders:
 
     def test_all_are_learned(self):
         assert all(p.requires_grad and p.is_leaf for p in bank_of().parameters())
+
+
+class TestShared:
+    """One set of weights for all decoders."""
+
+    def test_has_the_parameters_of_one_decoder(self):
+        shapes = {name: tuple(p.shape) for name, p in bank_of(shared=True).state_dict().items()}
+        own = {name: tuple(p.shape) for name, p in bank_of().state_dict().items()}
+        assert shapes == {name: (1, *shape[1:]) for name, shape in own.items()}
+
+    @pytest.mark.parametrize('path', PATHS)
+    def test_is_a_bank_of_equal_decoders_whose_gradients_add_up(self, path):
+        entries = [*ENTRIES, dict(type='F-Drop')]
+        own, shared = (
+            testing.example_step(*entries, pairwise=3, weak=0.4, shared=shared)
+            for shared in (False, True)
+        )
+        own = replace(own, z=shared.z, target=shared.target)
+        with torch.no_grad():
+            for each, one in zip(own.bank.parameters(), shared.bank.parameters(), strict=True):
+                each.copy_(one.expand_as(each))
+        expected = testing.losses_and_gradients(PATHS[path], own)
+        expected = {
+            name: value.sum(dim=0, keepdim=True) if name.endswith(tuple('0123')) else value
+            for name, value in expected.items()
+        }
+        found = testing.losses_and_gradients(PATHS[path], shared)
+        testing.assert_all_close(found, expected, 1e-10)

@@ -53,6 +53,10 @@ def test_with_everything_on(run):
     assert_equals_reference(run, *entries, distance='js', over_classes='sum', **options)
 
 
+def test_with_shared_weights(run):
+    assert_equals_reference(run, dict(type='F-Noise'), dict(type='I-VAT'), shared=True)
+
+
 def test_what_does_not_fit_falls_back_and_says_why():
     step = testing.example_step(dict(type='F-Drop'), dtype=torch.float32)
     with pytest.warns(UserWarning, match='computes in PyTorch.* cpu'):
