@@ -11,9 +11,13 @@ from .losses import AnnealedCrossEntropy, ConsistencyLoss, PairwiseLoss
 from .psp_neck import PSPNeck
 from .segmentors import (
     CCT,
+    CrossPseudoSupervision,
+    EntropyMinimization,
     ImageClassifier,
+    InputVAT,
     MeanTeacher,
     MultiDomainSegmentor,
+    PseudoLabeling,
     SupervisedSegmentor,
 )
 from .subpixel_head import SubPixelHead
@@ -26,13 +30,17 @@ __all__ = [
     'BatchPreprocessor',
     'ClassificationHead',
     'ConsistencyLoss',
+    'CrossPseudoSupervision',
     'Domain',
     'DomainDiscriminator',
     'DomainTTAModel',
+    'EntropyMinimization',
     'HeadAsNeck',
     'ImageClassifier',
+    'InputVAT',
     'MeanTeacher',
     'MultiDomainSegmentor',
+    'PseudoLabeling',
     'SupervisedSegmentor',
     'PSPNeck',
     'PairwiseLoss',

@@ -50,10 +50,15 @@ class DomainSpecificNorm(nn.Module):
     Args:
         norm: The batch norm, of any kind, that it replaces and lends statistics to.
         active: The domains of the network, and which of them is active.
+
+    Attributes:
+        track_running_stats: As of a batch norm: False leaves the running statistics as they are
+            while it normalizes by those of the batch.
     """
 
     def __init__(self, norm: _BatchNorm, active: ActiveDomain) -> None:
         super().__init__()
+        self.track_running_stats = True
         self.norm = norm
         self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in active.names})
         self.active = active
@@ -68,6 +73,8 @@ class DomainSpecificNorm(nn.Module):
         Raises:
             RuntimeError: If no domain is active.
         """
+        if self.norm.training and not self.track_running_stats:
+            return self.norm(x)
         for key, value in self.statistics[self.active.name].named_buffers():
             self.norm._buffers[key] = value
         self.norm.track_running_stats = True
