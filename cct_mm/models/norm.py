@@ -50,14 +50,11 @@ class DomainSpecificNorm(nn.Module):
     Args:
         norm: The batch norm, of any kind, that it replaces and lends statistics to.
         active: The domains of the network, and which of them is active.
-
-    Attributes:
-        track_running_stats: As of a batch norm: False leaves the running statistics as they are
-            while it normalizes by those of the batch.
     """
 
     def __init__(self, norm: _BatchNorm, active: ActiveDomain) -> None:
         super().__init__()
+        # As of a batch norm: False leaves the running statistics alone in training.
         self.track_running_stats = True
         self.norm = norm
         self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in active.names})

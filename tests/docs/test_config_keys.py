@@ -24,7 +24,15 @@ CONFIGS = sorted(
     path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name not in ('_base_', 'zoo')
 )
 CLASSES = {
-    'model': (models.MultiDomainSegmentor, models.CCT, models.MeanTeacher),
+    'model': (
+        models.MultiDomainSegmentor,
+        models.CCT,
+        models.MeanTeacher,
+        models.EntropyMinimization,
+        models.PseudoLabeling,
+        models.InputVAT,
+        models.CrossPseudoSupervision,
+    ),
     'model.decode_head': (models.SubPixelHead, models.ClassificationHead),
     'model.domains.NAME': (Domain,),
     'model.auxiliary': (models.AuxiliaryBank,),
