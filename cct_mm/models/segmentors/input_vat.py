@@ -3,6 +3,7 @@
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cct_mm.models.cct.perturbations.numbers import Request, StepKey
 from cct_mm.models.domain import Domain, evaluating, untouched
@@ -59,9 +60,10 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
         Each batch is encoded in a pass of its own, also with ``joint_encoding``: batch norm is to
         see the images with r as it has seen them without.
         """
-        for batch in (labeled, unlabeled):
-            self.encode(batch)
+        self.encode(labeled)
         losses = self.loss_labeled(domain, labeled)
+        with torch.no_grad():
+            self.encode(unlabeled)
         return losses | self.loss_unlabeled(domain, unlabeled)
 
     def loss_unlabeled(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
@@ -81,7 +83,7 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
 
         It is found in evaluation mode: without dropout, with running statistics, so that an image's
         r does not depend on the others', and in float32. Synchronized batch norms and compiled
-        encoders cannot be differentiated twice in training mode.
+        encoders cannot be differentiated twice in training mode, nor fused attention in any.
 
         Shape:
             - output: [B, 3, H, W], float32, without gradient
@@ -89,8 +91,8 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
         valid = batch.valid()  # [B, 1, H, W]
         start = self._start(domain, batch)  # [B, 3, H, W]
         r = torch.zeros_like(start, requires_grad=True)
-        autocast = torch.autocast(start.device.type, enabled=False)
-        with evaluating(self), autocast, torch.enable_grad():
+        float32 = torch.autocast(start.device.type, enabled=False)
+        with evaluating(self), float32, sdpa_kernel(SDPBackend.MATH):
             log_prob = self._log_prob(domain, batch.images.float() + r * valid)  # [B, C, H, W]
             divergence = (kl(log_prob.detach().exp(), log_prob) * valid.squeeze(1)).sum()
             (gradient,) = torch.autograd.grad(divergence, r, create_graph=True)

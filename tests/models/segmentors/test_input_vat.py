@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from mmseg.registry import MODELS
+from torch import nn
 from torch.nn import functional as F
 
 from cct_mm.models.progress import set_progress
@@ -28,6 +30,21 @@ def unlabeled(model, make_data):
     """Three unlabeled images with padding."""
     data = model.data_preprocessor(make_data('day', 0, 3, size=(20, 27)), training=True)
     return batches_of(data)[1]
+
+
+@pytest.fixture
+def attention():
+    """A neck with PyTorch's attention, whose fused kernels cannot be differentiated twice."""
+
+    class Attention(nn.Module):
+        def forward(self, maps):
+            z = maps[-1].flatten(2).mT[:, None]  # [B, 1, h w, D]
+            z = F.scaled_dot_product_attention(z, z, z)
+            return [z[:, 0].mT.unflatten(2, maps[-1].shape[2:])]
+
+    MODELS.register_module(module=Attention)
+    yield 'Attention'
+    MODELS.module_dict.pop('Attention')
 
 
 def batches_of(data):
@@ -109,6 +126,10 @@ class TestDirection:
         r = adversarial(model, unlabeled)
         with torch.autocast('cpu', torch.bfloat16):
             assert torch.equal(adversarial(model, unlabeled), r)
+
+    def test_is_found_through_fused_attention_too(self, make_model, unlabeled, attention):
+        model = make_model('InputVAT', eps=EPS, neck=dict(type=attention))
+        torch.testing.assert_close(norm(adversarial(model, unlabeled)), torch.full((3,), EPS))
 
     def test_of_a_network_that_sees_nothing_is_none(self, model, unlabeled):
         with torch.no_grad():
