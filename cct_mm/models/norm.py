@@ -1,6 +1,8 @@
 """Batch norm across domains: the encoder is shared, but the images of two datasets differ."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.dist import all_gather, get_world_size
@@ -158,6 +160,24 @@ def freeze_statistics(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, _BatchNorm):
             child.eval()
+
+
+@contextmanager
+def statistics_kept(*modules: nn.Module) -> Iterator[None]:
+    """Normalize by batch statistics, as in training, and leave the running ones as they are."""
+    norms = [
+        m
+        for module in modules
+        for m in module.modules()
+        if isinstance(m, _BatchNorm | DomainSpecificNorm) and m.training and m.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 @torch.no_grad()

@@ -17,10 +17,6 @@ PALETTES = {'day': [[9, 8, 7], [1, 2, 3], [4, 5, 6]], 'night': [[7, 7, 7], [200,
 METHODS = dict(
     SupervisedSegmentor=dict(),
     MeanTeacher=dict(),
-    EntropyMinimization=dict(),
-    PseudoLabeling=dict(confidence=0.4),
-    InputVAT=dict(),
-    CrossPseudoSupervision=dict(),
     CCT=dict(auxiliary=dict(perturbations=[dict(type='DropOut')], in_channels=24, stride=8)),
 )
 PSP = dict(type='PSPNeck', in_channels=32, out_channels=24)

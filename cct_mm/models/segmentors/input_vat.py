@@ -103,7 +103,7 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
 
     def _start(self, domain: Domain, batch: Batch) -> Tensor:
         """Return the random start, by a key of its own for each image, [B, 3, H, W], float32."""
-        key = (self.progress.seed, domain.name, self.progress.iteration)
+        key = (self.progress.seed, 'InputVAT', domain.name, self.progress.iteration)
         samples = [sample.metainfo['sample_key'] for sample in batch.samples]
         *parts, index = send(batch.images.device, *StepKey.parts(key, samples), [0])
         shape = tuple(batch.images.shape[1:])
