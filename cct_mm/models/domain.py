@@ -12,13 +12,13 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from cct_mm.labels import has_background
 from cct_mm.models.head_inputs import check_inputs
 from cct_mm.models.losses.average import mean_over_ranks
 from cct_mm.models.losses.labeled import loss_by_feat, terms_of
+from cct_mm.models.norm import statistics_kept
 from cct_mm.names import check_class_names, check_domain_name
 
 
@@ -215,16 +215,24 @@ class Domain(BaseModule):
 def untouched(module: nn.Module) -> Iterator[None]:
     """Run a module without dropout and without a trace in its batch norms' running statistics."""
     dropouts = [m for m in module.modules() if isinstance(m, _DropoutNd) and m.training]
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    norms = [m for m in norms if m.training]
     for m in dropouts:
         m.training = False
-    for m in norms:
-        m.track_running_stats = False
     try:
-        yield
+        with statistics_kept(module):
+            yield
     finally:
         for m in dropouts:
             m.training = True
-        for m in norms:
-            m.track_running_stats = True
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Run a module in evaluation mode; each part of it gets its own mode back."""
+    training = [m for m in module.modules() if m.training]
+    for m in training:
+        m.training = False
+    try:
+        yield
+    finally:
+        for m in training:
+            m.training = True

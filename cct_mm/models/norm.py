@@ -56,6 +56,8 @@ class DomainSpecificNorm(nn.Module):
 
     def __init__(self, norm: _BatchNorm, active: ActiveDomain) -> None:
         super().__init__()
+        # As of a batch norm: False leaves the running statistics alone in training.
+        self.track_running_stats = True
         self.norm = norm
         self.statistics = nn.ModuleDict({name: _Statistics(norm) for name in active.names})
         self.active = active
@@ -70,6 +72,8 @@ class DomainSpecificNorm(nn.Module):
         Raises:
             RuntimeError: If no domain is active.
         """
+        if self.norm.training and not self.track_running_stats:
+            return self.norm(x)
         for key, value in self.statistics[self.active.name].named_buffers():
             self.norm._buffers[key] = value
         self.norm.track_running_stats = True
@@ -161,15 +165,19 @@ def freeze_statistics(module: nn.Module) -> None:
 @contextmanager
 def statistics_kept(*modules: nn.Module) -> Iterator[None]:
     """Normalize by batch statistics, as in training, and leave the running ones as they are."""
-    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
+    norms = [
+        m
+        for module in modules
+        for m in module.modules()
+        if isinstance(m, _BatchNorm | DomainSpecificNorm) and m.training and m.track_running_stats
+    ]
     for norm in norms:
-        norm.momentum = 0.0
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 @torch.no_grad()

@@ -1,12 +1,16 @@
 """A domain: what it takes for foreground, what it refuses, and the target of L_u."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from cct_mm.models.domain import Domain, untouched
+from cct_mm.models.active_domain import ActiveDomain
+from cct_mm.models.domain import Domain, evaluating, untouched
+from cct_mm.models.norm import use_domain_specific_norms
 
 CLASSES = ('sky', 'car', 'bus')
 SUB_PIXEL = dict(type='SubPixelHead', in_channels=5, stride=4)
@@ -211,6 +215,32 @@ class TestUntouched:
             module(torch.randn(8, 4))
         assert module[0].training and module[1].track_running_stats
         assert module[1].num_batches_tracked == 0
+
+    def test_normalizes_by_the_batch_where_norms_are_domain_specific(self):
+        plain = nn.Sequential(nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.BatchNorm1d(4))
+        specific = copy.deepcopy(plain)
+        use_domain_specific_norms(specific, ActiveDomain(['day']))
+        for module in (plain, specific):
+            module[1].eval()  # frozen
+        x = 3 * torch.randn(8, 4) + 1
+        before = copy.deepcopy(specific.state_dict())
+        with untouched(plain), untouched(specific):
+            assert torch.equal(specific(x), plain(x))
+        assert all(torch.equal(v, before[name]) for name, v in specific.state_dict().items())
+        specific(x)
+        assert specific[0].statistics['day'].num_batches_tracked == 1
+        assert specific[1].statistics['day'].num_batches_tracked == 0
+
+
+def test_evaluating_gives_each_part_its_own_mode_back():
+    module = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(4), nn.Dropout(0.5).eval())
+    x = torch.randn(8, 4)
+    with pytest.raises(RuntimeError), evaluating(module):
+        assert not any(m.training for m in module.modules())
+        torch.testing.assert_close(module(x), x, rtol=1e-4, atol=1e-4)
+        module(x.double())
+    assert module.training and [m.training for m in module] == [True, True, False]
+    assert module[1].num_batches_tracked == 0
 
 
 class TestMaps:

@@ -129,3 +129,21 @@ def losses_of():
         return model.loss(**model.data_preprocessor(data, training=True))
 
     return compute
+
+
+@pytest.fixture
+def outputs_of():
+    """Keep what a module gives from now on, with the gradients that its outputs get."""
+
+    def keep(module):
+        outputs = []
+
+        def hook(module, args, output):
+            if output.requires_grad:
+                output.retain_grad()
+            outputs.append(output)
+
+        module.register_forward_hook(hook)
+        return outputs
+
+    return keep

@@ -33,6 +33,10 @@ def waits_of():
 METHODS = {
     'supervised': dict(method='SupervisedSegmentor'),
     'CCT': dict(),
+    'entropy minimization': dict(method='EntropyMinimization'),
+    'pseudo-labeling': dict(method='PseudoLabeling'),
+    'VAT on the image': dict(method='InputVAT'),
+    'cross pseudo supervision': dict(method='CrossPseudoSupervision'),
     'in one pass': dict(joint_encoding=True),
     'with a discriminator': dict(discriminator=dict(in_channels=32, channels=(8,))),
     'with a pyramid': dict(

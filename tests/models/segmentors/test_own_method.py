@@ -15,23 +15,24 @@ def own_method():
     (code,) = blocks(PAGE, 'python')
     namespace = {}
     exec(compile(code, PAGE, 'exec'), namespace)
-    yield namespace['EntropyMinimization']
-    MODELS.module_dict.pop('EntropyMinimization')
+    yield namespace['MirrorConsistency']
+    MODELS.module_dict.pop('MirrorConsistency')
 
 
-def test_of_the_docs_adds_the_entropy_of_unlabeled_predictions(
+def test_of_the_docs_adds_the_distance_of_mirrored_predictions(
     own_method, make_model, make_data, features_of
 ):
-    model = make_model('EntropyMinimization', entropy_weight=2.0).train()
+    model = make_model('MirrorConsistency', mirror_weight=2.0).train()
     data = model.data_preprocessor(make_data('day', size=(20, 27)), training=True)
-    features = features_of(model, data['inputs'][2:], 'day')
-    prob = model.domains['day'].decode_head(features).softmax(dim=1)[..., :20, :27]
+    images = data['inputs'][2:]
+    features = (features_of(model, x, 'day') for x in (images, images.flip(3)))
+    plain, mirrored = (model.domains['day'].decode_head(f).softmax(dim=1) for f in features)
+    error = (plain - mirrored.flip(3))[..., :20, :27]
     losses = model.loss(**data)
-    expected = 2 * -(prob * prob.log()).sum(dim=1).mean()
-    torch.testing.assert_close(losses['day.loss_entropy'], expected)
+    torch.testing.assert_close(losses['day.loss_mirror'], 2 * error.square().mean())
     assert 'day.loss_ce' in losses
     data = model.data_preprocessor(make_data('day', unlabeled=0), training=True)
-    assert 'day.loss_entropy' not in model.loss(**data)
+    assert 'day.loss_mirror' not in model.loss(**data)
 
 
 def test_without_a_loss_says_what_to_define(make_model, make_data, losses_of):

@@ -12,6 +12,10 @@ METHODS = dict(
         teacher=dict(decay=0.6),
     ),
     MeanTeacher={},
+    EntropyMinimization={},
+    PseudoLabeling=dict(confidence=0.4),
+    InputVAT={},
+    CrossPseudoSupervision={},
     # Without CutMix, whose images are those of the process.
     WeakToStrong=dict(
         strong=dict(
