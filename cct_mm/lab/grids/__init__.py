@@ -5,6 +5,8 @@
 - ``record``: what one finished run leaves behind.
 - ``jobs``: the runs as they are on disk, and whether they still hold.
 - ``runner``: trains and evaluates the runs, several at a time.
+- ``node``: what a launcher starts in front of a run, to tell the machine that it has chosen.
+- ``forecast``: what would be run and how long that takes, without running it.
 - ``table``: mean, spread and paired difference as Markdown.
 - ``summary``: the same with every seed, as the docs keep it.
 - ``screen``: what the command shows while a grid runs, and writes at its end.

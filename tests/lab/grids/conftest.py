@@ -1,13 +1,17 @@
 """A repository in miniature, with small programs that stand in for tools/train.py and test.py."""
 
+import os
 import sys
 import textwrap
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from cct_mm.lab.grids import load_grid, run_grid, runner
+
+SRUN = Path(__file__).parents[2] / 'helpers/srun.py'
 
 TRAIN = """
 import json, os, shutil, sys, time
@@ -20,6 +24,9 @@ seed, total = int(options['randomness.seed']), settings['train_cfg']['max_iters'
 if seed in settings['failing_seeds']:
     print('\\n'.join(f'line {number}' for number in range(40)))
     sys.exit('the loss is not finite')
+
+if os.environ.get('SLURMD_NODENAME') in settings.get('failing_nodes', []):
+    os.kill(os.getpid(), 9)
 
 start, pointer = 0, os.path.join(work_dir, 'last_checkpoint')
 if '--resume' in sys.argv and os.path.exists(pointer):
@@ -127,3 +134,19 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, '_POLL_SECONDS', 0.02)
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     return Lab(tmp_path)
+
+
+@pytest.fixture
+def srun(tmp_path, monkeypatch):
+    """Two nodes, and ``srun`` on the path, which runs commands on them."""
+    nodes = tmp_path / 'nodes'
+    nodes.mkdir()
+    for name in ('node1', 'node2'):
+        (nodes / name).touch()
+    program = tmp_path / 'bin' / 'srun'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {SRUN} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{program.parent}:{os.environ["PATH"]}')
+    monkeypatch.setenv('STAND_IN_NODES', str(nodes))
+    return ['srun', '-p', 'gpu', '--gres=gpu:1', '-n1']

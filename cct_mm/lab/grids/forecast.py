@@ -1,0 +1,234 @@
+"""What a grid would run and about how long that takes: ``run_experiments.py --dry-run``.
+
+Nothing is written where results are kept. The seconds are those of finished runs with the same
+config, or else those that runs with it have logged, or else a few iterations are measured.
+"""
+
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cct_mm.lab.markdown import markdown_table
+from cct_mm.progress_bar import progress_bar
+
+from .grid import Grid, GridError, Run
+from .jobs import Job, check_list_files, log_tail, read_jobs, starts_anew
+from .record import STATE, last_checkpoint, read_json, read_scalars
+from .run_progress import RunProgress, clock, read_progress, time_together
+from .runner import limit_threads
+
+WARM_UP = 3
+"""First iterations, which take longer than others and are not measured."""
+MEASURED = 5
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast runs of a config are.
+
+    Args:
+        seconds: What an iteration takes; where runs are finished, with their validations.
+        source: Where that is from.
+    """
+
+    seconds: float
+    source: str
+
+
+def forecast(
+    grid: Grid,
+    work_dir: str | Path,
+    root: str | Path,
+    at_a_time: int,
+    stale: str,
+    measure: Callable[[Run], float],
+) -> str:
+    """Return what would be run, with which options and for how long, as Markdown.
+
+    Args:
+        grid: The grid.
+        work_dir: Where results are kept.
+        root: Repository, which holds ``cct_mm/`` and ``tools/``.
+        at_a_time: Runs at a time.
+        stale: As for :func:`~cct_mm.lab.grids.runner.run_grid`.
+        measure: Returns the seconds of an iteration, for a config of which nothing is known.
+
+    Raises:
+        GridError: What would keep the grid from being started.
+    """
+    jobs = read_jobs(grid, work_dir, root)
+    states = [_state(job, stale) for job in jobs]
+    progress = [_progress(job, stale) for job in jobs]
+    to_run = [
+        job for job, state in zip(jobs, states, strict=True) if state not in ('done', 'stale')
+    ]
+    check_list_files(to_run)
+    trained = [
+        (job, one) for job, one in zip(jobs, progress, strict=True) if job in to_run and _left(one)
+    ]
+    paces = _known_paces(jobs, work_dir)
+    unknown = {job.hashes['config']: job.run for job, _ in trained}
+    unknown = {config: run for config, run in unknown.items() if config not in paces}
+    with progress_bar('configs measured', len(unknown), stderr=True) as update:
+        for done, (config, run) in enumerate(unknown.items(), start=1):
+            paces[config] = Pace(measure(run), 'measured')
+            update(done)
+
+    seconds = {
+        job.run.name: paces[job.hashes['config']].seconds * _left(one) for job, one in trained
+    }
+    rows = []
+    for job, state, one in zip(jobs, states, progress, strict=True):
+        takes = seconds.get(job.run.name)
+        pace = paces.get(job.hashes['config'])
+        known = (
+            ('', '', '') if takes is None else (f'{pace.seconds:.3g}', pace.source, clock(takes))
+        )
+        rows.append([job.run.name, state, str(_left(one)) if job in to_run else '', *known])
+    header = ['run', 'state', 'iterations', 's/iteration', 'from', 'time']
+    together = clock(time_together(list(seconds.values()), at_a_time))
+    sections = [
+        f'## {grid.name}: {grid.split} split, {len(to_run)} of {len(jobs)} runs to do',
+        markdown_table(header, rows),
+        f'About {clock(sum(seconds.values()))} of training, {together} with {at_a_time} at a time. '
+        f'Evaluations, and validations where an iteration was measured, come on top.',
+        'Options:\n\n' + '\n'.join(_commands(to_run)) if to_run else '',
+        _refusal([job for job, state in zip(jobs, states, strict=True) if state == 'stale']),
+    ]
+    return '\n\n'.join(section for section in sections if section) + '\n'
+
+
+def measure_pace(
+    run: Run, command: Sequence[str], threads: int, folder: str | None = None
+) -> float:
+    """Return the seconds of an iteration, from the first ones of a training in a temporary folder.
+
+    Args:
+        run: Its config and options are those of the training.
+        command: What starts ``tools/train.py``, a launcher in front of it included.
+        threads: CPU threads.
+        folder: Where the temporary folder is made, for a launcher one that all machines see.
+
+    Raises:
+        GridError: The training ended before that.
+    """
+    with tempfile.TemporaryDirectory(prefix='.measured_', dir=folder) as folder:
+        log = Path(folder) / 'log'
+        options = ['default_hooks.logger.interval=1', 'log_processor.window_size=1']
+        command = [
+            *command,
+            run.config,
+            '--work-dir',
+            folder,
+            '--cfg-options',
+            *run.cfg_options,
+            *options,
+        ]
+        with log.open('wb') as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=limit_threads(threads),
+                start_new_session=True,
+            )
+        try:
+            while len(read_scalars(folder)[0]) < WARM_UP + MEASURED and process.poll() is None:
+                time.sleep(0.1)
+        finally:
+            _end(process)
+        lines = [line for line in read_scalars(folder)[0].values() if 'time' in line]
+        times = [line['time'] for line in lines[WARM_UP:] or lines]
+        if not times:
+            raise GridError(
+                f'{run.name}: a training of {run.config} ended before its first iteration, '
+                f'expected {WARM_UP + MEASURED} to measure; its last lines:\n{log_tail(log)}'
+            )
+    return statistics.median(times)
+
+
+def _state(job: Job, stale: str) -> str:
+    if starts_anew(job, stale):
+        return 'to be trained again'
+    if job.differs and stale == 'refuse':
+        return 'stale'
+    if job.record:
+        return 'done'
+    state = read_json(job.folder / STATE) or {}
+    if state.get('trained'):
+        return 'to be evaluated'
+    return 'to be resumed' if last_checkpoint(job.train_dir) else 'to be trained'
+
+
+def _progress(job: Job, stale: str) -> RunProgress:
+    """Return from where a run goes on: its last whole checkpoint, whatever it has logged since."""
+    checkpoint = None if starts_anew(job, stale) else last_checkpoint(job.train_dir)
+    reached = checkpoint.stem.removeprefix('iter_') if checkpoint else '0'
+    return RunProgress(int(reached) if reached.isdigit() else 0, job.iterations, None, None)
+
+
+def _left(progress: RunProgress) -> int:
+    return max(0, (progress.total or 0) - progress.iteration)
+
+
+def _known_paces(jobs: list[Job], work_dir: str | Path) -> dict[str, Pace]:
+    """Return the pace of each config that is known, by the hash of the config."""
+    logged, recorded = defaultdict(list), defaultdict(list)
+    for job in jobs:
+        pace = read_progress(job).seconds_per_iteration
+        if pace is not None and not job.differs:
+            logged[job.hashes['config']].append(pace)
+    # The same config may be part of another grid.
+    for file in sorted(Path(work_dir).glob('*/*/result*.json')):
+        record = read_json(file)
+        if record['iterations']:
+            seconds = record['train_seconds'] / record['iterations']
+            recorded[record['hashes']['config']].append(seconds)
+    return {
+        config: Pace(statistics.median(paces), f'{source} by {len(paces)} run(s)')
+        for source, found in (('logged', logged), ('recorded', recorded))
+        for config, paces in found.items()
+    }
+
+
+def _commands(jobs: list[Job]) -> list[str]:
+    """Return what each point of the grid is trained with, its seeds apart."""
+    points = {(job.run.config, job.run.options): None for job in jobs}
+    commands = []
+    for config, options in points:
+        words = ['tools/train.py', config, *(['--cfg-options', *options] if options else [])]
+        commands.append(f'    {shlex.join(words)}')
+    return commands
+
+
+def _refusal(stale: list[Job]) -> str:
+    if not stale:
+        return ''
+    lines = [f'- {job.run.name}: {"; ".join(job.differs)}' for job in stale]
+    return (
+        'Stale, made with another config, code or data than there is now; the grid starts with '
+        '--keep or --rerun only:\n\n' + '\n'.join(lines)
+    )
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a measured training, of which nothing is kept."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
