@@ -3,7 +3,7 @@
 A row keeps three hashes. None of them moves with a comment, a refactoring or another log interval:
 
 - ``config``: what a run's config says of network, data, training and evaluation.
-- ``behavior``: the dumps of the config in ``tests/dumps``, which are what the code computes: a
+- ``behavior``: of the dumps of its config in ``tests/dumps``, which hold what the code computes: a
   change of results has to change them, and nothing else does.
 - ``data``: lists, names and sizes of its files; only :mod:`.verify` reads it, where data are there.
 """
@@ -20,8 +20,6 @@ from mmengine.config import Config
 from .grid import Grid, GridError, Run, load_grid
 from .identity import config_parts, data_parts, hash_of, resolve_config
 
-CHANGED = {'config': 'its config', 'behavior': 'what the code computes', 'data': 'its data'}
-"""What a hash stands for, as a reader knows it."""
 _KEYS = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'load_from')
 _SPEED_ONLY = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory')
 _DIGITS = 12
@@ -71,25 +69,19 @@ def run_of(record: dict, row: dict, seed: int | None = None) -> Run:
     return Run(run.method, run.config, run.axes, first if seed is None else seed, run.options)
 
 
-def hashes_of(run: Run, split: str, root: str | Path, data: bool = True) -> dict[str, str | None]:
-    """Return the hashes of a row as config, behavior and data are now.
+def hashes_of(run: Run, split: str, root: str | Path) -> dict[str, Any]:
+    """Return the hashes of a row, with config, dumps and data as they are now.
 
     Args:
         run: Any run of the row.
         split: What it is evaluated on.
         root: Repository.
-        data: Whether to look at the data.
     """
-    root = Path(root)
-    hashes = {
-        'config': hash_of(_recipe(run, split, root))[:_DIGITS],
-        'behavior': _behavior(run.config, root),
+    return {
+        'config': _config_hash(run, split, root),
+        'behavior': {name: _dump_hash(root, name) for name in _dumps(run.config, root)},
+        'data': _data_hash(run, root),
     }
-    if data:
-        # Without the names, which begin with the folder that one machine has its data in.
-        parts = data_parts(resolve_config(run), root)
-        hashes['data'] = hash_of(sorted(parts.values()))[:_DIGITS]
-    return hashes
 
 
 def changes(record: dict, row: dict, root: str | Path, data: bool = False) -> list[str] | None:
@@ -107,11 +99,39 @@ def changes(record: dict, row: dict, root: str | Path, data: bool = False) -> li
     if not stored:
         return None
     try:
-        now = hashes_of(run_of(record, row), record['split'], root, data)
+        run = run_of(record, row)
+        config = _config_hash(run, record['split'], root)
     except GridError:
         return ['its config, which is not there anymore']
-    # A dump that came later says nothing of what was computed before.
-    return [CHANGED[kind] for kind in now if stored.get(kind) not in (None, now[kind])]
+    found = ['its config'] if config != stored['config'] else []
+    # Those of then: a dump that came later says nothing of what was computed before it.
+    if any(_dump_hash(root, name) != one for name, one in stored['behavior'].items()):
+        found.append('what the code computes')
+    if data and stored.get('data') not in (None, _data_hash(run, root)):
+        found.append('its data')
+    return found
+
+
+def _config_hash(run: Run, split: str, root: str | Path) -> str:
+    return hash_of(_recipe(run, split, Path(root)))[:_DIGITS]
+
+
+def _data_hash(run: Run, root: str | Path) -> str:
+    # Without the names, which begin with the folder that one machine has its data in.
+    return hash_of(sorted(data_parts(resolve_config(run), Path(root)).values()))[:_DIGITS]
+
+
+def _dumps(config: str, root: str | Path) -> list[str]:
+    """Return the dump of a config, or else those of its method on toy scenes, if there are some."""
+    folder, name = Path(root) / 'tests/dumps', Path(config).stem
+    own = folder / f'{Path(config).parent.name}_{name}.json'
+    files = [own] if own.is_file() else sorted(folder.glob(f'*_{name.partition("_")[0]}_toy.json'))
+    return [file.name for file in files]
+
+
+def _dump_hash(root: str | Path, name: str) -> str | None:
+    file = Path(root) / 'tests/dumps' / name
+    return hash_of(file.read_text(encoding='utf-8'))[:_DIGITS] if file.is_file() else None
 
 
 def _recipe(run: Run, split: str, root: Path) -> dict[str, Any]:
@@ -129,17 +149,6 @@ def _recipe(run: Run, split: str, root: Path) -> dict[str, Any]:
         for key, value in config_parts(Config(chosen), root).items()
         if key.rpartition('.')[2] not in _SPEED_ONLY and not key.startswith('train_cfg.val_')
     }
-
-
-def _behavior(config: str, root: Path) -> str | None:
-    """Hash the dump of a config, or those of its method on toy scenes; None where there is none."""
-    folder = root / 'tests/dumps'
-    method = Path(config).stem.partition('_')[0]
-    own = folder / f'{Path(config).parent.name}_{Path(config).stem}.json'
-    files = [own] if own.is_file() else sorted(folder.glob(f'*_{method}_toy.json'))
-    return (
-        hash_of([file.read_text(encoding='utf-8') for file in files])[:_DIGITS] if files else None
-    )
 
 
 @contextlib.contextmanager
