@@ -212,7 +212,7 @@ def summary_table() -> str:
     shown = markdown_table(header, cells)
     if any(marks):
         shown += (
-            f'\n\n{DAGGER} Config or code have changed since the run; docs/results.md says which.'
+            f'\n\n{DAGGER} Config or code have changed since; [Results](docs/results.md) tells.'
         )
     return shown
 

@@ -9,6 +9,8 @@
 - ``forecast``: what would be run and how long that takes, without running it.
 - ``table``: mean, spread and paired difference as Markdown.
 - ``summary``: the same with every seed, as the docs keep it.
+- ``published``: the rows that the docs keep: their runs, and what has changed since.
+- ``verify``: repeats one seed of such a row and compares.
 - ``screen``: what the command shows while a grid runs, and writes at its end.
 """
 

@@ -1,11 +1,14 @@
 """The rows of ``docs/records``: the runs behind them, and what has changed since they were made.
 
-A row keeps three hashes. None of them moves with a comment, a refactoring or another log interval:
+A row keeps four hashes. The first two decide whether a table marks it; they do not move with a
+comment, a refactoring or another log interval. The last two are for a run that shall be the same
+to the last digit, see :mod:`.verify`:
 
 - ``config``: what a run's config says of network, data, training and evaluation.
 - ``behavior``: of the dumps of its config in ``tests/dumps``, which hold what the code computes: a
   change of results has to change them, and nothing else does.
-- ``data``: lists, names and sizes of its files; only :mod:`.verify` reads it, where data are there.
+- ``code``: every source file that a run may use.
+- ``data``: lists of images, names and sizes of the files.
 """
 
 import contextlib
@@ -18,7 +21,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .grid import Grid, GridError, Run, load_grid
-from .identity import config_parts, data_parts, hash_of, resolve_config
+from .identity import code_parts, config_parts, data_parts, hash_of, resolve_config
 
 _KEYS = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'load_from')
 _SPEED_ONLY = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory')
@@ -80,18 +83,19 @@ def hashes_of(run: Run, split: str, root: str | Path) -> dict[str, Any]:
     return {
         'config': _config_hash(run, split, root),
         'behavior': {name: _dump_hash(root, name) for name in _dumps(run.config, root)},
+        'code': _code_hash(root),
         'data': _data_hash(run, root),
     }
 
 
-def changes(record: dict, row: dict, root: str | Path, data: bool = False) -> list[str] | None:
+def changes(record: dict, row: dict, root: str | Path, exactly: bool = False) -> list[str] | None:
     """Return what has changed since a row was made, as phrases; None where nothing is known.
 
     Args:
         record: The record.
         row: One of its rows.
         root: Repository.
-        data: Whether to look at the data, too.
+        exactly: Whether every source file counts, and the data, which have to be there.
     """
     if 'changed' in record:
         return [record['changed']]
@@ -107,13 +111,19 @@ def changes(record: dict, row: dict, root: str | Path, data: bool = False) -> li
     # Those of then: a dump that came later says nothing of what was computed before it.
     if any(_dump_hash(root, name) != one for name, one in stored['behavior'].items()):
         found.append('what the code computes')
-    if data and stored.get('data') not in (None, _data_hash(run, root)):
+    if exactly and stored.get('code') != _code_hash(root):
+        found.append('source files')
+    if exactly and stored.get('data') != _data_hash(run, root):
         found.append('its data')
     return found
 
 
 def _config_hash(run: Run, split: str, root: str | Path) -> str:
     return hash_of(_recipe(run, split, Path(root)))[:_DIGITS]
+
+
+def _code_hash(root: str | Path) -> str:
+    return hash_of(code_parts(root))[:_DIGITS]
 
 
 def _data_hash(run: Run, root: str | Path) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cct_mm.lab.grids import load_grid, run_grid, runner
+from cct_mm.lab.grids import load_grid, make_summary, run_grid, runner
+from cct_mm.lab.grids.jobs import read_jobs
+from cct_mm.lab.grids.record import describe_machine
 
 SRUN = Path(__file__).parents[2] / 'helpers/srun.py'
 
@@ -126,6 +128,17 @@ class Lab:
 
     def grid(self):
         return load_grid('grid.yaml')
+
+    def summary(self):
+        """The record that the grid would have on this machine, without running it."""
+        machine = {**describe_machine(), 'runs_at_a_time': 2, 'threads': 1}
+        jobs = read_jobs(self.grid(), 'work', '.')
+        for job in jobs:
+            score = {'supervised': 50.0, 'cct': 52.0}[job.run.method] + job.run.seed
+            times = dict(train_seconds=60.0, seconds_per_iteration=0.5, iterations=6)
+            job.record = dict(mIoU=score, domains={}, machine=machine, **times)
+        command = 'python tools/run_experiments.py grid.yaml'
+        return make_summary(self.grid(), jobs, command, '.')
 
 
 @pytest.fixture
