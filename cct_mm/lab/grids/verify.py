@@ -172,6 +172,8 @@ def judge(row: Published, record: dict, root: str | Path) -> Verdict:
     if value == recorded:
         return Verdict(True, f'{found}, exactly as recorded.')
     others = _differences(row, record, root)
+    if recorded is None:
+        others.append('the record has no value of this seed')
     if recorded is not None and not others:
         return Verdict(
             False,
