@@ -141,8 +141,8 @@ def record_table(name: str) -> str:
     notes = [record['note']] if 'note' in record else []
     if 'out_of_date' in record:
         notes.append('Some runs are of another config, code or data than that of this commit.')
-    notes += [what_changed(record)] if what_changed(record) else []
-    return f'{markdown_table(header, cells)}\n\n' + ' '.join([f'{", ".join(made)}.', *notes])
+    sentences = [f'{", ".join(made)}.', *notes, what_changed(record)]
+    return f'{markdown_table(header, cells)}\n\n' + ' '.join(filter(None, sentences))
 
 
 def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:

@@ -22,7 +22,7 @@ from cct_mm.progress_bar import progress_bar
 from .grid import Grid, GridError, Run
 from .jobs import Job, check_list_files, log_tail, read_jobs, starts_anew
 from .record import STATE, last_checkpoint, read_json, read_scalars
-from .run_progress import RunProgress, clock, read_progress, time_together
+from .run_progress import clock, read_progress, time_together
 from .runner import limit_threads
 
 WARM_UP = 3
@@ -41,6 +41,40 @@ class Pace:
 
     seconds: float
     source: str
+
+
+@dataclass
+class Plan:
+    """What becomes of one run.
+
+    Args:
+        job: The run as it is on disk.
+        state: What is to be done with it, in words.
+        left: Iterations that it has to train.
+        pace: How fast they are, where that is known.
+    """
+
+    job: Job
+    state: str
+    left: int
+    pace: Pace | None = None
+
+    @property
+    def to_do(self) -> bool:
+        """Whether it is trained or evaluated."""
+        return self.state not in ('done', 'stale')
+
+    @property
+    def seconds(self) -> float | None:
+        """What its training takes, None for one that is not trained."""
+        return self.pace and self.pace.seconds * self.left
+
+    def cells(self) -> list[str]:
+        """Return its line of the table."""
+        cells = [self.job.run.name, self.state, str(self.left) if self.to_do else '']
+        if self.pace is None:
+            return [*cells, '', '', '']
+        return [*cells, f'{self.pace.seconds:.3g}', self.pace.source, clock(self.seconds)]
 
 
 def forecast(
@@ -64,44 +98,20 @@ def forecast(
     Raises:
         GridError: What would keep the grid from being started.
     """
-    jobs = read_jobs(grid, work_dir, root)
-    states = [_state(job, stale) for job in jobs]
-    progress = [_progress(job, stale) for job in jobs]
-    to_run = [
-        job for job, state in zip(jobs, states, strict=True) if state not in ('done', 'stale')
-    ]
-    check_list_files(to_run)
-    trained = [
-        (job, one) for job, one in zip(jobs, progress, strict=True) if job in to_run and _left(one)
-    ]
-    paces = _known_paces(jobs, work_dir)
-    unknown = {job.hashes['config']: job.run for job, _ in trained}
-    unknown = {config: run for config, run in unknown.items() if config not in paces}
-    with progress_bar('configs measured', len(unknown), stderr=True) as update:
-        for done, (config, run) in enumerate(unknown.items(), start=1):
-            paces[config] = Pace(measure(run), 'measured')
-            update(done)
-
-    seconds = {
-        job.run.name: paces[job.hashes['config']].seconds * _left(one) for job, one in trained
-    }
-    rows = []
-    for job, state, one in zip(jobs, states, progress, strict=True):
-        takes = seconds.get(job.run.name)
-        pace = paces.get(job.hashes['config'])
-        known = (
-            ('', '', '') if takes is None else (f'{pace.seconds:.3g}', pace.source, clock(takes))
-        )
-        rows.append([job.run.name, state, str(_left(one)) if job in to_run else '', *known])
+    plans = [_plan(job, stale) for job in read_jobs(grid, work_dir, root)]
+    check_list_files([plan.job for plan in plans if plan.to_do])
+    _estimate(plans, _known_paces([plan.job for plan in plans], work_dir), measure)
+    seconds = [plan.seconds for plan in plans if plan.seconds is not None]
+    together = clock(time_together(seconds, at_a_time))
     header = ['run', 'state', 'iterations', 's/iteration', 'from', 'time']
-    together = clock(time_together(list(seconds.values()), at_a_time))
     sections = [
-        f'## {grid.name}: {grid.split} split, {len(to_run)} of {len(jobs)} runs to do',
-        markdown_table(header, rows),
-        f'About {clock(sum(seconds.values()))} of training, {together} with {at_a_time} at a time. '
+        f'## {grid.name}: {grid.split} split, '
+        f'{sum(plan.to_do for plan in plans)} of {len(plans)} runs to do',
+        markdown_table(header, [plan.cells() for plan in plans]),
+        f'About {clock(sum(seconds))} of training, {together} with {at_a_time} at a time. '
         f'Evaluations, and validations where an iteration was measured, come on top.',
-        'Options:\n\n' + '\n'.join(_commands(to_run)) if to_run else '',
-        _refusal([job for job, state in zip(jobs, states, strict=True) if state == 'stale']),
+        _commands([plan.job.run for plan in plans if plan.to_do]),
+        _refusal([plan.job for plan in plans if plan.state == 'stale']),
     ]
     return '\n\n'.join(section for section in sections if section) + '\n'
 
@@ -156,28 +166,34 @@ def measure_pace(
     return statistics.median(times)
 
 
-def _state(job: Job, stale: str) -> str:
+def _plan(job: Job, stale: str) -> Plan:
+    # A run goes on from its last whole checkpoint, whatever it has logged since.
+    checkpoint = last_checkpoint(job.train_dir)
+    reached = checkpoint.stem.removeprefix('iter_') if checkpoint else ''
+    left = max(0, (job.iterations or 0) - (int(reached) if reached.isdigit() else 0))
     if starts_anew(job, stale):
-        return 'to be trained again'
+        return Plan(job, 'to be trained again', job.iterations or 0)
     if job.differs and stale == 'refuse':
-        return 'stale'
+        return Plan(job, 'stale', 0)
     if job.record:
-        return 'done'
+        return Plan(job, 'done', 0)
     state = read_json(job.folder / STATE) or {}
     if state.get('trained'):
-        return 'to be evaluated'
-    return 'to be resumed' if last_checkpoint(job.train_dir) else 'to be trained'
+        return Plan(job, 'to be evaluated', left)
+    return Plan(job, 'to be resumed' if checkpoint else 'to be trained', left)
 
 
-def _progress(job: Job, stale: str) -> RunProgress:
-    """Return from where a run goes on: its last whole checkpoint, whatever it has logged since."""
-    checkpoint = None if starts_anew(job, stale) else last_checkpoint(job.train_dir)
-    reached = checkpoint.stem.removeprefix('iter_') if checkpoint else '0'
-    return RunProgress(int(reached) if reached.isdigit() else 0, job.iterations, None, None)
-
-
-def _left(progress: RunProgress) -> int:
-    return max(0, (progress.total or 0) - progress.iteration)
+def _estimate(plans: list[Plan], paces: dict[str, Pace], measure: Callable[[Run], float]) -> None:
+    """Give each run that is trained the pace of its config, measured where it is not known."""
+    trained = [plan for plan in plans if plan.to_do and plan.left]
+    unknown = {plan.job.hashes['config']: plan.job.run for plan in trained}
+    unknown = {config: run for config, run in unknown.items() if config not in paces}
+    with progress_bar('configs measured', len(unknown), stderr=True) as update:
+        for done, (config, run) in enumerate(unknown.items(), start=1):
+            paces[config] = Pace(measure(run), 'measured')
+            update(done)
+    for plan in trained:
+        plan.pace = paces[plan.job.hashes['config']]
 
 
 def _known_paces(jobs: list[Job], work_dir: str | Path) -> dict[str, Pace]:
@@ -200,14 +216,13 @@ def _known_paces(jobs: list[Job], work_dir: str | Path) -> dict[str, Pace]:
     }
 
 
-def _commands(jobs: list[Job]) -> list[str]:
+def _commands(runs: list[Run]) -> str:
     """Return what each point of the grid is trained with, its seeds apart."""
-    points = {(job.run.config, job.run.options): None for job in jobs}
-    commands = []
-    for config, options in points:
+    lines = []
+    for config, options in dict.fromkeys((run.config, run.options) for run in runs):
         words = ['tools/train.py', config, *(['--cfg-options', *options] if options else [])]
-        commands.append(f'    {shlex.join(words)}')
-    return commands
+        lines.append(f'    {shlex.join(words)}')
+    return 'Options:\n\n' + '\n'.join(lines) if lines else ''
 
 
 def _refusal(stale: list[Job]) -> str:

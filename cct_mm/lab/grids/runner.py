@@ -13,7 +13,6 @@ Everything is kept in ``<work_dir>/<grid>/<run>/``::
 Processes are polled by one loop, without threads: a run is a training, then an evaluation.
 """
 
-import fcntl
 import os
 import re
 import shlex
@@ -22,8 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +31,7 @@ from cct_mm.engine.checkpoints.files import CheckpointError, newest_checkpoint
 from cct_mm.processes import core_count
 
 from .grid import Grid, GridError
+from .guards import locked, signals_collected
 from .identity import KINDS, Identity, identify
 from .jobs import Job, check_list_files, read_jobs, settle_stale
 from .record import (
@@ -96,7 +95,7 @@ def run_grid(
         )
     folder = Path(work_dir) / grid.name
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as lock:
+    with locked(folder) as lock:
         all_jobs = read_jobs(grid, work_dir, root)
         settle_stale(all_jobs, stale)
         unfinished = [job for job in all_jobs if job.status != 'done']
@@ -162,7 +161,7 @@ class _Pool:
         """
         waiting = [job for job in jobs if job.status == 'waiting']
         running: list[Job] = []
-        with _signals_collected() as signals:
+        with signals_collected() as signals:
             try:
                 while (waiting or running) and not signals:
                     while waiting and self.slots:
@@ -393,33 +392,3 @@ def _check_complete(job: Job, iterations: int | None) -> None:
             f'iter_{iterations}.pth, the end of the training: let CheckpointHook save the last '
             f'iteration (save_last=True) and let nothing stop the training early'
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[IO]:
-    """Hold the folder of a grid for this process and its children."""
-    with (folder / '.lock').open('a') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GridError(
-                f'{folder} is in use by another run_experiments.py or by a training that one left '
-                f'behind, expected it free: wait for it or end it, or choose another --work-dir'
-            ) from None
-        yield lock
-
-
-@contextmanager
-def _signals_collected() -> Iterator[list[int]]:
-    """Collect signals that end a process, instead of raising in the middle of a write."""
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in numbers
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

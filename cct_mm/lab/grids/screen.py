@@ -159,6 +159,9 @@ def run(args: argparse.Namespace, root: Path) -> int:
     except GridError as error:
         print(f'run_experiments.py: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('\nInterrupted.', file=sys.stderr)
+        return 130
 
 
 def _run(args: argparse.Namespace, root: Path) -> int:
