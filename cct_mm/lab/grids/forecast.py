@@ -133,15 +133,8 @@ def measure_pace(
     with tempfile.TemporaryDirectory(prefix='.measured_', dir=folder) as folder:
         log = Path(folder) / 'log'
         options = ['default_hooks.logger.interval=1', 'log_processor.window_size=1']
-        command = [
-            *command,
-            run.config,
-            '--work-dir',
-            folder,
-            '--cfg-options',
-            *run.cfg_options,
-            *options,
-        ]
+        command = [*command, run.config, '--work-dir', folder]
+        command += ['--cfg-options', *run.cfg_options, *options]
         with log.open('wb') as output:
             process = subprocess.Popen(
                 command,
@@ -203,8 +196,9 @@ def _known_paces(jobs: list[Job], work_dir: str | Path) -> dict[str, Pace]:
         pace = read_progress(job).seconds_per_iteration
         if pace is not None and not job.differs:
             logged[job.hashes['config']].append(pace)
-    # The same config may be part of another grid.
-    for file in sorted(Path(work_dir).glob('*/*/result*.json')):
+    # The same config may be part of another grid. A run has a record for each split.
+    files = {file.parent: file for file in sorted(Path(work_dir).glob('*/*/result*.json'))}
+    for file in files.values():
         record = read_json(file)
         if record['iterations']:
             seconds = record['train_seconds'] / record['iterations']

@@ -44,6 +44,9 @@ def test_each_config_is_measured_once_whatever_its_seeds(lab):
 def test_finished_runs_say_what_the_others_of_their_config_take(lab):
     lab.run(lab.grid())
     spent(lab, 'cct_seed0', 60.0)
+    # The same training, evaluated on validation too.
+    record = lab.folder / 'cct_seed0/result.json'
+    (record.parent / 'result_val.json').write_text(record.read_text())
     (lab.folder / 'cct_seed1/result.json').unlink()
     (lab.folder / 'cct_seed1').rename(lab.root / 'aside')
     found, text = rows(lab)

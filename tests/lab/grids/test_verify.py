@@ -1,13 +1,18 @@
 import json
 import math
 import os
+import runpy
 import signal
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from cct_mm.lab.grids import GridError, verify
 from cct_mm.lab.grids.verify import find_row, judge, list_rows, read_rows, repeat
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -131,3 +136,38 @@ def test_an_unknown_row_is_refused_with_those_there_are(rows, text):
 def test_a_seed_is_a_number(rows):
     with pytest.raises(GridError, match="seed is 'one', expected an integer"):
         find_row(rows, 'small:cct:seed=one')
+
+
+class TestTool:
+    @pytest.fixture
+    def tool(self, lab, rows, monkeypatch, capsys):
+        main = runpy.run_path(str(ROOT / 'tools/verify.py'))['main']
+        # What runpy returns is a copy; the function looks its names up here.
+        main.__globals__['ROOT'] = lab.root
+
+        def call(*arguments):
+            monkeypatch.setattr(sys, 'argv', ['verify.py', *arguments])
+            return main(), capsys.readouterr()
+
+        return call
+
+    def test_lists_rows(self, tool):
+        code, output = tool()
+        assert code == 0 and 'small:cct ' in output.out
+
+    def test_ends_with_0_where_it_agrees(self, lab, tool):
+        code, output = tool('small:cct')
+        assert code == 0 and output.out.startswith('Agrees. small:cct: seed 0 has 52.00 mIoU')
+        assert 'Run: work_dirs/verify/small/cct_seed0' in output.out
+
+    def test_ends_with_1_where_it_does_not_or_a_run_fails(self, lab, tool):
+        lab.change('stand_in/test.py', "settings['quality']", "9 + settings['quality']")
+        code, output = tool('small:cct')
+        assert code == 1 and output.out.startswith('Does not agree. small:cct')
+        lab.change('stand_in/test.py', 'import json', 'raise ValueError')
+        code, output = tool('small:cct')
+        assert code == 1 and 'FAILED cct_seed0' in output.err and not output.out
+
+    def test_ends_with_2_for_a_row_that_is_not_there(self, tool):
+        code, output = tool('small:ours')
+        assert code == 2 and 'verify.py: small:ours names no rows' in output.err
