@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+ROW ?=
 
 BIN := $(VENV)/bin
 # Written last, after a complete installation whose environment check found no problem.
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.unfinished
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test soak lint format demo docs clean
+.PHONY: help venv check test soak lint format demo verify docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ format: $(STAMP) ## sort imports, repair and reformat the code with ruff
 
 demo: $(STAMP) ## train on synthetic scenes and show the result (DEMO_ARGS='--help')
 	$(BIN)/python tools/demo.py $(DEMO_ARGS)
+
+verify: $(STAMP) ## repeat a seed of a published result and compare (ROW=camvid_cpu:cct; none: list)
+	@$(BIN)/python tools/verify.py $(ROW)
 
 docs: $(STAMP) ## build the pages of docs/ as HTML, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -6,11 +6,15 @@ a record (its file in docs/records without suffix, or its path), ``classes of`` 
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
+from mmengine.logging import MMLogger
+
 from cct_mm.files import write_atomically
-from cct_mm.lab.grids.table import NOTHING, mean_and_spread, paired_difference
+from cct_mm.lab.grids.published import changes
+from cct_mm.lab.grids.table import DAGGER, NOTHING, mean_and_spread, paired_difference
 from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,19 +116,38 @@ def difference_text(record: dict, row: dict) -> str:
     return score(values, '+') + (f' ({each})' if len(by_seed) > 1 else '')
 
 
+def mark(record: dict, row: dict) -> str:
+    """Return a dagger where something that a row depends on is known to have changed since."""
+    return f' {DAGGER}' if changes(record, row, ROOT) else ''
+
+
+def what_changed(record: dict) -> str:
+    """Return what the daggers of a record's table stand for, or that nothing is known of it."""
+    found = [changes(record, row, ROOT) for row in record.get('rows', [{}])]
+    reasons = dict.fromkeys(reason for one in found for reason in one or [])
+    if reasons:
+        return f'{DAGGER} Changed since: {"; ".join(reasons)}.'
+    if None in found:
+        return 'Whether config or code have changed since is not known: no hashes were kept.'
+    return ''
+
+
 def record_table(name: str) -> str:
     """Return a record's table, and below it how it was made."""
     record = read_record(name)
     header, cells = record.get('header'), record.get('cells')
     if header is None:
         header, cells = grid_cells(record)
+    elif 'changed' in record:
+        cells = [[f'{first} {DAGGER}', *others] for first, *others in cells]
     made = [f'Made by `{record["command"]}`']
     made += [record[key] for key in ('machine', 'date') if record.get(key)]
     made += [f'commit {record["commit"]}'] if record.get('commit') else []
     notes = [record['note']] if 'note' in record else []
     if 'out_of_date' in record:
         notes.append('Some runs are of another config, code or data than that of this commit.')
-    return f'{markdown_table(header, cells)}\n\n' + ' '.join([f'{", ".join(made)}.', *notes])
+    sentences = [f'{", ".join(made)}.', *notes, what_changed(record)]
+    return f'{markdown_table(header, cells)}\n\n' + ' '.join(filter(None, sentences))
 
 
 def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:
@@ -140,7 +163,7 @@ def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:
     header += ['difference, seed by seed'] if compared else []
     cells = [
         [
-            SHOWN.get(row['method'], row['method']),
+            SHOWN.get(row['method'], row['method']) + mark(record, row),
             *(str(row['axes'].get(axis, NOTHING)) for axis in axes),
             *(score(row.get('domains', {}).get(name, {}).get('mIoU')) for name in domains),
             score(row['mIoU']),
@@ -170,7 +193,7 @@ def class_table(name: str) -> str:
 
 def summary_table() -> str:
     """Return the table of README.md: what CCT adds to its baseline on each data set."""
-    cells = []
+    cells, marks = [], []
     for data, labels, name, method, axes, heading in SUMMARY:
         record = read_record(name)
         (row,) = [
@@ -179,9 +202,10 @@ def summary_table() -> str:
             if row['method'] == method and axes.items() <= row['axes'].items()
         ]
         gains, by_seed = difference(record, row)
+        marks.append(mark(record, row) or mark(record, baseline_of(record, row)))
         cells.append(
             [
-                f'[{data}](docs/results.md#{heading})',
+                f'[{data}](docs/results.md#{heading}){marks[-1]}',
                 labels,
                 score(baseline_of(record, row)['mIoU']),
                 score(row['mIoU']),
@@ -190,7 +214,12 @@ def summary_table() -> str:
             ]
         )
     header = ['data', 'labeled images', 'supervised', 'CCT', 'difference', 'seeds with a gain']
-    return markdown_table(header, cells)
+    shown = markdown_table(header, cells)
+    if any(marks):
+        shown += (
+            f'\n\n{DAGGER} Config or code have changed since; [Results](docs/results.md) tells.'
+        )
+    return shown
 
 
 def table(name: str) -> str:
@@ -208,6 +237,9 @@ def fill(text: str) -> str:
 
 
 if __name__ == '__main__':
+    # Records name their grids from the root, and reading these is nothing to report.
+    os.chdir(ROOT)
+    MMLogger.get_current_instance().setLevel('WARNING')
     for page in PAGES:
         path = ROOT / page
         write_atomically(path, fill(path.read_text(encoding='utf-8')))

@@ -3,6 +3,8 @@
 python tools/run_experiments.py configs/experiments/toy.yaml
 python tools/run_experiments.py configs/experiments/toy.yaml --split val      # while developing
 python tools/run_experiments.py configs/experiments/toy.yaml --table-only
+python tools/run_experiments.py configs/experiments/toy.yaml --dry-run
+python tools/run_experiments.py configs/experiments/toy.yaml --launcher 'srun -n1' --jobs 8
 
 Call it again to go on after an interruption or a failure: finished runs are kept, started ones
 resume from their last checkpoint. The validation split leaves the test images untouched, and the
@@ -33,6 +35,12 @@ def parse_args() -> argparse.Namespace:
         type=int,
         help='runs at a time [one for each GPU, or cores / threads without GPUs]',
     )
+    parser.add_argument(
+        '--launcher',
+        metavar='COMMAND',
+        help="starts each run on a machine of its choice, such as 'srun -p gpu --gres=gpu:1 -n1': "
+        'stands in front of the python commands; --jobs says how many run at a time',
+    )
     stale = parser.add_mutually_exclusive_group()
     stale.add_argument(
         '--keep',
@@ -48,8 +56,14 @@ def parse_args() -> argparse.Namespace:
         const='rerun',
         help='move such results to stale-<hash>/ and run them again',
     )
-    parser.add_argument(
+    nothing = parser.add_mutually_exclusive_group()
+    nothing.add_argument(
         '--table-only', action='store_true', help='make the table from what there is, run nothing'
+    )
+    nothing.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='print what would be run, with which options and for about how long; write nothing',
     )
     parser.add_argument(
         '--record', metavar='FILE', help='also write all seeds as JSON, see docs/records/README.md'
@@ -57,6 +71,11 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.jobs is not None and args.jobs < 1:
         parser.error(f'--jobs is {args.jobs}, expected at least 1: leave it out for the default')
+    if args.launcher and args.jobs is None:
+        parser.error(
+            '--launcher runs on other machines, whose number is not known here: say with --jobs '
+            'how many runs they carry at a time'
+        )
     return args
 
 

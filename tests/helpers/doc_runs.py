@@ -1,8 +1,11 @@
 """Commands of the docs, made small enough for tests."""
 
+import contextlib
 import functools
+import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -138,12 +141,28 @@ def check_launcher(command: str) -> None:
 
 def check_grid(command: str, work_dir: Path) -> None:
     """Let ``run_experiments.py`` read a grid with all its configs; tests/lab/grids run grids."""
-    _, tool, grid, *options = shlex.split(command)
-    done = subprocess.run(
-        [sys.executable, tool, grid, *options, '--table-only', '--work-dir', str(work_dir)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 'no finished run' in done.stderr, done.stderr[-2000:]
+    code, _, errors = run_here(f'{command} --table-only --work-dir {work_dir}')
+    assert code == 2 and 'no finished run' in errors, errors[-2000:]
+
+
+def run_here(command: str) -> tuple[int, str, str]:
+    """Run ``python tools/NAME.py ...`` in this process, whose imports it needs not repeat.
+
+    Args:
+        command: Of a tool whose ``main`` returns its exit code.
+
+    Returns:
+        Exit code, output and errors.
+    """
+    _, tool, *arguments = shlex.split(command)
+    output, errors = io.StringIO(), io.StringIO()
+    folder, argv = os.getcwd(), sys.argv
+    os.chdir(ROOT)
+    sys.argv = [tool, *arguments]
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            code = runpy.run_path(tool)['main']()
+    finally:
+        os.chdir(folder)
+        sys.argv = argv
+    return code, output.getvalue(), errors.getvalue()

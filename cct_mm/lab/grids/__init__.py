@@ -4,9 +4,14 @@
 - ``identity``: what a result depends on (config, code, data), so that an old one is noticed.
 - ``record``: what one finished run leaves behind.
 - ``jobs``: the runs as they are on disk, and whether they still hold.
+- ``guards``: one runner a folder, signals that wait for their turn.
 - ``runner``: trains and evaluates the runs, several at a time.
+- ``node``: what a launcher starts in front of a run, to tell the machine that it has chosen.
+- ``forecast``: what would be run and how long that takes, without running it.
 - ``table``: mean, spread and paired difference as Markdown.
 - ``summary``: the same with every seed, as the docs keep it.
+- ``published``: the rows that the docs keep: their runs, and what has changed since.
+- ``verify``: repeats one seed of such a row and compares.
 - ``screen``: what the command shows while a grid runs, and writes at its end.
 """
 

@@ -43,8 +43,8 @@ class Identity:
     @property
     def hashes(self) -> dict[str, str]:
         """One hash a kind, and ``run``: over the three and the seed."""
-        hashes = {kind: _hash(getattr(self, kind)) for kind in KINDS}
-        return {**hashes, 'run': _hash([self.seed, hashes])}
+        hashes = {kind: hash_of(getattr(self, kind)) for kind in KINDS}
+        return {**hashes, 'run': hash_of([self.seed, hashes])}
 
     @property
     def parts(self) -> dict[str, dict]:
@@ -186,7 +186,8 @@ def _from_root(text: str, root: Path) -> str:
     return text.removeprefix(f'{root.resolve()}{os.sep}')
 
 
-def _hash(value: Any) -> str:
+def hash_of(value: Any) -> str:
+    """Return the SHA-256 of what JSON can hold."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 

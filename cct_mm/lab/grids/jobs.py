@@ -19,6 +19,7 @@ class Job:
         folder: Where it is kept.
         iterations: Length of its training, None where the config doesn't say.
         status: ``waiting``, ``training``, ``evaluating``, ``done``, ``failed`` or ``interrupted``.
+        hashes: Of config, code and data as they are now.
         record: Its record once it is done.
         differs: What differs between its stored identity and the present one.
         error: Why it failed.
@@ -29,6 +30,7 @@ class Job:
     folder: Path
     iterations: int | None = None
     status: str = 'waiting'
+    hashes: dict[str, str] = field(default_factory=dict)
     record: dict | None = None
     differs: list[str] = field(default_factory=list)
     error: str = ''
@@ -61,6 +63,7 @@ def read_jobs(grid: Grid, work_dir: str | Path, root: str | Path) -> list[Job]:
         now = identities[point]
         job = Job(run, Path(work_dir) / grid.name / run.name)
         job.iterations = now.config.get('train_cfg.max_iters')
+        job.hashes = now.hashes
         job.record = read_json(job.folder / result_file(grid.split))
         state = read_json(job.folder / STATE) or {}
         stored = job.record or state
@@ -106,6 +109,20 @@ def check_list_files(jobs: list[Job]) -> None:
                 )
 
 
+def starts_anew(job: Job, stale: str) -> bool:
+    """Tell whether a run is moved aside: on request, or where what differs is worth nothing.
+
+    Args:
+        job: A job.
+        stale: As for :func:`~cct_mm.lab.grids.runner.run_grid`.
+    """
+    if not job.differs:
+        return False
+    state = read_json(job.folder / STATE) or {}
+    worthless = not (job.record or state.get('trained') or last_checkpoint(job.train_dir))
+    return worthless or stale == 'rerun'
+
+
 def settle_stale(jobs: list[Job], stale: str) -> None:
     """Move aside what is to be run again, and refuse what nobody has decided on.
 
@@ -119,13 +136,10 @@ def settle_stale(jobs: list[Job], stale: str) -> None:
     """
     refused, moved = [], []
     for job in jobs:
-        if not job.differs:
-            continue
-        state = read_json(job.folder / STATE) or {}
-        worthless = not (job.record or state.get('trained') or last_checkpoint(job.train_dir))
-        if worthless or stale == 'rerun':
-            moved.append((job, (job.record or state)['hashes']['run']))
-        elif stale == 'refuse':
+        if starts_anew(job, stale):
+            stored = job.record or read_json(job.folder / STATE)
+            moved.append((job, stored['hashes']['run']))
+        elif job.differs and stale == 'refuse':
             refused.append(f'  {job.run.name}: {"; ".join(job.differs)}')
     if refused:
         raise GridError(

@@ -14,9 +14,9 @@ import torch
 
 from cct_mm.engine.checkpoints.files import CheckpointError, newest_checkpoint
 from cct_mm.files import write_atomically
-from cct_mm.processes import core_count
 
 from .grid import GridError, Run
+from .node import describe_cpu
 
 STATE = 'state.json'
 
@@ -142,19 +142,9 @@ def describe_machine(gpu: int | None = None) -> dict[str, Any]:
     return {
         'python': platform.python_version(),
         **{package.__name__: package.__version__ for package in (torch, mmengine, mmcv, mmseg)},
-        'cpu': _cpu_model(),
-        'cores': core_count(),
+        **describe_cpu(),
         'gpu': None if gpu is None else torch.cuda.get_device_name(gpu),
     }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _finite(value: Any) -> float | None:

@@ -68,12 +68,36 @@ def seconds_left(
             timed[None].append(one.seconds_per_iteration)
     if not timed:
         return None
-    work, longest = 0.0, 0.0
+    each = []
     for job, one in zip(jobs, progress, strict=True):
         if job.status in ('done', 'failed') or one.total is None:
             continue
         known = timed.get(job.run.method, timed[None])
         pace = one.seconds_per_iteration or statistics.mean(known)
-        seconds = pace * max(0, one.total - one.iteration)
-        work, longest = work + seconds, max(longest, seconds)
-    return max(longest, work / at_a_time)
+        each.append(pace * max(0, one.total - one.iteration))
+    return time_together(each, at_a_time)
+
+
+def time_together(seconds: Sequence[float], at_a_time: int) -> float:
+    """Return what runs take together, at best: as long as the longest, or as all machines full.
+
+    Args:
+        seconds: What each takes.
+        at_a_time: How many run at a time.
+
+    Example:
+        >>> time_together([60.0, 60.0, 60.0], at_a_time=2)
+        90.0
+    """
+    return max(max(seconds, default=0.0), sum(seconds) / at_a_time)
+
+
+def clock(seconds: float) -> str:
+    """Return ``h:mm:ss``.
+
+    Example:
+        >>> clock(3671.4)
+        '1:01:11'
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    return f'{minutes // 60}:{minutes % 60:02d}:{seconds:02d}'

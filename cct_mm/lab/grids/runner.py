@@ -7,21 +7,21 @@ Everything is kept in ``<work_dir>/<grid>/<run>/``::
     evaluation_test/    work directory of tools/test.py
     train.log           output of the two
     evaluation_test.log
+    machine_train.json  the machine that a launcher has chosen; machine_test.json for the evaluation
     result.json         the record, written last; result_val.json for the validation split
 
 Processes are polled by one loop, without threads: a run is a training, then an evaluation.
 """
 
-import fcntl
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +31,7 @@ from cct_mm.engine.checkpoints.files import CheckpointError, newest_checkpoint
 from cct_mm.processes import core_count
 
 from .grid import Grid, GridError
+from .guards import locked, signals_collected
 from .identity import KINDS, Identity, identify
 from .jobs import Job, check_list_files, read_jobs, settle_stale
 from .record import (
@@ -44,6 +45,7 @@ from .record import (
 )
 
 _POLL_SECONDS = 0.2
+_NODE = Path(__file__).with_name('node.py')
 
 
 def run_grid(
@@ -55,13 +57,15 @@ def run_grid(
     on_tick: Callable[[list[Job]], None] = lambda jobs: None,
     train_command: Sequence[str] | None = None,
     test_command: Sequence[str] | None = None,
+    launcher: Sequence[str] = (),
     grace_seconds: float = 60.0,
 ) -> list[Job]:
     """Run what isn't finished.
 
-    On SIGINT, SIGTERM or SIGHUP the running processes get a SIGINT and ``grace_seconds`` to end,
-    then they are killed; a second signal kills them at once. What they have written is resumed by
-    the next call. To be called from the main thread, where signals arrive.
+    On SIGINT, SIGTERM or SIGHUP the running processes get a SIGINT, launchers a SIGTERM, and
+    ``grace_seconds`` to end, then they are killed; a second signal kills them at once. What they
+    have written is resumed by the next call. To be called from the main thread, where signals
+    arrive.
 
     Args:
         grid: The grid.
@@ -73,6 +77,8 @@ def run_grid(
         on_tick: Called with all jobs a few times a second.
         train_command: What to call in place of ``python tools/train.py``, with its arguments.
         test_command: What to call in place of ``python tools/test.py``, with its arguments.
+        launcher: Stands in front of each of these commands and runs it on a machine of its choice,
+            in this folder and with this environment; such as ``['srun', '--gres=gpu:1', '-n1']``.
         grace_seconds: See above.
 
     Returns:
@@ -82,16 +88,21 @@ def run_grid(
         GridError: Nothing was started, and why.
         KeyboardInterrupt: It was interrupted; all processes have ended.
     """
+    if launcher and shutil.which(launcher[0]) is None:
+        raise GridError(
+            f'--launcher: there is no program {launcher[0]!r} here, expected one that runs a '
+            f'command on another machine, such as srun; correct its name or load it'
+        )
     folder = Path(work_dir) / grid.name
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as lock:
+    with locked(folder) as lock:
         all_jobs = read_jobs(grid, work_dir, root)
         settle_stale(all_jobs, stale)
         unfinished = [job for job in all_jobs if job.status != 'done']
         for job in unfinished:
             job.status, job.error = 'waiting', ''
         check_list_files(unfinished)
-        pool = _Pool(grid, root, jobs, lock, train_command, test_command)
+        pool = _Pool(grid, root, jobs, lock, train_command, test_command, launcher)
         pool.run(all_jobs, on_tick, grace_seconds)
     return all_jobs
 
@@ -108,6 +119,11 @@ def visible_gpus() -> list[str]:
     return chosen.split(',')[:count] if chosen else [str(index) for index in range(count)]
 
 
+def limit_threads(threads: int) -> dict[str, str]:
+    """Return the environment of a process with a number of CPU threads."""
+    return {**os.environ, 'OMP_NUM_THREADS': str(threads), 'MKL_NUM_THREADS': str(threads)}
+
+
 class _Pool:
     """Polls the processes of a grid."""
 
@@ -119,6 +135,7 @@ class _Pool:
         lock: IO,
         train_command: Sequence[str] | None,
         test_command: Sequence[str] | None,
+        launcher: Sequence[str],
     ) -> None:
         tools = Path(os.path.relpath(root)) / 'tools'
         self.grid = grid
@@ -126,7 +143,9 @@ class _Pool:
         self.lock = lock
         self.size = jobs or default_jobs(grid.threads)
         self.slots = list(range(self.size))
-        self.gpus = visible_gpus()
+        self.launcher = list(launcher)
+        # Those of this machine; a launcher deals out its own.
+        self.gpus = [] if launcher else visible_gpus()
         self.train_command = train_command or [sys.executable, str(tools / 'train.py')]
         self.test_command = test_command or [sys.executable, str(tools / 'test.py')]
 
@@ -142,7 +161,7 @@ class _Pool:
         """
         waiting = [job for job in jobs if job.status == 'waiting']
         running: list[Job] = []
-        with _signals_collected() as signals:
+        with signals_collected() as signals:
             try:
                 while (waiting or running) and not signals:
                     while waiting and self.slots:
@@ -246,8 +265,11 @@ class _Pool:
         state['commands'][tool] = shlex.join([*python, *command[1:]])
         job.folder.mkdir(parents=True, exist_ok=True)
         write_json(job.folder / STATE, state)
-        threads = str(self.grid.threads)
-        environment = {**os.environ, 'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
+        machine = _machine_file(job, tool)
+        machine.unlink(missing_ok=True)
+        if self.launcher:
+            command = [*self.launcher, sys.executable, str(_NODE), str(machine), *command]
+        environment = limit_threads(self.grid.threads)
         if self.gpus:
             environment['CUDA_VISIBLE_DEVICES'] = self.gpus[job._slot % len(self.gpus)]
         job.log, job._started = log, time.monotonic()
@@ -267,20 +289,14 @@ class _Pool:
     def _advance(self, job: Job) -> None:
         """Go on after a process has ended: from training to evaluation, from that to the record."""
         code = job._process.returncode
-        tool = 'tools/train.py' if job.status == 'training' else 'tools/test.py'
+        stage = 'train' if job.status == 'training' else 'test'
+        tool = f'tools/{stage}.py'
         job._process = None
         state = read_json(job.folder / STATE)
         if job.status == 'training':
             self._add_seconds(job, state)
         if code != 0:
-            died = f'was killed by signal {-code}' if code < 0 else f'ended with code {code}'
-            hint = (
-                ' (signal 9 is often the out-of-memory killer)' if code == -signal.SIGKILL else ''
-            )
-            raise GridError(
-                f'{job.run.name}: {tool} {died}{hint}, expected 0: see {job.log}, then call '
-                f'run_experiments.py again, which resumes it'
-            )
+            raise GridError(self._why_ended(job, stage, code))
         if job.status == 'training':
             _check_complete(job, state['iterations'])
             state['trained'] = True
@@ -296,6 +312,7 @@ class _Pool:
             )
         machine = {
             **describe_machine(job._slot % len(self.gpus) if self.gpus else None),
+            **(read_json(_machine_file(job, 'train')) or {}),
             'runs_at_a_time': self.size,
             'threads': self.grid.threads,
         }
@@ -303,10 +320,26 @@ class _Pool:
         write_json(job.folder / result_file(self.grid.split), job.record)
         job.status = 'done'
 
+    def _why_ended(self, job: Job, stage: str, code: int) -> str:
+        machine = read_json(_machine_file(job, stage))
+        tool, fix = f'tools/{stage}.py', 'call run_experiments.py again, which resumes it'
+        if machine:
+            tool += f' on {machine["host"]}'
+        elif self.launcher:
+            tool, fix = (
+                f'{self.launcher[0]}, before it began tools/{stage}.py,',
+                'correct --launcher',
+            )
+        died = f'was killed by signal {-code}' if code < 0 else f'ended with code {code}'
+        if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+            died += ' (signal 9 is often the out-of-memory killer)'
+        return f'{job.run.name}: {tool} {died}, expected 0: see {job.log}, then {fix}'
+
     def _stop(self, jobs: list[Job], signals: list[int], grace_seconds: float) -> None:
         for job in jobs:
             if job._process.poll() is None:
-                job._process.send_signal(signal.SIGINT)
+                # At a first SIGINT, srun only tells how its tasks are.
+                job._process.send_signal(signal.SIGTERM if self.launcher else signal.SIGINT)
         deadline = time.monotonic() + grace_seconds
         while any(job._process.poll() is None for job in jobs):
             if time.monotonic() > deadline or len(signals) > 1:
@@ -336,6 +369,10 @@ class _Pool:
         state['changed_while_running'] = sorted(changed | set(state['changed_while_running']))
 
 
+def _machine_file(job: Job, stage: str) -> Path:
+    return job.folder / f'machine_{stage}.json'
+
+
 def _ended(checkpoint: Path | None, iterations: int | None) -> bool:
     """Whether this is no checkpoint from before the end of a training."""
     match = checkpoint and re.fullmatch(r'iter_(\d+)\.pth', checkpoint.name)
@@ -355,33 +392,3 @@ def _check_complete(job: Job, iterations: int | None) -> None:
             f'iter_{iterations}.pth, the end of the training: let CheckpointHook save the last '
             f'iteration (save_last=True) and let nothing stop the training early'
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[IO]:
-    """Hold the folder of a grid for this process and its children."""
-    with (folder / '.lock').open('a') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GridError(
-                f'{folder} is in use by another run_experiments.py or by a training that one left '
-                f'behind, expected it free: wait for it or end it, or choose another --work-dir'
-            ) from None
-        yield lock
-
-
-@contextmanager
-def _signals_collected() -> Iterator[list[int]]:
-    """Collect signals that end a process, instead of raising in the middle of a write."""
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in numbers
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

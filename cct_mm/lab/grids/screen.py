@@ -2,12 +2,15 @@
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -15,10 +18,11 @@ from rich.table import Table
 
 from cct_mm.files import write_atomically
 
+from .forecast import forecast, measure_pace
 from .grid import Grid, GridError, load_grid
 from .jobs import Job, log_tail, read_jobs
 from .record import write_json
-from .run_progress import RunProgress, read_progress, seconds_left
+from .run_progress import RunProgress, clock, read_progress, seconds_left
 from .runner import default_jobs, run_grid
 from .summary import make_summary
 from .table import make_table
@@ -77,7 +81,7 @@ class Display:
         text = f'{counts["done"]} of {len(jobs)} runs done'
         if counts['failed']:
             text += f', {counts["failed"]} failed'
-        return text + (f', about {_clock(left)} left' if left is not None else '')
+        return text + (f', about {clock(left)} left' if left is not None else '')
 
     def _table(self, jobs: list[Job], progress: list[RunProgress], summary: str) -> Table:
         table = Table(title=summary, title_justify='left', box=None)
@@ -95,15 +99,10 @@ class Display:
                 f'{one.iteration}/{one.total or "?"}',
                 ProgressBar(total=one.total or 1, completed=one.iteration, width=20),
                 '' if pace is None else f'{pace:.3g}',
-                _clock(pace * (one.total - one.iteration)) if running else '',
+                clock(pace * (one.total - one.iteration)) if running else '',
                 '' if one.val_miou is None else f'{one.val_miou:.2f}',
             )
         return table
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f'{minutes // 60}:{minutes % 60:02d}:{seconds:02d}'
 
 
 def show_failures(jobs: list[Job]) -> None:
@@ -132,6 +131,17 @@ def write_results(grid: Grid, jobs: list[Job], args: argparse.Namespace, root: P
         print(f'Record: {args.record}')
 
 
+def show_forecast(
+    grid: Grid, args: argparse.Namespace, root: Path, at_a_time: int, launcher: list[str]
+) -> None:
+    """Print what the grid would run; measure some iterations where nothing is known."""
+    train = [*launcher, sys.executable, str(Path(os.path.relpath(root)) / 'tools/train.py')]
+    measure = partial(
+        measure_pace, command=train, threads=grid.threads, folder='.' if launcher else None
+    )
+    print(forecast(grid, args.work_dir, root, at_a_time, args.stale or 'refuse', measure), end='')
+
+
 def run(args: argparse.Namespace, root: Path) -> int:
     """Run a grid, or only make its table, as ``tools/run_experiments.py`` asks for.
 
@@ -142,11 +152,16 @@ def run(args: argparse.Namespace, root: Path) -> int:
     Returns:
         0 if all runs are done, 1 if one failed, 2 for bad input, 130 if interrupted.
     """
+    # What it says of each config that it reads is none of the results.
+    MMLogger.get_current_instance().setLevel('WARNING')
     try:
         return _run(args, root)
     except GridError as error:
         print(f'run_experiments.py: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('\nInterrupted.', file=sys.stderr)
+        return 130
 
 
 def _run(args: argparse.Namespace, root: Path) -> int:
@@ -165,6 +180,10 @@ def _run(args: argparse.Namespace, root: Path) -> int:
         return 0
 
     at_a_time = args.jobs or default_jobs(grid.threads)
+    launcher = shlex.split(args.launcher or '')
+    if args.dry_run:
+        show_forecast(grid, args, root, at_a_time, launcher)
+        return 0
     try:
         with Display(Console(stderr=True), at_a_time) as display:
             jobs = run_grid(
@@ -174,6 +193,7 @@ def _run(args: argparse.Namespace, root: Path) -> int:
                 jobs=at_a_time,
                 stale=args.stale or 'refuse',
                 on_tick=display,
+                launcher=launcher,
             )
     except KeyboardInterrupt:
         print(

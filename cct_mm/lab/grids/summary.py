@@ -6,10 +6,15 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .grid import Grid
 from .jobs import Job
+from .published import hashes_of
 from .table import Row, machine_text, make_rows
+
+_VERSIONS = ('python', 'torch', 'mmengine', 'mmcv', 'mmseg')
+_ROUNDING = (*_VERSIONS, 'cpu', 'instructions', 'gpu', 'threads')
 
 
 def make_summary(grid: Grid, jobs: Sequence[Job], command: str, root: str | Path) -> dict:
@@ -31,13 +36,20 @@ def make_summary(grid: Grid, jobs: Sequence[Job], command: str, root: str | Path
         'commit': _commit(root),
         'date': datetime.date.today().isoformat(),
         'machine': '; '.join(machines),
-        'rows': [_row(row) for row in make_rows(jobs) if row.records],
+        'environment': environment([job.record['machine'] for job in done]),
+        'rows': [_row(row, grid.split, root) for row in make_rows(jobs) if row.records],
     }
     out_of_date = [f'{job.run.name}: {"; ".join(job.differs)}' for job in done if job.differs]
     return summary | ({'out_of_date': out_of_date} if out_of_date else {})
 
 
-def _row(row: Row) -> dict:
+def environment(machines: Sequence[dict]) -> dict[str, Any]:
+    """Return what rounding depends on: a value where machines agree, or else a list of them."""
+    found = {key: list(dict.fromkeys(one.get(key) for one in machines)) for key in _ROUNDING}
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+
+def _row(row: Row, split: str, root: str | Path) -> dict:
     records = row.records
     scores: dict[str, dict] = defaultdict(dict)
     classes: dict[str, dict] = defaultdict(lambda: defaultdict(list))
@@ -47,9 +59,12 @@ def _row(row: Row) -> dict:
             for label, value in domain['IoU'].items():
                 if value is not None:
                     classes[name][label].append(value)
+    # Of a run that is out of date, those of now would tell a lie.
+    current = not any(job.record and job.differs for job in row.jobs)
     return {
         'method': row.method,
         'axes': row.axes,
+        **({'hashes': hashes_of(row.jobs[0].run, split, root)} if current else {}),
         'iterations': next(iter(records.values()))['iterations'],
         'mIoU': {str(seed): record['mIoU'] for seed, record in records.items()},
         'domains': {

@@ -1,13 +1,19 @@
 """A repository in miniature, with small programs that stand in for tools/train.py and test.py."""
 
+import os
 import sys
 import textwrap
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-from cct_mm.lab.grids import load_grid, run_grid, runner
+from cct_mm.lab.grids import load_grid, make_summary, run_grid, runner
+from cct_mm.lab.grids.jobs import read_jobs
+from cct_mm.lab.grids.record import describe_machine
+
+SRUN = Path(__file__).parents[2] / 'helpers/srun.py'
 
 TRAIN = """
 import json, os, shutil, sys, time
@@ -20,6 +26,9 @@ seed, total = int(options['randomness.seed']), settings['train_cfg']['max_iters'
 if seed in settings['failing_seeds']:
     print('\\n'.join(f'line {number}' for number in range(40)))
     sys.exit('the loss is not finite')
+
+if os.environ.get('SLURMD_NODENAME') in settings.get('failing_nodes', []):
+    os.kill(os.getpid(), 9)
 
 start, pointer = 0, os.path.join(work_dir, 'last_checkpoint')
 if '--resume' in sys.argv and os.path.exists(pointer):
@@ -120,6 +129,17 @@ class Lab:
     def grid(self):
         return load_grid('grid.yaml')
 
+    def summary(self):
+        """The record that the grid would have on this machine, without running it."""
+        machine = {**describe_machine(), 'runs_at_a_time': 2, 'threads': 1}
+        jobs = read_jobs(self.grid(), 'work', '.')
+        for job in jobs:
+            score = {'supervised': 50.0, 'cct': 52.0}[job.run.method] + job.run.seed
+            times = dict(train_seconds=60.0, seconds_per_iteration=0.5, iterations=6)
+            job.record = dict(mIoU=score, domains={}, machine=machine, **times)
+        command = 'python tools/run_experiments.py grid.yaml'
+        return make_summary(self.grid(), jobs, command, '.')
+
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
@@ -127,3 +147,19 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, '_POLL_SECONDS', 0.02)
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     return Lab(tmp_path)
+
+
+@pytest.fixture
+def srun(tmp_path, monkeypatch):
+    """Two nodes, and ``srun`` on the path, which runs commands on them."""
+    nodes = tmp_path / 'nodes'
+    nodes.mkdir()
+    for name in ('node1', 'node2'):
+        (nodes / name).touch()
+    program = tmp_path / 'bin' / 'srun'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {SRUN} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{program.parent}:{os.environ["PATH"]}')
+    monkeypatch.setenv('STAND_IN_NODES', str(nodes))
+    return ['srun', '-p', 'gpu', '--gres=gpu:1', '-n1']

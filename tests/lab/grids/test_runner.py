@@ -344,6 +344,21 @@ class TestCommand:
         assert code == 2
         assert 'leave out --table-only' in output.err
 
+    def test_dry_run_writes_nothing_and_measures_what_is_not_known(self, lab, command, capsys):
+        lab.write('tools/train.py', (lab.root / 'stand_in/train.py').read_text())
+        before = sorted(lab.root.rglob('*'))
+        code, output = command('--dry-run', '--jobs', '2')
+        assert code == 0
+        assert sorted(lab.root.rglob('*')) == before
+        # The stand-in says that an iteration takes half a second, 4 runs have 6 each.
+        assert '4 of 4 runs to do' in output.out
+        assert '| cct_seed1 | to be trained | 6 | 0.5 | measured | 0:00:03 |' in output.out
+        assert 'About 0:00:12 of training, 0:00:06 with 2 at a time' in output.out
+
+    def test_other_machines_carry_what_they_carry(self, lab, command):
+        with pytest.raises(SystemExit):
+            command('--launcher', 'srun -n1')
+
 
 class TestDamagedCheckpoint:
     """What a full disk or a copy that was cut off leaves of ``iter_6.pth``, the last one."""
