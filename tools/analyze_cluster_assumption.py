@@ -2,11 +2,11 @@
 
 python tools/analyze_cluster_assumption.py CONFIG CHECKPOINT --domain NAME --out DIR
 
-For each evaluated image: the mean Euclidean distance of each position to its 8 neighbors, of patches
-at the input, and of the vectors of the encoder's last map and of z, brought to the input's size.
-Writes NAME.png (some images with their distances) and NAME.json: how much higher distances are on
-label boundaries than inside, and the area under the ROC curve of "distance tells a boundary" (0.5 is
-chance). Without CHECKPOINT it looks at the encoder that training starts from, e.g. of ImageNet.
+For each evaluated image: the mean Euclidean distance of each position to its 8 neighbors, of
+patches at the input, and of the vectors of the encoder's last map and of z, brought to the input's
+size. Writes NAME.png (some images with their distances) and NAME.json: how much higher distances
+are on label boundaries than inside, and the area under the ROC curve of "distance tells a boundary"
+(0.5 is chance). Without CHECKPOINT it looks at the encoder that training starts from.
 """
 
 import argparse
