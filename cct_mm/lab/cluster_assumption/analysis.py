@@ -141,15 +141,14 @@ def _of_domain(
     pictures, shares, done = [], [], 0
     with progress_bar(f'images of {name}', number) as update:
         for batch in Runner.build_dataloader({**loader, 'dataset': images}, seed=0):
-            for found in _measured(model, name, batch, trained, cfg):
-                known = found.labels != IGNORE_INDEX
-                inside = known & ~found.boundary
-                for level, distances in found.distances.items():
+            for picture, boundary in _measured(model, name, batch, trained, cfg):
+                known = picture.labels != IGNORE_INDEX
+                for level, distances in picture.distances.items():
                     score = scores.setdefault(level, Scores())
-                    score.add(distances[found.boundary], distances[inside])
-                shares.append([found.boundary.sum(), known.sum()])
+                    score.add(distances[boundary], distances[known & ~boundary])
+                shares.append([boundary.sum(), known.sum()])
                 if done in drawn:
-                    pictures.append(found.picture())
+                    pictures.append(picture)
                 done += 1
                 update(done)
     if pictures:
@@ -167,26 +166,11 @@ def _of_domain(
     }
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """An image of the network's input size, without padding."""
-
-    name: str
-    image: Tensor
-    labels: np.ndarray
-    boundary: np.ndarray
-    distances: dict[str, np.ndarray]
-
-    def picture(self) -> Picture:
-        image = viewable(self.image.permute(1, 2, 0).numpy().clip(0, 255))
-        return Picture(self.name, image, self.labels, self.distances)
-
-
 @torch.no_grad()
 def _measured(
     model: MultiDomainSegmentor, domain: str, batch: dict, trained: bool, cfg: Settings
-) -> Iterator[_Measured]:
-    """Yield the images of a batch with their distances at each level."""
+) -> Iterator[tuple[Picture, np.ndarray]]:
+    """Yield each image of a batch, without padding, and its positions on boundaries."""
     inputs = model.data_preprocessor(batch, training=False)['inputs']
     sizes = [image.shape[1:] for image in batch['inputs']]
     valid = inputs.new_zeros(len(inputs), 1, *inputs.shape[2:], dtype=torch.bool)
@@ -199,16 +183,16 @@ def _measured(
     distances = {'input': neighbor_distances(inputs, valid, cfg.patch)}
     for level, maps in _levels(model, domain, inputs, trained).items():
         distances[level] = neighbor_distances(maps, valid)
-    boundary = on_boundary(labels, cfg.width)
+    boundary = on_boundary(labels, cfg.width).cpu().numpy()
     for i, (height, width) in enumerate(sizes):
         cut = np.s_[i, :height, :width]
-        yield _Measured(
+        picture = Picture(
             Path(batch['data_samples'][i].metainfo['img_path']).name,
-            batch['inputs'][i],
+            viewable(batch['inputs'][i].permute(1, 2, 0).numpy().clip(0, 255)),
             labels.cpu().numpy()[cut],
-            boundary.cpu().numpy()[cut],
             {level: maps[:, 0].cpu().numpy()[cut] for level, maps in distances.items()},
         )
+        yield picture, boundary[cut]
 
 
 def _levels(

@@ -1,4 +1,4 @@
-"""The commands of docs/experiments.md, and what it says of the grids."""
+"""The commands of docs/paper_tables.md, and what it says of the grids."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from doc_runs import few_test_images, fresh_checkpoint
 
 from cct_mm.lab.grids import load_grid
 
-PAGE = 'docs/experiments.md'
+PAGE = 'docs/paper_tables.md'
 COMMANDS = commands(PAGE)
 GRIDS = [command for command in COMMANDS if 'tools/run_experiments.py' in command]
 ANALYSES = [command for command in COMMANDS if 'tools/analyze_cluster_assumption.py' in command]
