@@ -28,7 +28,9 @@ def parse_args() -> argparse.Namespace:
         '--work-dir', default='work_dirs/experiments', help='where results are kept [%(default)s]'
     )
     parser.add_argument(
-        '--split', choices=['test', 'val'], help="split to evaluate on, in place of the grid's"
+        '--split',
+        choices=['test', 'val', 'test+tta', 'val+tta'],
+        help="split to evaluate on, in place of the grid's; +tta averages over scales and flips",
     )
     parser.add_argument(
         '--jobs',

@@ -1,6 +1,7 @@
 """Options of the command line: ``--cfg-options KEY=VALUE ...`` overrides entries of a config."""
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
@@ -12,6 +13,9 @@ from mmengine.runner import Runner
 RUNNER_KEYS = ('auto_scale_lr', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
 """Entries of a config that mmengine's runner reads in addition to its arguments."""
 
+DICTS = re.compile(r'\[?\s*(\{|dict\()')
+"""Begins an option's value that is a dict, or a list of them."""
+
 REFERENCE = '_base_.'
 """Begins an option's value that names another entry of the config, as in a config file."""
 
@@ -19,7 +23,8 @@ REFERENCE = '_base_.'
 def parse_options(options: Sequence[str] | None) -> dict[str, Any]:
     """Return what options as they are typed set.
 
-    mmengine reads numbers, booleans, strings and lists; a dict is written as in a config.
+    mmengine reads numbers, booleans, strings and lists; a dict, or a list of them, is written as in
+    a config.
 
     Args:
         options: Words such as ``model.a=[1,b]`` or ``model.b=dict(c=1)``.
@@ -39,7 +44,7 @@ def _parsed(option: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ValueError(f'--cfg-options {option}: expected KEY=VALUE, such as model.norm=frozen')
     # mmengine takes what is in quotes for a string only without commas, and knows no dict.
-    if value.startswith(('{', 'dict(')):
+    if DICTS.match(value):
         return key, _literal(option, value)
     try:
         return key, DictAction._parse_iterable(value)

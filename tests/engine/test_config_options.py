@@ -25,6 +25,13 @@ class TestParse:
         assert parse_options(["a=dict(type='X', n=[1, dict(b=(2, 3))])"]) == expected
         assert parse_options(["a={'type': 'X', 'n': [1, {'b': (2, 3)}]}"]) == expected
 
+    def test_so_is_a_list_of_dicts(self):
+        expected = {'a': [{'type': 'X', 'n': 2}, {'type': 'Y, Z'}]}
+        assert parse_options(["a=[dict(type='X', n=2), dict(type='Y, Z')]"]) == expected
+        config = Config(dict(a=[dict(type='V', m=1)]))
+        merge_options(config, parse_options(["a=[dict(type='X', n=2), dict(type='Y, Z')]"]))
+        assert config.to_dict() == expected
+
     def test_the_last_of_two_for_one_key_counts_and_none_are_nothing(self):
         assert parse_options(['a=1', 'a=2']) == {'a': 2}
         assert parse_options(None) == {}

@@ -9,7 +9,8 @@ A grid is a YAML file::
     baseline: supervised          # the method that the others are compared with, if any
     axes: {n: [20, 100]}          # placeholders of config paths and of option values
     seeds: [0, 1, 2]
-    split: test                   # test (default) or val, evaluated with the last checkpoint
+    split: test                   # test (default) or val, evaluated with the last checkpoint;
+                                  # test+tta or val+tta average over scales and flips
     cfg_options: {}               # applied to every run, before those of the method
     threads: 1                    # per run
 
@@ -29,9 +30,9 @@ from typing import Any
 
 import yaml
 
-from cct_mm.engine.config_options import parse_options
+from cct_mm.engine.config_options import DICTS, parse_options
 
-SPLITS = ('test', 'val')
+SPLITS = ('test', 'val', 'test+tta', 'val+tta')
 _REQUIRED = ('name', 'methods', 'seeds')
 _OPTIONAL = {'baseline': None, 'axes': {}, 'split': 'test', 'cfg_options': {}, 'threads': 1}
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._+-]*')
@@ -81,7 +82,7 @@ class Grid:
         name: Folder of its results below the work directory.
         baseline: The method that the others are compared with, or None.
         axes: Values of each axis.
-        split: ``'test'`` or ``'val'``.
+        split: One of :data:`SPLITS`.
         threads: CPU threads of a run.
         runs: All runs, seed by seed, so that an interrupted grid has pairs to compare.
     """
@@ -185,7 +186,7 @@ class _GridFile:
         self.require(integers and len(seeds) > 0, 'seeds', seeds, 'a list of integers from 0', fix)
         fix = 'remove the repeated one, which would be the same run twice'
         self.require(len(set(seeds)) == len(seeds), 'seeds', seeds, 'each seed once', fix)
-        self.require(split in SPLITS, 'split', split, 'test or val', 'choose one of the two')
+        self.require(split in SPLITS, 'split', split, ', '.join(SPLITS), 'choose one of them')
         positive = type(threads) is int and threads > 0
         self.require(positive, 'threads', threads, 'an integer from 1', 'write "threads: 1"')
         self._check_mapping('cfg_options', content['cfg_options'], '{train_cfg.max_iters: 100}')
@@ -311,5 +312,8 @@ def _survives(value: Any, parsed: Any) -> bool:
     if isinstance(value, list):
         same_length = isinstance(parsed, list) and len(value) == len(parsed)
         return same_length and all(map(_survives, value, parsed))
-    # YAML takes 1e-3 for text, and the command line for the number that it is meant to be.
-    return value == parsed or (isinstance(value, str) and isinstance(parsed, (int, float)))
+    if not isinstance(value, str):
+        return value == parsed
+    # YAML takes 1e-3 and dict(a=1) for text, and the command line for what they are meant to be.
+    meant = isinstance(parsed, (int, float)) or DICTS.match(value)
+    return value == parsed or bool(meant)

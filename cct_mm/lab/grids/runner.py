@@ -239,6 +239,7 @@ class _Pool:
                 f'{job.run.name}: {job.train_dir} has no whole checkpoint, expected the '
                 f"training's last one: move {job.folder} away to train it again"
             )
+        split, _, tta = self.grid.split.partition('+')
         folder = job.folder / f'evaluation_{self.grid.split}'
         metrics = folder / 'metrics.json'
         folder.mkdir(exist_ok=True)
@@ -253,7 +254,8 @@ class _Pool:
             '--out',
             str(metrics),
             '--split',
-            self.grid.split,
+            split,
+            *(['--tta'] if tta else []),
             '--cfg-options',
             *job.run.cfg_options,
         ]

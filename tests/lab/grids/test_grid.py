@@ -42,7 +42,7 @@ def test_a_grid_without_a_baseline_compares_nothing(lab):
         (GOOD + 'axes: {n: 20}', 'axes.n', 'write "n: [20]"'),
         (GOOD + 'axes: {n: [a/b]}', 'axes.n', 'letters'),
         (GOOD + 'axes: {n: [1, 1]}', 'axes.n', 'remove the repeated one'),
-        (GOOD + 'split: train', 'split', 'test or val'),
+        (GOOD + 'split: train', 'split', 'test, val'),
         (GOOD + 'threads: 0', 'threads', 'an integer from 1'),
         (GOOD + 'cfg_options: [a]', 'cfg_options', 'a mapping'),
         (GOOD + 'cfg_options: {randomness: {seed: 3}}', 'randomness.seed', 'use seeds:'),

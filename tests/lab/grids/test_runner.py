@@ -84,6 +84,18 @@ def test_validation_first_then_the_test_split_without_training_again(lab):
     assert logged(lab, 'cct_seed0', 'threads') == 1
 
 
+def test_scales_and_flips_are_a_further_evaluation_of_the_same_training(lab):
+    only_cct(lab)
+    lab.run(lab.grid())
+    lab.change('grid.yaml', 'seeds', 'split: test+tta\nseeds')
+    lab.run(lab.grid())
+    plain, averaged = (result(lab, 'cct_seed0', f'result{end}.json') for end in ('', '_test+tta'))
+    assert '--split test --tta --cfg-options' in averaged['commands']['test']
+    assert '--tta' not in plain['commands']['test']
+    assert (plain['split'], averaged['split']) == ('test', 'test+tta')
+    assert logged(lab, 'cct_seed0', 'threads') == 1
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_grid_resumes_where_it_was(lab, number):
     only_cct(lab)
