@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Return 0, or 2 for bad input."""
+    """Return 0, 2 for bad input, or 130 if interrupted."""
     args = parse_args()
     # Here, so that --help does not wait for PyTorch.
     from cct_mm.engine.checkpoints.loading import trust_checkpoint
@@ -40,6 +40,9 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f'cache_features.py: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('\nInterrupted: run the same command again to go on.', file=sys.stderr)
+        return 130
     return 0
 
 

@@ -10,7 +10,8 @@ from mmseg.registry import DATASETS
 from cct_mm import keyed
 
 from .feature_files import content_key, read_features
-from .multi_domain import MultiDomainDataset, SampleIndex
+from .multi_domain import MultiDomainDataset, SampleIndex, Source
+from .wrappers import wrappers_of
 
 DTYPES = ('float16', 'float32')
 PLACES = ('data_root', 'ann_file', 'data_prefix', 'indices')
@@ -37,8 +38,8 @@ class CachedFeaturesDataset(MultiDomainDataset):
         augmentation: As for :class:`MultiDomainDataset`.
 
     Raises:
-        ValueError: If a number of versions is missing or not above 0, for an unknown dtype, or as
-            for :class:`MultiDomainDataset`.
+        ValueError: If a number of versions is missing or not above 0, for an unknown dtype, if a
+            wrapper joins several images, or as for :class:`MultiDomainDataset`.
         FileNotFoundError: If files are missing.
     """
 
@@ -57,6 +58,8 @@ class CachedFeaturesDataset(MultiDomainDataset):
         self.versions = [_number(versions, source.supervision) for source in self.sources]
         self._augmentation = augmentation
         self._configs = domains
+        for source in self.sources:
+            _check_single_images(source)
         self._keys = [
             [
                 content_key(source.dataset.get_data_info(i), source.supervision != 'unlabeled')
@@ -107,6 +110,16 @@ class CachedFeaturesDataset(MultiDomainDataset):
         path = self.sources[item.source].dataset.get_data_info(item.index)['img_path']
         results['data_samples'].set_metainfo(dict(img_path=path))
         return results
+
+
+def _check_single_images(source: Source) -> None:
+    """Check that a sample shows one image, whose content can name it."""
+    for wrapper in wrappers_of(source.dataset):
+        if hasattr(wrapper, 'pipeline'):
+            raise ValueError(
+                f'{source.name}: a {type(wrapper).__name__} joins several images, expected one in '
+                'each sample, because features are kept by image; train without a cache'
+            )
 
 
 def _number(versions: int | Mapping[str, int], kind: str) -> int:

@@ -63,7 +63,7 @@ def features_to_bytes(sample: Mapping[str, Any], maps: Sequence[Tensor], dtype: 
         )
     arrays = {'image': image.numpy()}
     for i, level in enumerate(maps):
-        arrays[f'map{i}'] = kept = level.cpu().numpy().astype(dtype)
+        arrays[f'map{i}'] = kept = level.cpu().to(getattr(torch, dtype)).numpy()
         if not np.isfinite(kept).all():
             raise ValueError(
                 f'{data.get("img_path")}: map {i} of the backbone has values up to '

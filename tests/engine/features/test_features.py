@@ -338,3 +338,11 @@ def test_every_version_comes_before_one_comes_twice(cached):
 def test_a_number_of_versions_that_is_none_is_refused(cached, versions):
     with pytest.raises(ValueError, match='expected a whole number above 0'):
         cached.dataset(versions=versions)
+
+
+def test_joined_images_are_refused(cached):
+    domains = copy.deepcopy(cached.cfg.train_dataloader.dataset.domains)
+    parts = dict(type='ConcatDataset', datasets=[domains.day.unlabeled])
+    domains.day.unlabeled = dict(type='MultiImageMixDataset', dataset=parts, pipeline=[])
+    with pytest.raises(ValueError, match='a MultiImageMixDataset joins several images'):
+        cached.dataset(domains=domains)
