@@ -57,6 +57,9 @@ class ResultFolder:
     RESULTS: tuple[str, ...]
     """Patterns of what the folder must not hold without settings."""
 
+    OPTION = '--out'
+    """Where the folder is named, for messages."""
+
     START_OVER = 'remove the folder'
     """How to get rid of the results of other settings, for messages."""
 
@@ -66,14 +69,13 @@ class ResultFolder:
         self.path = Path(path)
         self.unfinished = self.path / f'.unfinished-{rank}'
         there = self.path / self.SETTINGS
-        # In the form in which they come back from the file: JSON has no tuples.
-        settings = json.loads(json.dumps(settings, default=str))
+        settings = as_in_json(settings)
         if there.is_file():
             if (found := json.loads(there.read_text(encoding='utf-8'))) != settings:
                 raise ValueError(
                     f'{self.path} holds {self.WHAT} of other settings:\n'
-                    f'{_difference(found, settings)}\nexpected the same settings: one folder '
-                    f'holds one recipe; choose another --out, or {self.START_OVER}'
+                    f'{difference(found, settings)}\nexpected the same settings: one folder '
+                    f'holds one recipe; choose another {self.OPTION}, or {self.START_OVER}'
                 )
         else:
             self._check_unknown()
@@ -91,7 +93,7 @@ class ResultFolder:
             raise ValueError(
                 f'{self.path} holds {found.relative_to(self.path)}, but no {self.SETTINGS}, '
                 'expected an empty or new folder: nothing of yours is overwritten; choose another '
-                '--out'
+                f'{self.OPTION}'
             )
 
     def file(self, name: str) -> Path:
@@ -145,6 +147,12 @@ class ResultFolder:
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
 
-def _difference(found: dict, wanted: dict) -> str:
+def as_in_json(settings: dict) -> dict:
+    """Return settings in the form in which they come back from a file: JSON has no tuples."""
+    return json.loads(json.dumps(settings, default=str))
+
+
+def difference(found: dict, wanted: dict) -> str:
+    """Say which of the settings of a folder differ from those that are wanted."""
     keys = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
     return '\n'.join(f'  {key}: {found.get(key)}, now {wanted.get(key)}' for key in keys)

@@ -7,6 +7,7 @@ the files, and its pipeline (``transforms``) loads, augments and packs the sampl
 follows which pixels are no image.
 """
 
+from .cached_features import CachedFeaturesDataset
 from .camvid import CamVidDataset
 from .list_dataset import ListDataset
 from .multi_domain import MultiDomainDataset, SampleIndex
@@ -19,6 +20,7 @@ from .wrappers import leaf_datasets
 __all__ = [
     'AddView',
     'AlternatingDomainSampler',
+    'CachedFeaturesDataset',
     'CamVidDataset',
     'ListDataset',
     'LoadCheckedAnnotations',

@@ -141,8 +141,7 @@ class MultiDomainDataset(Dataset):
         """Load, augment and tag one image."""
         if isinstance(item, SampleIndex):
             source = self.sources[item.source]
-            with keyed.global_generators_seeded(item.seed, 'augment', item.source, item.number):
-                results = source.dataset[item.index]
+            results = self._load(item)
             tags = dict(sample_key=f'{item.source}/{item.number}')
         else:
             number = bisect_right(self._ends[:-1], item)
@@ -157,6 +156,11 @@ class MultiDomainDataset(Dataset):
             # After the pipelines: PackSegInputs keeps only the meta keys it knows.
             sample.set_metainfo(tags)
         return results
+
+    def _load(self, item: SampleIndex) -> dict[str, Any]:
+        """Load and augment an image of training."""
+        with keyed.global_generators_seeded(item.seed, 'augment', item.source, item.number):
+            return self.sources[item.source].dataset[item.index]
 
 
 def _check_unlabeled(source: Source, sample: Any) -> None:

@@ -7,12 +7,13 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from cct_mm.datasets import AddView, AlternatingDomainSampler
+from cct_mm.datasets import AddView, AlternatingDomainSampler, CachedFeaturesDataset
 from cct_mm.datasets.wrappers import pipelines
 from cct_mm.models.segmentors import MultiDomainSegmentor
 
 from .channel_check import check_channels
 from .checkpoints.match import CheckpointMatch, match_checkpoint
+from .features.recipe import check_features
 from .training_progress import model_of
 
 
@@ -70,6 +71,8 @@ class DomainCheckHook(Hook):
                 'of the checkpoint, while the encoder changes'
             )
         check_batch_size(loader)
+        if isinstance(loader.dataset, CachedFeaturesDataset):
+            check_features(model, runner.cfg.model, loader.dataset, loader.sampler)
         if model.needs.unlabeled and not loads_unlabeled(model, loader):
             runner.logger.warning(
                 f'train_dataloader loads no unlabeled images, from which {type(model).__name__} '

@@ -28,7 +28,9 @@ FOR_THE_FILE = (
 
 def _is_for_the_screen(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not message.startswith(FOR_THE_FILE) and '\nSystem environment:' not in message
+    # The latter is said of each weight of a backbone or a teacher.
+    further = '\nSystem environment:' in message or message.endswith('its requires_grad=False')
+    return not (message.startswith(FOR_THE_FILE) or further)
 
 
 @RUNNERS.register_module()

@@ -45,7 +45,7 @@ CLASSES = {
     'model.strong.augmentation': (StrongViews,),
     'model.discriminator': (DomainDiscriminator,),
     'X_dataloader.sampler': (datasets.AlternatingDomainSampler,),
-    'X_dataloader.dataset': (datasets.MultiDomainDataset,),
+    'X_dataloader.dataset': (datasets.MultiDomainDataset, datasets.CachedFeaturesDataset),
 }
 # What the package fills in itself.
 FILLED_IN = {'name', 'num_classes', 'dataset', 'seed', 'domains', 'kwargs', 'self'}

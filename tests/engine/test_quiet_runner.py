@@ -24,11 +24,17 @@ def start(tmp_path, capfd):
                 type='FCNHead', in_channels=16, in_index=2, channels=4, loss_decode=loss
             ),
             domains=dict(day=dict(classes=('a', 'b'))),
+            frozen_backbone=True,
+        )
+        optimizer = dict(
+            optimizer=dict(type='SGD', lr=0.1),
+            paramwise_cfg=dict(custom_keys=dict(x=dict(lr_mult=2.0))),
         )
         entries = dict(work_dir=str(tmp_path), log_level=level, default_scope='mmseg')
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
-            kind.from_cfg(Config(dict(model=model, some_entry=5, **entries)))
+            runner = kind.from_cfg(Config(dict(model=model, some_entry=5, **entries)))
+            runner.build_optim_wrapper(optimizer)
         (file,) = tmp_path.glob('*/*.log')
         screen = capfd.readouterr()
         return screen.out + screen.err, file.read_text(), [str(w.message) for w in caught]
@@ -38,7 +44,8 @@ def start(tmp_path, capfd):
 
 def test_config_environment_and_hooks_are_in_the_file_alone(start, tmp_path):
     screen, file, said = start('INFO')
-    for text in ('some_entry = 5', 'System environment', 'Hooks will be executed'):
+    frozen = 'backbone.stem.0.weight is skipped since its requires_grad=False'
+    for text in ('some_entry = 5', 'System environment', 'Hooks will be executed', frozen):
         assert text in file and text not in screen
     assert f'are in {tmp_path}' in screen
     assert not [text for text in said if 'avg_non_ignore' in text]

@@ -21,6 +21,8 @@ class Batch:
     Args:
         images: Normalized and padded, [B, 3, H, W].
         samples: Their data samples, which hold labels (if any), further views and meta information.
+        maps: The backbone's maps, where they are known before the images are encoded, [B, D, h, w]
+            each; a ``CachedFeaturesDataset`` brings them.
         features: h(images), the encoder's maps, [B, D, h, w] each; empty until they are encoded.
         prob: y^u, what the losses on unlabeled images hold the network to, [B, C, H, W]; None until
             a method has asked for it.
@@ -30,6 +32,7 @@ class Batch:
 
     images: Tensor
     samples: list[SegDataSample]
+    maps: Sequence[Tensor] = ()
     features: Sequence[Tensor] = ()
     prob: Tensor | None = None
     strong: tuple['Batch', StrongView] | None = None
@@ -127,7 +130,21 @@ def select(inputs: Tensor, data_samples: list[SegDataSample], *supervisions: str
             runs.append(inputs[start:end])
         start = end
     images = torch.cat(runs) if len(runs) > 1 else runs[0] if runs else inputs[:0]
-    return Batch(images, list(itertools.compress(data_samples, chosen)))
+    samples = list(itertools.compress(data_samples, chosen))
+    maps = [sample.backbone_maps for sample in samples if 'backbone_maps' in sample]
+    stacked = [stack_on(images.device, level).float() for level in zip(*maps, strict=True)]
+    return Batch(images, samples, stacked)
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Return several batches as one, before they are encoded."""
+    # Not strict: where one has no maps of the backbone, there are none of all.
+    levels = zip(*(batch.maps for batch in batches), strict=False)
+    return Batch(
+        torch.cat([batch.images for batch in batches]),
+        [sample for batch in batches for sample in batch.samples],
+        [torch.cat(level) for level in levels],
+    )
 
 
 def check_supervision(data_samples: Sequence[SegDataSample]) -> None:

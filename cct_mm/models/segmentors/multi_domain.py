@@ -25,7 +25,7 @@ from cct_mm.models.mmseg_weights import take_weights
 from cct_mm.models.norm import NORMS, freeze_statistics, norm_named, use_domain_specific_norms
 from cct_mm.models.unknown import SaysWhy
 
-from .batch import Batch, check_sizes, check_supervision, select
+from .batch import Batch, check_sizes, check_supervision, join, select
 from .plain_mmseg import ServesMmseg
 
 
@@ -91,6 +91,8 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
             together. By default each has a pass of its own, as in the released code.
         norm: How the encoder's batch norms treat domains, one of
             :data:`cct_mm.models.norm.NORMS`.
+        frozen_backbone: Train neck and heads alone: the backbone keeps its weights and computes as
+            in evaluation. Then its maps can be computed once, see docs/cached.md.
         channels_last: Store weights and maps channels last, which convolutions on CPUs and GPUs
             prefer; results stay the same.
         compile_encoder: Compile the backbone for training by ``torch.compile``: True, or the
@@ -122,6 +124,7 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         auxiliary_head: dict | Sequence[dict] | None = None,
         joint_encoding: bool = False,
         norm: str = 'domain-specific',
+        frozen_backbone: bool = False,
         channels_last: bool = True,
         compile_encoder: bool | dict = False,
         default_domain: str | None = None,
@@ -160,6 +163,9 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         with torch.random.fork_rng(devices=[]):
             for name, domain in self.domains.items():
                 self.extend_domain(domain, **further[name])
+        self.frozen_backbone = frozen_backbone
+        if frozen_backbone:
+            self.backbone.requires_grad_(False)
         self.joint_encoding = joint_encoding
         self.compile_encoder = compile_encoder
         self.norm = norm_named(norm, type(self).__name__)
@@ -214,12 +220,14 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def train(self, mode: bool = True) -> 'MultiDomainSegmentor':
-        """Switch to training; frozen statistics stay as they are."""
+        """Switch to training; what is frozen stays as it is."""
         super().train(mode)
         # Here too, for the modules that a method has added after this constructor.
         use_cpu_convolutions(self)
         if self.norm == 'frozen':
             freeze_statistics(self.backbone)
+        if self.frozen_backbone:
+            self.backbone.eval()
         return self
 
     # The active domain ------------------------------------------------------------------------
@@ -367,12 +375,19 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         batches = [batch for batch in batches if len(batch)]
         if not self.joint_encoding or not batches:
             for batch in batches:
-                batch.features = self.extract_feat(batch.images)
+                batch.features = self.features(batch)
             return
-        features = self.extract_feat(torch.cat([batch.images for batch in batches]))
+        features = self.features(join(batches))
         parts = [level.split([len(batch) for batch in batches]) for level in features]
         for batch, *levels in zip(batches, *parts, strict=True):
             batch.features = levels
+
+    def features(self, batch: Batch) -> Sequence[Tensor]:
+        """Return h(images), from the backbone's maps where the batch brings them."""
+        if not batch.maps:
+            return self.extract_feat(batch.images)
+        maps = [level.to(memory_format=self.memory_format) for level in batch.maps]
+        return maps if self.neck is None else self.neck(maps)
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return h(inputs), the encoder's maps, [B, D, h, w] each."""

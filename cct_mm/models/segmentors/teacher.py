@@ -73,7 +73,7 @@ class WithTeacher:
             batch.prob = domain.predict_target(batch.features, batch.size)
         elif batch.prob is None:
             with torch.no_grad(), self.teacher.active(domain.name) as theirs:
-                logits = theirs.logits(self.teacher.extract_feat(batch.images), batch.size)
+                logits = theirs.logits(self.teacher.features(batch), batch.size)
                 batch.prob = logits.float().softmax(dim=1)
         return batch.prob
 
