@@ -3,13 +3,16 @@
 import logging
 import os.path as osp
 
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, master_only
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from cct_mm.files import write_atomically
 from cct_mm.quiet import quiet_losses
+
+from .config_text import config_text
 
 FOR_THE_FILE = (
     'Config:\n',
@@ -55,6 +58,15 @@ class QuietRunner(Runner):
         with quiet_losses():
             return super().build_model(model)
 
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config into the work dir, as mmengine does, but in its own order."""
+        self._write_config(self.work_dir, f'{self.timestamp}.py')
+
+    def _write_config(self, folder: str, default: str) -> None:
+        name = osp.basename(self.cfg.filename or default)
+        write_atomically(osp.join(folder, name), config_text(self.cfg))
+
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         seed = '' if self.seed is None else f', seed {self.seed}'
@@ -67,6 +79,7 @@ class QuietRunner(Runner):
 class EvaluationRunner(QuietRunner):
     """A runner that leaves the config in the work dir as its training has written it."""
 
+    @master_only
     def dump_config(self) -> None:
         """Write the config beside this run's log."""
-        self.cfg.dump(osp.join(self._log_dir, osp.basename(self.cfg.filename or 'config.py')))
+        self._write_config(self._log_dir, 'config.py')

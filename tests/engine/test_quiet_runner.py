@@ -61,3 +61,11 @@ def test_an_evaluation_leaves_the_config_of_the_training(start, tmp_path):
     assert not list(tmp_path.glob('*.py'))
     (beside_the_log,) = tmp_path.glob('*/*.py')
     assert 'some_entry = 5' in beside_the_log.read_text()
+
+
+def test_the_config_in_the_work_dir_has_its_own_order(start, tmp_path):
+    start('INFO')
+    (written,) = tmp_path.glob('*.py')
+    keys = list(Config.fromfile(written).to_dict())
+    assert keys[:2] == ['model', 'some_entry']
+    assert list(Config.fromfile(written).model.to_dict())[:2] == ['type', 'backbone']

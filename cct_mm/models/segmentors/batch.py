@@ -21,21 +21,21 @@ class Batch:
     Args:
         images: Normalized and padded, [B, 3, H, W].
         samples: Their data samples, which hold labels (if any), further views and meta information.
-        maps: The backbone's maps, where they are known before the images are encoded, [B, D, h, w]
-            each; a ``CachedFeaturesDataset`` brings them.
         features: h(images), the encoder's maps, [B, D, h, w] each; empty until they are encoded.
         prob: y^u, what the losses on unlabeled images hold the network to, [B, C, H, W]; None until
             a method has asked for it.
         strong: The encoded strong views of the images, and what CutMix has done; None until a
             method has asked for them.
+        maps: The backbone's maps, where they are known before the images are encoded, [B, D, h, w]
+            each; a ``CachedFeaturesDataset`` brings them.
     """
 
     images: Tensor
     samples: list[SegDataSample]
-    maps: Sequence[Tensor] = ()
     features: Sequence[Tensor] = ()
     prob: Tensor | None = None
     strong: tuple['Batch', StrongView] | None = None
+    maps: Sequence[Tensor] = ()
 
     def __len__(self) -> int:
         """Return B."""
@@ -133,7 +133,7 @@ def select(inputs: Tensor, data_samples: list[SegDataSample], *supervisions: str
     samples = list(itertools.compress(data_samples, chosen))
     maps = [sample.backbone_maps for sample in samples if 'backbone_maps' in sample]
     stacked = [stack_on(images.device, level).float() for level in zip(*maps, strict=True)]
-    return Batch(images, samples, stacked)
+    return Batch(images, samples, maps=stacked)
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -143,7 +143,7 @@ def join(batches: Sequence[Batch]) -> Batch:
     return Batch(
         torch.cat([batch.images for batch in batches]),
         [sample for batch in batches for sample in batch.samples],
-        [torch.cat(level) for level in levels],
+        maps=[torch.cat(level) for level in levels],
     )
 
 
