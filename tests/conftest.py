@@ -29,16 +29,19 @@ distributed.init_process_group('gloo', init_method=f'file://{meet}', rank=rank, 
 def same_start_in_any_order():
     """Begin each test with the same random numbers, and undo what it sets in mmengine.
 
-    A runner that was built and a default scope that was set stay current in mmengine until others
-    replace them, so a test could pass or fail because of the tests before it.
+    A runner that was built, a default scope and the level of a log stay current in mmengine until
+    others replace them, so a test could pass or fail because of the tests before it.
     """
     before = {kind: kind._instance_dict.copy() for kind in (DefaultScope, MMLogger, MessageHub)}
+    levels = {logger: logger.level for logger in before[MMLogger].values()}
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     yield
     for kind, instances in before.items():
         kind._instance_dict = instances
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture
