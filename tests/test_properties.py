@@ -20,6 +20,7 @@ CLOSED_FORMS = {
     'linear': lambda x: min(x, 1),
     'cosine': lambda x: math.sin(math.pi / 2 * min(x, 1)) ** 2,
     'log': lambda x: -math.expm1(-5 * x),
+    'log-held': lambda x: 1 - math.exp(-5 * min(x, 1)),
 }
 
 shapes = st.sampled_from(sorted(SHAPES))
