@@ -30,9 +30,13 @@ def main() -> int:
     """Return 0, 2 for bad input, or 130 if interrupted."""
     args = parse_args()
     # Here, so that --help does not wait for PyTorch.
+    from mmengine.logging import MMLogger
+
     from cct_mm.engine.checkpoints.loading import trust_checkpoint
     from cct_mm.engine.features.compute import cache_features
 
+    # Else each weight's initialization is a line.
+    MMLogger.get_current_instance().setLevel('WARNING')
     for path in args.trust_checkpoint:
         trust_checkpoint(path)
     try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
@@ -41,8 +40,6 @@ def cache_features(config: str, options: Sequence[str] | None = None) -> str:
             settings are there, or as for :func:`~cct_mm.datasets.feature_files.features_to_bytes`.
         OSError: If the disk is too small, or a file is missing or cannot be written.
     """
-    # Else each weight's initialization is a line.
-    MMLogger.get_current_instance().setLevel('WARNING')
     cfg = read_config(config, options)
     register_all_modules(init_default_scope=True)
     dataset, sources = _data(cfg, config)
