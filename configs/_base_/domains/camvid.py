@@ -59,6 +59,15 @@ camvid_n100 = dict(
     labeled=dict(**labeled, ann_file=splits + '/n100.txt'),
     unlabeled=dict(**unlabeled, ann_file=splits + '/n100_unlabeled.txt'),
 )
+# Two more draws of 20 images, to see how much depends on which they are.
+camvid_n20_seed1 = dict(
+    labeled=dict(**labeled, ann_file=splits + '/seed1/n20.txt'),
+    unlabeled=dict(**unlabeled, ann_file=splits + '/seed1/n20_unlabeled.txt'),
+)
+camvid_n20_seed2 = dict(
+    labeled=dict(**labeled, ann_file=splits + '/seed2/n20.txt'),
+    unlabeled=dict(**unlabeled, ann_file=splits + '/seed2/n20_unlabeled.txt'),
+)
 camvid_full = dict(labeled=dict(**labeled, ann_file='train.txt'))
 camvid_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 camvid_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))

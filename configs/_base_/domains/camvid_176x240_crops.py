@@ -13,6 +13,8 @@ unlabeled = dict(pipeline=[image, scale, crop, pack])
 camvid_n20 = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_n50 = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_n100 = dict(labeled=labeled, unlabeled=unlabeled)
+camvid_n20_seed1 = dict(labeled=labeled, unlabeled=unlabeled)
+camvid_n20_seed2 = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_full = dict(labeled=labeled)
 
 del image, masks, scale, crop, pack, labeled, unlabeled
