@@ -68,6 +68,12 @@ camvid_n20_seed2 = dict(
     labeled=dict(**labeled, ann_file=splits + '/seed2/n20.txt'),
     unlabeled=dict(**unlabeled, ann_file=splits + '/seed2/n20_unlabeled.txt'),
 )
+# Of the two sequences that have no validation images, so that validation is on streets as unknown
+# as most of the test images are.
+camvid_n20_other_sequences = dict(
+    labeled=dict(**labeled, ann_file=splits + '/other_sequences/n20.txt'),
+    unlabeled=dict(**unlabeled, ann_file=splits + '/other_sequences/n20_unlabeled.txt'),
+)
 camvid_full = dict(labeled=dict(**labeled, ann_file='train.txt'))
 camvid_val = dict(labeled=dict(**evaluated, ann_file='val.txt'))
 camvid_test = dict(labeled=dict(**evaluated, ann_file='test.txt'))

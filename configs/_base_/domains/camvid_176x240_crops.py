@@ -15,6 +15,7 @@ camvid_n50 = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_n100 = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_n20_seed1 = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_n20_seed2 = dict(labeled=labeled, unlabeled=unlabeled)
+camvid_n20_other_sequences = dict(labeled=labeled, unlabeled=unlabeled)
 camvid_full = dict(labeled=labeled)
 
 del image, masks, scale, crop, pack, labeled, unlabeled
