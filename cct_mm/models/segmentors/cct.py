@@ -52,9 +52,9 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
             ``weak``); the paper ends at lambda_w = 0.4.
         loss_pairwise: Config of Eq. 10, or None.
         path: ``'fused'`` computes all auxiliary decoders together, ``'reference'`` one after
-            another as the paper tells it, and ``'triton'`` together in kernels for NVIDIA GPUs,
-            which no GPU has run yet; the results are the same to rounding, and so are checkpoints.
-            ``'triton-tf32'`` rounds the operands of products to TF32.
+            another as the paper tells it, and ``'triton'`` together in kernels for NVIDIA GPUs; the
+            results are the same to rounding, and so are checkpoints. ``'triton-tf32'`` rounds the
+            operands of products to TF32.
         auxiliary_view: Whose z is perturbed: that of the ``'weak'`` images, as in the paper, or of
             their first ``'strong'`` view, which needs ``strong``.
         **kwargs: Beyond the paper, ``strong`` adds

@@ -10,7 +10,12 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import register_dataclass, tree_leaves, tree_map
+
+from cct_mm.models.cct.decoder_pass import PassResult
+
+# So that its tensors are found where those of arguments and results are moved or compared.
+register_dataclass(PassResult)
 
 
 @pytest.fixture(scope='session')
