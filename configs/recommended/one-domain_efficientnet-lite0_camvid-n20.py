@@ -1,2 +1,8 @@
 # The recommended recipe for one data set (docs/recommended.md).
-_base_ = '../cct/cct-augmented_efficientnet-lite0_camvid-n20.py'
+_base_ = [
+    '../baselines/supervised-augmented_efficientnet-lite0_camvid-n20.py',
+    '../_base_/methods/recommended_small.py',
+]
+model = {{_base_.recommended_model}}
+optim_wrapper = dict(paramwise_cfg={{_base_.small_paramwise}})
+train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=4))
