@@ -18,7 +18,7 @@ from cct_mm.lab.grids.table import DAGGER, NOTHING, mean_and_spread, paired_diff
 from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ('README.md', 'docs/results.md', 'docs/gain.md')
+PAGES = ('README.md', 'docs/results.md', 'docs/recommended.md', 'docs/gain.md')
 TABLE = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)', re.DOTALL)
 # Names of methods and domains as a reader knows them; others are shown as they are.
 SHOWN = {

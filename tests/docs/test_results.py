@@ -1,4 +1,4 @@
-"""The tables of README.md, docs/results.md and docs/gain.md are those of their records."""
+"""The tables of the pages are those of their records."""
 
 import json
 import runpy
