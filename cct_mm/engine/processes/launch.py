@@ -1,5 +1,6 @@
 """Start and end runs of one or several processes."""
 
+import atexit
 import ctypes
 import os
 import signal
@@ -61,13 +62,22 @@ def prepare_processes(cfg: Config) -> None:
 
 
 def leave_processes() -> None:
-    """Wait for the other processes at the end, and leave the process group.
+    """Wait for the other processes at the end, leave the process group and end this process.
 
-    The first process holds the group's store; if it ended first, others could abort.
+    The first process holds the group's store; if it ended first, others could abort. A run of one
+    process goes on.
     """
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
-        distributed.destroy_process_group()
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    distributed.barrier()
+    distributed.destroy_process_group()
+    # PyTorch's DDP holds the group for as long as the interpreter lives. One of its threads that
+    # drops a tensor while the interpreter is torn down aborts the process (pytorch/pytorch#179291),
+    # so it is not torn down: what is registered for the end is done, and that is the end.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def restarted() -> bool:

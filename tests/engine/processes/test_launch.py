@@ -1,7 +1,13 @@
 import pytest
 from mmengine.config import Config
 
-from cct_mm.engine.processes.launch import LOADER_TIMEOUT, TIMEOUT, prepare_processes, restarted
+from cct_mm.engine.processes.launch import (
+    LOADER_TIMEOUT,
+    TIMEOUT,
+    leave_processes,
+    prepare_processes,
+    restarted,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +61,31 @@ def test_a_restart_is_known_by_its_launcher(launcher, monkeypatch):
     assert not restarted()
     monkeypatch.setenv(f'{launcher}_RESTART_COUNT', '2')
     assert restarted()
+
+
+def test_the_last_step_of_two_processes_ends_them_before_the_interpreter_is_torn_down(
+    on_two_processes,
+):
+    errors = on_two_processes(
+        """
+        import atexit
+        from cct_mm.engine.processes.launch import leave_processes
+
+        class Last:
+            def __del__(self):
+                print('torn down', file=sys.stderr)
+
+        last = Last()
+        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+        model(torch.ones(1, 2)).sum().backward()
+        atexit.register(print, 'handlers have run', file=sys.stderr)
+        leave_processes()
+        raise AssertionError('still there')
+        """
+    )
+    for error in errors:
+        assert 'handlers have run' in error and 'torn down' not in error
+
+
+def test_one_process_goes_on_after_its_last_step():
+    leave_processes()
