@@ -70,6 +70,27 @@ class Batch:
         maps = [sample.filled.data if 'filled' in sample else nowhere for sample in self.samples]
         return torch.stack([_padded(map_, self.size) for map_ in maps])
 
+    def among_named(self, prob: Tensor) -> Tensor:
+        """Return predictions among the classes that each image is known to have, and background.
+
+        What an image's label names, ``image_labels`` of its sample, is what its pixels can be; the
+        probabilities of all other classes go to these. Images without such a label stay as they
+        are, and so do those that have further classes which the domain leaves out.
+
+        Args:
+            prob: Probabilities, [B, C, H, W].
+
+        Returns:
+            Tensor: Probabilities, [B, C, H, W].
+        """
+        possible = [_possible(sample, prob.shape[1]) for sample in self.samples]
+        if all(classes.all() for classes in possible):
+            return prob
+        kept = stack_on(prob.device, possible)[:, :, None, None]
+        # So that what is left is above 0 where the network is certain of another class.
+        prob = prob.clamp(min=torch.finfo(prob.dtype).tiny) * kept
+        return prob / prob.sum(dim=1, keepdim=True)
+
     def pseudo_labels(self) -> Tensor | None:
         """Return y_p of the weakly labeled images, 255 elsewhere: [B, H, W], int64.
 
@@ -95,6 +116,17 @@ class Batch:
                 )
             labels.append(sample.gt_sem_seg.data.long().view(shape) if weak else none)
         return torch.cat(labels)
+
+
+def _possible(sample: SegDataSample, classes: int) -> Tensor:
+    """Return which of the domain's classes an image may have, [C], bool."""
+    labels = sample.metainfo.get('image_labels')
+    complete = sample.metainfo.get('image_labels_complete', True)
+    if labels is None or not complete:
+        return torch.ones(classes, dtype=torch.bool)
+    possible = torch.zeros(classes, dtype=torch.bool)
+    possible[[0, *labels]] = True
+    return possible
 
 
 def _inside(

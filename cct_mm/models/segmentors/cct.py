@@ -6,9 +6,7 @@ from functools import partial
 
 import torch
 from mmengine.logging import print_log
-from mmengine.structures import PixelData
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from cct_mm.models.adversarial import WithDiscriminator
@@ -52,9 +50,6 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
             the first tenth of training.
         weak_weight: :class:`RampUp` of w_w in Eq. 5, for images with pseudo-labels (sources
             ``weak``); the paper ends at lambda_w = 0.4.
-        weak_main_weight: :class:`RampUp` of the weight with which the main head learns from
-            pseudo-labels too, by the loss that it has for labels; or None, as in the paper, whose
-            main head never sees them.
         loss_pairwise: Config of Eq. 10, or None.
         path: ``'fused'`` computes all auxiliary decoders together, ``'reference'`` one after
             another as the paper tells it, and ``'triton'`` together in kernels for NVIDIA GPUs; the
@@ -83,7 +78,6 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         loss_consistency: dict = {'type': 'ConsistencyLoss'},  # noqa: B006
         unsupervised_weight: dict = {'final': 30.0},  # noqa: B006
         weak_weight: dict = {'final': 0.4},  # noqa: B006
-        weak_main_weight: dict | None = None,
         loss_pairwise: dict | None = None,
         path: str = 'fused',
         auxiliary_view: str = 'weak',
@@ -98,7 +92,6 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         self.loss_pairwise = MODELS.build(loss_pairwise) if loss_pairwise else None
         self.unsupervised_weight = RampUp(**unsupervised_weight)
         self.weak_weight = RampUp(**weak_weight)
-        self.weak_main_weight = RampUp(**weak_main_weight) if weak_main_weight else None
         if path not in PATHS:
             raise ValueError(f'CCT: path is {path!r}, expected one of {", ".join(PATHS)}')
         self.unsupervised_loss = PATHS[path]
@@ -163,15 +156,13 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
     def loss_of_batches(
         self, domain: Domain, labeled: Batch, unlabeled: Batch
     ) -> dict[str, Tensor]:
-        """Algorithm 1: L = L_s + w_u L_u [+ w_w L_w + w_p L_P-Wise + further losses]."""
+        """Algorithm 1: L = L_s + w_u L_u [+ w_w L_w + w_p L_P-Wise + L_strong + L_adv]."""
         # z^l = h(x^l), z = h(x^u)
         self.encode(labeled, unlabeled)
         # L_s: the main head learns from labels
         losses = self.loss_labeled(domain, labeled)
         # L_u: the auxiliary decoders learn from the main head, on perturbed z
         losses |= self.loss_unlabeled(domain, unlabeled)
-        # The main head learns from pseudo-labels as well, where the config says so
-        losses |= self.loss_weak_main(domain, unlabeled)
         # L_strong: the main head learns from strong views, where the model makes some
         losses |= self.loss_strong(domain, unlabeled)
         # L_adv: the encoder hides the domain from the discriminator, where there is one
@@ -181,8 +172,8 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         """w_u L_u (Eqs. 2, 3): hold the auxiliary decoders to the main head's prediction.
 
         Weakly labeled images are unlabeled ones with pseudo-labels y_p, from which the auxiliary
-        decoders learn too: + w_w L_w (Eqs. 5, 6). Without unlabeled images in this iteration there
-        is no such loss.
+        decoders learn too: + w_w L_w (Eqs. 5, 6). The main head never sees y_p. Without unlabeled
+        images in this iteration there is no such loss.
 
         Raises:
             ValueError: If the auxiliary decoders do not fit z, or an image with pseudo-labels comes
@@ -211,27 +202,6 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         with torch.autocast(z.device.type, enabled=False):
             loss = self.unsupervised_loss(domain.auxiliary, z.float(), target, terms)
         return {'loss_unsupervised': loss.total} | self._monitored(domain.auxiliary, loss)
-
-    def loss_weak_main(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
-        """w(t) L_s of the main head on pseudo-labels y_p, which is beyond the paper.
-
-        Args:
-            domain: Of the images; it is active.
-            unlabeled: Its unlabeled images, encoded; those without pseudo-labels count nowhere.
-        """
-        labels = None if self.weak_main_weight is None else unlabeled.pseudo_labels()
-        if labels is None:
-            return {}
-        samples = [
-            SegDataSample(metainfo=sample.metainfo, gt_sem_seg=PixelData(data=label[None]))
-            for sample, label in zip(unlabeled.samples, labels, strict=True)
-        ]
-        losses = domain.loss(unlabeled.features, samples, unlabeled.size)
-        weight = self.weak_main_weight(self.progress)
-        return {
-            f'weak_main.{name}': weight * value if 'loss' in name else value
-            for name, value in losses.items()
-        }
 
     def auxiliary_target(self, domain: Domain, unlabeled: Batch) -> Target:
         """Return what the auxiliary decoders learn from: y^u = g(z) and what goes with it.

@@ -62,6 +62,8 @@ class WithTeacher:
     def target(self, domain: Domain, batch: Batch) -> Tensor:
         """Return y^u, the teacher's prediction or that of the main head, without gradient.
 
+        Of images with image-level labels it is a prediction among the classes that they name.
+
         Args:
             domain: Of the images; it is active.
             batch: Unlabeled images; they are encoded where there is no teacher.
@@ -69,13 +71,16 @@ class WithTeacher:
         Shape:
             - output: [B, C, H, W], probabilities, float32
         """
-        if batch.prob is None and self.teacher is None:
-            batch.prob = domain.predict_target(batch.features, batch.size)
-        elif batch.prob is None:
-            with torch.no_grad(), self.teacher.active(domain.name) as theirs:
-                logits = theirs.logits(self.teacher.features(batch), batch.size)
-                batch.prob = logits.float().softmax(dim=1)
+        if batch.prob is None:
+            batch.prob = batch.among_named(self._prediction(domain, batch))
         return batch.prob
+
+    def _prediction(self, domain: Domain, batch: Batch) -> Tensor:
+        if self.teacher is None:
+            return domain.predict_target(batch.features, batch.size)
+        with torch.no_grad(), self.teacher.active(domain.name) as theirs:
+            logits = theirs.logits(self.teacher.features(batch), batch.size)
+            return logits.float().softmax(dim=1)
 
     def init_weights(self) -> None:
         """Draw or load the weights of the student; the teacher starts as its copy."""

@@ -81,7 +81,7 @@ pack_image_labels = dict(
     type='PackSegInputs',
     meta_keys=(
         'img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor', 'flip',
-        'flip_direction', 'reduce_zero_label', 'image_labels',
+        'flip_direction', 'reduce_zero_label', 'image_labels', 'image_labels_complete',
     ),
 )  # fmt: skip
 # Evaluated against the labels at their own size, to which the logits are resized.
@@ -91,6 +91,15 @@ voc_n100 = dict(
     labeled=dict(**labeled, ann_file=splits + '/n100.txt', pipeline=[image, masks, *augment, pack]),
     unlabeled=dict(
         **unlabeled, ann_file=splits + '/n100_unlabeled.txt', pipeline=[image, *augment, pack]
+    ),
+)
+# The images that are unlabeled above, with their image-level labels.
+voc_n100_image_labels = dict(
+    labeled=voc_n100['labeled'],
+    unlabeled=dict(
+        **unlabeled,
+        ann_file=splits + '/n100_unlabeled.txt',
+        pipeline=[image, image_labels, *augment, pack_image_labels],
     ),
 )
 # The images that are unlabeled above, with the pseudo-labels made from image-level labels.

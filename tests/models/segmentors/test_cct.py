@@ -386,38 +386,6 @@ class TestPseudoLabels:
         with pytest.raises(ValueError, match=r'day, weak source: 3\.png comes without pseudo-lab'):
             losses_of(make_model(), data)
 
-    def test_teach_the_main_head_as_labels_do_where_it_may_see_them(
-        self, make_model, make_data, losses_of
-    ):
-        model = make_model(weak_main_weight=dict(final=0.25, length=0.0))
-        losses = losses_of(model, weaken(make_data(labeled=0), self.LABELS))
-        # The same images and label maps as a labeled batch.
-        data = weaken(make_data(labeled=0), self.LABELS)
-        for sample in data['data_samples']:
-            sample.set_metainfo(dict(supervision='labeled'))
-        expected = losses_of(model, data)['day.loss_ce']
-        torch.testing.assert_close(losses['day.weak_main.loss_ce'], 0.25 * expected)
-        losses['day.weak_main.loss_ce'].backward()
-        moved = {name for name, grad in gradients_of(model).items() if grad.any()}
-        assert any(is_main_head(name) for name in moved)
-        assert not any(is_auxiliary(name, 'day') for name in moved)
-
-    def test_teach_the_main_head_nothing_about_images_without_them(
-        self, make_model, make_data, losses_of
-    ):
-        model = make_model(weak_main_weight=dict(final=1.0, length=0.0))
-        assert 'day.weak_main.loss_ce' not in losses_of(model, make_data())
-        data, other = (weaken(make_data(), self.LABELS[:1]) for _ in range(2))
-        # The unlabeled image beside the weakly labeled one.
-        other['inputs'][-2] = other['inputs'][-2].flip(-1)
-        # In training, batch norms would mix the images.
-        model.eval()
-        one, two = (
-            model.loss(**model.data_preprocessor(batch, training=True))['day.weak_main.loss_ce']
-            for batch in (data, other)
-        )
-        torch.testing.assert_close(one, two)
-
     def test_agree_on_both_paths(self, make_model, make_data, losses_of):
         found = []
         for path in ('fused', 'reference'):
