@@ -48,6 +48,43 @@ class TestSelect:
         assert torch.equal(select(images, samples, 'weak', 'unlabeled').images, images[1:])
 
 
+class TestAmongNamed:
+    PROB = torch.tensor([0.1, 0.2, 0.3, 0.4])[None, :, None, None].repeat(2, 1, 3, 5)
+
+    def named(self, *labels, complete=True):
+        samples = samples_of(*['unlabeled'] * len(labels))
+        for sample, named in zip(samples, labels, strict=True):
+            if named is not None:
+                sample.set_metainfo(dict(image_labels=named, image_labels_complete=complete))
+        return batch_of(samples)
+
+    def test_gives_the_probability_of_other_classes_to_background_and_those_that_are_named(self):
+        found = self.named((1,), (2, 3)).among_named(self.PROB)
+        expected = torch.tensor([[1 / 3, 2 / 3, 0, 0], [1 / 8, 0, 3 / 8, 4 / 8]])
+        torch.testing.assert_close(found, expected[:, :, None, None].expand(2, 4, 3, 5))
+
+    def test_of_no_name_is_background(self):
+        found = self.named((), (1, 2, 3)).among_named(self.PROB)
+        assert (found[0, 0] == 1).all()
+        torch.testing.assert_close(found[1], self.PROB[1])
+
+    @pytest.mark.parametrize(('labels', 'complete'), [((None, None), True), (((1,), (2,)), False)])
+    def test_changes_nothing_where_images_may_have_any_class(self, labels, complete):
+        batch = self.named(*labels, complete=complete)
+        assert torch.equal(batch.among_named(self.PROB), self.PROB)
+
+    def test_leaves_the_images_alone_that_have_no_label(self):
+        found = self.named((1,), None).among_named(self.PROB)
+        torch.testing.assert_close(found[1], self.PROB[1])
+        assert (found[0, 2:] == 0).all()
+
+    def test_is_a_probability_where_the_network_is_certain_of_another_class(self):
+        prob = torch.zeros(1, 4, 3, 5)
+        prob[:, 3] = 1
+        found = self.named((1,)).among_named(prob)
+        torch.testing.assert_close(found[0, :2], torch.full((2, 3, 5), 0.5))
+
+
 class TestValid:
     def test_is_everything_where_images_have_the_full_size(self):
         valid = batch_of(samples_of('labeled', 'unlabeled')).valid()

@@ -37,6 +37,21 @@ def is_auxiliary(name, domain):
     return name.startswith(f'domains.{domain}.auxiliary')
 
 
+@pytest.mark.parametrize('teacher', [None, dict(decay=0.99)])
+def test_target_is_among_the_classes_that_image_level_labels_name(make_model, make_data, teacher):
+    model = make_model(teacher=teacher)
+    data = make_data(labeled=0)
+    data['data_samples'][0].set_metainfo(dict(image_labels=(1,)))
+    inputs = model.data_preprocessor(data, training=True)['inputs']
+    batch = Batch(inputs, data['data_samples'])
+    day = model.domains['day']
+    with model.active('day'):
+        model.encode(batch)
+        prob = model.target(day, batch)
+    assert (prob[0, 2:] == 0).all() and (prob[0, :2] > 0).all() and (prob[1] > 0).all()
+    torch.testing.assert_close(prob.sum(dim=1), torch.ones(2, 32, 48))
+
+
 def test_is_registered_in_mmseg():
     assert MODELS.get('CCT') is CCT
 
