@@ -23,6 +23,9 @@ SIZES = {
     'camvid_n20': (20, 347),
     'camvid_n50': (50, 317),
     'camvid_n100': (100, 267),
+    'camvid_n20_seed1': (20, 347),
+    'camvid_n20_seed2': (20, 347),
+    'camvid_n20_other_sequences': (20, 143),
     'camvid_full': (367,),
     'camvid_val': (101,),
     'camvid_test': (233,),
@@ -42,6 +45,7 @@ SIZES = {
 VOC_SIZES = {
     'voc_n100': (100, 655),
     'voc_n100_weak': (100, 655),
+    'voc_n100_image_labels': (100, 655),
     'voc_image_labels': (755,),
     'voc_image_labels_val': (100,),
     'voc_val': (100,),

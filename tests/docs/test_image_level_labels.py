@@ -34,9 +34,14 @@ def test_commands_in_their_order(run_tool, real_data, tmp_path):
         _, tool, config, *options = shlex.split(command)
         tools.append(tool)
         if tool == 'tools/train.py':
-            weak = 'cct-weak' in config
-            kind, work_dir = ('labeled', tmp_path / 'cct') if weak else ('weak', classifier)
-            changes = [*TINY, *images, f'{val}.{kind}.indices=3', 'param_scheduler.0.end=2']
+            weak, named = 'cct-weak' in config, 'named' in config
+            kind, work_dir = 'labeled', tmp_path / ('named' if named else 'cct')
+            if not (weak or named):
+                kind, work_dir = 'weak', classifier
+            listed = (
+                [image.replace('.weak.', '.unlabeled.') for image in images] if named else images
+            )
+            changes = [*TINY, *listed, f'{val}.{kind}.indices=3', 'param_scheduler.0.end=2']
             if weak:
                 changes += [f'{train}.weak.data_prefix.seg_map_path={labels}']
                 changes += [f'load_from={classifier}/iter_2.pth']
@@ -54,7 +59,9 @@ def test_commands_in_their_order(run_tool, real_data, tmp_path):
         'tools/gen_pseudo_labels.py',
         'tools/train.py',
         'tools/report_pseudo_labels.py',
+        'tools/train.py',
     ]
+    assert (tmp_path / 'named/iter_2.pth').is_file()
     assert len(list(labels.glob('2*.png'))) == 6
     assert (labels / 'preview.jpg').is_file()
     assert (tmp_path / 'report/report.md').is_file()

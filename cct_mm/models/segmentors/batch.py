@@ -83,9 +83,13 @@ class Batch:
         Returns:
             Tensor: Probabilities, [B, C, H, W].
         """
-        possible = [_possible(sample, prob.shape[1]) for sample in self.samples]
-        if all(classes.all() for classes in possible):
+        named = [_named(sample) for sample in self.samples]
+        if not any(named):
             return prob
+        count = prob.shape[1]
+        possible = [
+            torch.tensor([not classes or i in classes for i in range(count)]) for classes in named
+        ]
         kept = stack_on(prob.device, possible)[:, :, None, None]
         # So that what is left is above 0 where the network is certain of another class.
         prob = prob.clamp(min=torch.finfo(prob.dtype).tiny) * kept
@@ -118,15 +122,12 @@ class Batch:
         return torch.cat(labels)
 
 
-def _possible(sample: SegDataSample, classes: int) -> Tensor:
-    """Return which of the domain's classes an image may have, [C], bool."""
+def _named(sample: SegDataSample) -> tuple[int, ...]:
+    """Return background and the classes that an image is known to have, none if that is unknown."""
     labels = sample.metainfo.get('image_labels')
-    complete = sample.metainfo.get('image_labels_complete', True)
-    if labels is None or not complete:
-        return torch.ones(classes, dtype=torch.bool)
-    possible = torch.zeros(classes, dtype=torch.bool)
-    possible[[0, *labels]] = True
-    return possible
+    if labels is None or not sample.metainfo.get('image_labels_complete', True):
+        return ()
+    return (0, *labels)
 
 
 def _inside(

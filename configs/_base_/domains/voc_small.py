@@ -81,7 +81,7 @@ pack_image_labels = dict(
     type='PackSegInputs',
     meta_keys=(
         'img_path', 'seg_map_path', 'ori_shape', 'img_shape', 'pad_shape', 'scale_factor', 'flip',
-        'flip_direction', 'reduce_zero_label', 'image_labels', 'image_labels_complete',
+        'flip_direction', 'reduce_zero_label', 'image_labels',
     ),
 )  # fmt: skip
 # Evaluated against the labels at their own size, to which the logits are resized.
@@ -93,13 +93,18 @@ voc_n100 = dict(
         **unlabeled, ann_file=splits + '/n100_unlabeled.txt', pipeline=[image, *augment, pack]
     ),
 )
-# The images that are unlabeled above, with their image-level labels.
+# The images that are unlabeled above, with their image-level labels, and whether these are all that
+# is in them: then y^u is among them.
+pack_named = dict(
+    type='PackSegInputs',
+    meta_keys=(*pack_image_labels['meta_keys'], 'image_labels_complete'),
+)
 voc_n100_image_labels = dict(
     labeled=voc_n100['labeled'],
     unlabeled=dict(
         **unlabeled,
         ann_file=splits + '/n100_unlabeled.txt',
-        pipeline=[image, image_labels, *augment, pack_image_labels],
+        pipeline=[image, image_labels, *augment, pack_named],
     ),
 )
 # The images that are unlabeled above, with the pseudo-labels made from image-level labels.
@@ -135,5 +140,5 @@ voc_test = dict(labeled=dict(**labeled, **evaluated, ann_file=splits + '/test.tx
 # Only the domain leaves this file: a config with several domains has several such bases.
 del (
     data_root, splits, pseudo_labels, metainfo, image, masks, pack, augment, resize, labeled,
-    unlabeled, pseudo_labeled, image_labels, pack_image_labels, evaluated,
+    unlabeled, pseudo_labeled, image_labels, pack_image_labels, pack_named, evaluated,
 )  # fmt: skip
