@@ -56,7 +56,7 @@ def run(data_root, tmp_path):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_writes_lists_and_manifest(run):
@@ -184,12 +184,21 @@ def test_balance_needs_the_number_of_classes(run, capsys):
 
 @pytest.mark.realdata
 @pytest.mark.skipif(not DATA.is_dir(), reason=f'CamVid is not in {DATA.parent}; set CCT_MM_DATA')
-def test_shipped_camvid_splits_are_what_their_command_makes(tmp_path):
-    shipped = ROOT / 'configs/_base_/domains/splits/camvid'
+@pytest.mark.parametrize('folder', ['.', 'seed1', 'seed2', 'other_sequences'])
+def test_shipped_camvid_splits_are_what_their_command_makes(tmp_path, folder):
+    root = tmp_path / 'CamVid'
+    root.mkdir()
+    for path in DATA.iterdir():
+        (root / path.name).symlink_to(path)
+    lines = (DATA / 'train.txt').read_text().splitlines(keepends=True)
+    # Sequence 0016E5 is that of the validation images.
+    (root / 'other_sequences.txt').write_text(''.join(x for x in lines if '/0016E5' not in x))
+
+    shipped = ROOT / 'configs/_base_/domains/splits/camvid' / folder
     command = json.loads((shipped / 'manifest.json').read_text())['command'].split()[2:]
-    paths = {'DATA_ROOT': str(DATA), 'OUT': str(tmp_path)}
+    paths = {'DATA_ROOT': str(root), 'OUT': str(tmp_path / 'out')}
     tool.main([paths.get(word, word) for word in command])
-    assert contents(tmp_path) == contents(shipped)
+    assert contents(tmp_path / 'out') == contents(shipped)
 
 
 @pytest.mark.parametrize('form', ['backslashes', 'decomposed'])
