@@ -43,7 +43,7 @@ format: $(STAMP) ## sort imports, repair and reformat the code with ruff
 demo: $(STAMP) ## train on synthetic scenes and show the result (DEMO_ARGS='--help')
 	$(BIN)/python tools/demo.py $(DEMO_ARGS)
 
-verify: $(STAMP) ## repeat a seed of a published result and compare (ROW=camvid_cpu:cct; none: list)
+verify: $(STAMP) ## repeat a seed of a published result and compare (ROW=recommended_camvid:cct:n=20; none: list)
 	@$(BIN)/python tools/verify.py $(ROW)
 
 docs: $(STAMP) ## build the pages of docs/ as HTML, in docs/_build/html

@@ -2,8 +2,8 @@ r"""From folders of your images and masks to a domain and configs that train on 
 
 It looks at the files, pairs images and masks by their names, makes a hold-out where no folder is
 called val, and writes into configs/NAME: the domain file NAME.py, the lists of files, and the
-configs supervised_NAME.py and cct_NAME.py. It says what it chose, and which commands come next.
-Nothing that exists is overwritten; docs/own_data.md tells more.
+configs supervised_NAME.py, cct_NAME.py and recommended_NAME.py. It says what it chose, and which
+commands come next. Nothing that exists is overwritten; docs/own_data.md tells more.
 
 Example:
     python tools/new_domain.py leaves data/leaves --classes background leaf fruit

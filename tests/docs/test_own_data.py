@@ -72,8 +72,9 @@ def test_commands_in_their_order(server, home):
             run(server, home, command)
             done.append(tool)
     assert done.count('tools/new_domain.py') == 2 and done.count('tools/train.py') == 5
-    for name in ('supervised_leaves', 'cct_leaves', 'supervised_leaves-pots', 'cct_leaves-pots'):
-        assert (home / f'work_dirs/{name}/iter_2.pth').is_file()
+    for name in ('leaves', 'leaves-pots'):
+        for method in ('supervised', 'recommended'):
+            assert (home / f'work_dirs/{method}_{name}/iter_2.pth').is_file()
 
 
 @pytest.mark.realdata

@@ -74,6 +74,20 @@ def paired_difference(values: dict[int, float], baseline: dict[int, float]) -> d
     return {seed: values[seed] - baseline[seed] for seed in values if seed in baseline}
 
 
+def is_tie(differences: Iterable[float]) -> bool:
+    """Return whether the mean of paired differences is below twice its standard error.
+
+    A single difference has no standard error and is not called a tie.
+
+    Example:
+        >>> is_tie([1.0, 2.0, 3.0]), is_tie([-1.0, 2.0, 3.0])
+        (False, True)
+    """
+    differences = list(differences)
+    mean, spread = mean_and_spread(differences)
+    return spread is not None and abs(mean) < 2 * spread / len(differences) ** 0.5
+
+
 def make_table(grid: Grid, jobs: Sequence[Job], command: str) -> str:
     """Return the results of a grid as Markdown.
 
@@ -92,7 +106,10 @@ def make_table(grid: Grid, jobs: Sequence[Job], command: str) -> str:
         _main_table(grid, rows, domains if len(domains) > 1 else []),
     ]
     if grid.baseline is not None:
-        sections[0] += f' The difference to {grid.baseline} is taken seed by seed, then averaged.'
+        sections[0] += (
+            f' The difference to {grid.baseline} is taken seed by seed, then averaged; below twice '
+            'its standard error it is a tie.'
+        )
     sections += [_class_table(rows, domain) for domain in domains]
     sections += _notes(jobs)
     sections.append(f'Made by:\n\n```bash\n{command}\n```')
@@ -140,7 +157,8 @@ def _difference(grid: Grid, rows: list[Row], row: Row) -> tuple[str, str]:
         if other.method == grid.baseline and other.axes.items() <= row.axes.items():
             differences = paired_difference(_values(row.records), _values(other.records))
             each = ', '.join(f'{seed}: {value:+.2f}' for seed, value in differences.items())
-            return _summary(differences.values(), sign='+'), each or NOTHING
+            tie = ', a tie' if differences and is_tie(differences.values()) else ''
+            return _summary(differences.values(), sign='+') + tie, each or NOTHING
     return NOTHING, NOTHING
 
 

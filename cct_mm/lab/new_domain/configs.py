@@ -187,4 +187,9 @@ def training_texts(
             # A number stands in the base of the config.
             unlabeled_per_batch='4' if everywhere else f'dict(_delete_=True, {each})',
         )
+        texts[f'recommended_{name}.py'] = templates.RECOMMENDED.render(
+            name=name,
+            domains=domains,
+            strong=path(f'{base}/methods/recommended_strong.py'),
+        )
     return texts

@@ -121,7 +121,7 @@ def next_commands(
     out: Path, domains: Sequence[DomainFile], network: Network, cct: bool
 ) -> list[str]:
     """Return the commands that check the data, train, predict and report."""
-    methods = ['supervised', 'cct'] if cct else ['supervised']
+    methods = ['supervised', 'recommended'] if cct else ['supervised']
     name = '-'.join(domain.name for domain in domains)
     runs = [f'{method}_{name}' for method in methods]
     config = f'{out}/{runs[-1]}.py'

@@ -184,3 +184,15 @@ optim_wrapper = dict(paramwise_cfg={{_base_.<< paramwise >>}})
 train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=<< unlabeled_per_batch >>))
 """
 )
+
+RECOMMENDED = _ENVIRONMENT.from_string(
+    """\
+# << domains | join(', ', attribute='name') >>: the recommended recipe, CCT and a strong view of each
+# unlabeled image.
+_base_ = [
+    './cct_<< name >>.py',
+    '<< strong >>',
+]
+model = dict(strong={{_base_.recommended_strong}})
+"""
+)

@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.nn import functional as F
 
-from cct_mm.labels import IGNORE_INDEX, SUPERVISIONS
+from cct_mm.labels import IGNORE_INDEX, SUPERVISIONS, has_background
 from cct_mm.models.strong_views import StrongView
 from cct_mm.models.transfer import stack_on
 
@@ -70,7 +70,7 @@ class Batch:
         maps = [sample.filled.data if 'filled' in sample else nowhere for sample in self.samples]
         return torch.stack([_padded(map_, self.size) for map_ in maps])
 
-    def among_named(self, prob: Tensor) -> Tensor:
+    def among_named(self, prob: Tensor, classes: Sequence[str]) -> Tensor:
         """Return predictions among the classes that each image is known to have, and background.
 
         What an image's label names, ``image_labels`` of its sample, is what its pixels can be; the
@@ -79,17 +79,20 @@ class Batch:
 
         Args:
             prob: Probabilities, [B, C, H, W].
+            classes: The domain's classes; class 0 is always possible where it is background.
 
         Returns:
             Tensor: Probabilities, [B, C, H, W].
         """
-        named = [_named(sample) for sample in self.samples]
+        everywhere = (0,) if has_background(classes) else ()
+        named = [
+            (*everywhere, *sample.metainfo['image_labels']) if _is_named(sample) else ()
+            for sample in self.samples
+        ]
         if not any(named):
             return prob
         count = prob.shape[1]
-        possible = [
-            torch.tensor([not classes or i in classes for i in range(count)]) for classes in named
-        ]
+        possible = [torch.tensor([not own or i in own for i in range(count)]) for own in named]
         kept = stack_on(prob.device, possible)[:, :, None, None]
         # So that what is left is above 0 where the network is certain of another class.
         prob = prob.clamp(min=torch.finfo(prob.dtype).tiny) * kept
@@ -122,12 +125,10 @@ class Batch:
         return torch.cat(labels)
 
 
-def _named(sample: SegDataSample) -> tuple[int, ...]:
-    """Return background and the classes that an image is known to have, none if that is unknown."""
-    labels = sample.metainfo.get('image_labels')
-    if labels is None or not sample.metainfo.get('image_labels_complete', True):
-        return ()
-    return (0, *labels)
+def _is_named(sample: SegDataSample) -> bool:
+    """Tell whether an image has a label that names all that it shows."""
+    known = sample.metainfo.get('image_labels') is not None
+    return known and sample.metainfo.get('image_labels_complete', True)
 
 
 def _inside(

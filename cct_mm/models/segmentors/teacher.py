@@ -72,7 +72,7 @@ class WithTeacher:
             - output: [B, C, H, W], probabilities, float32
         """
         if batch.prob is None:
-            batch.prob = batch.among_named(self._prediction(domain, batch))
+            batch.prob = batch.among_named(self._prediction(domain, batch), domain.classes)
         return batch.prob
 
     def _prediction(self, domain: Domain, batch: Batch) -> Tensor:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cct_mm.lab.grids import Grid, Job, Run, make_table
 from cct_mm.lab.grids.run_progress import RunProgress, seconds_left
-from cct_mm.lab.grids.table import mean_and_spread, paired_difference
+from cct_mm.lab.grids.table import is_tie, mean_and_spread, paired_difference
 
 MACHINE = dict(gpu=None, cpu='A CPU', cores=2, torch='2.9', runs_at_a_time=2, threads=1)
 
@@ -55,6 +55,19 @@ def test_the_mean_paired_difference_is_the_difference_of_the_means(pairs):
     mean, _ = mean_and_spread(paired_difference(method, baseline).values())
     expected = statistics.mean(method.values()) - statistics.mean(baseline.values())
     assert mean == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_difference_below_twice_its_standard_error_is_a_tie():
+    # Sample standard deviation 1, standard error 1 / sqrt(3) = 0.577.
+    assert is_tie([0.1, 1.1, 2.1]) and is_tie([-0.1, -1.1, -2.1])
+    assert not is_tie([0.2, 1.2, 2.2]) and not is_tie([-0.2, -1.2, -2.2])
+    assert not is_tie([0.01])
+
+
+def test_a_tie_is_called_so():
+    baseline = [job('supervised', seed, 50.0) for seed in range(3)]
+    method = [job('cct', seed, 50.0 + gain) for seed, gain in enumerate([-1.0, 2.0, 3.0])]
+    assert rows(table(baseline + method))['cct'][3] == '+1.33 ± 2.08, a tie'
 
 
 def test_the_main_table_by_hand():

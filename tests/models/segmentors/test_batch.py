@@ -8,6 +8,7 @@ from mmseg.structures import SegDataSample
 from cct_mm.models.segmentors.batch import Batch, select
 
 SIZE = (12, 16)
+CLASSES = ('background', 'cat', 'cow', 'dog')
 
 
 def samples_of(*supervisions, sizes=None):
@@ -59,29 +60,35 @@ class TestAmongNamed:
         return batch_of(samples)
 
     def test_gives_the_probability_of_other_classes_to_background_and_those_that_are_named(self):
-        found = self.named((1,), (2, 3)).among_named(self.PROB)
+        found = self.named((1,), (2, 3)).among_named(self.PROB, CLASSES)
         expected = torch.tensor([[1 / 3, 2 / 3, 0, 0], [1 / 8, 0, 3 / 8, 4 / 8]])
         torch.testing.assert_close(found, expected[:, :, None, None].expand(2, 4, 3, 5))
 
+    def test_is_among_the_named_alone_where_no_class_is_background(self):
+        streets = ('sky', 'road', 'car', 'tree')
+        found = self.named((1,), ()).among_named(self.PROB, streets)
+        assert (found[0, 1] == 1).all() and (found[0, [0, 2, 3]] == 0).all()
+        torch.testing.assert_close(found[1], self.PROB[1])
+
     def test_of_no_name_is_background(self):
-        found = self.named((), (1, 2, 3)).among_named(self.PROB)
+        found = self.named((), (1, 2, 3)).among_named(self.PROB, CLASSES)
         assert (found[0, 0] == 1).all()
         torch.testing.assert_close(found[1], self.PROB[1])
 
     @pytest.mark.parametrize(('labels', 'complete'), [((None, None), True), (((1,), (2,)), False)])
     def test_changes_nothing_where_images_may_have_any_class(self, labels, complete):
         batch = self.named(*labels, complete=complete)
-        assert torch.equal(batch.among_named(self.PROB), self.PROB)
+        assert torch.equal(batch.among_named(self.PROB, CLASSES), self.PROB)
 
     def test_leaves_the_images_alone_that_have_no_label(self):
-        found = self.named((1,), None).among_named(self.PROB)
+        found = self.named((1,), None).among_named(self.PROB, CLASSES)
         torch.testing.assert_close(found[1], self.PROB[1])
         assert (found[0, 2:] == 0).all()
 
     def test_is_a_probability_where_the_network_is_certain_of_another_class(self):
         prob = torch.zeros(1, 4, 3, 5)
         prob[:, 3] = 1
-        found = self.named((1,)).among_named(prob)
+        found = self.named((1,)).among_named(prob, CLASSES)
         torch.testing.assert_close(found[0, :2], torch.full((2, 3, 5), 0.5))
 
 
