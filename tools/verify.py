@@ -1,7 +1,7 @@
 """Repeat one seed of a published result and compare: ``python tools/verify.py ROW``.
 
 Without ROW it lists the rows of docs/records. On the machine and versions of the record the result
-has to be exactly the same, elsewhere within two standard errors. Trains as long as the row's runs
+has to be exactly the same, elsewhere and on a GPU within two standard errors. Trains as long as the row's runs
 did; an interrupted one goes on. Needs the data (data/README.md).
 """
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+VERDICTS = {True: ('Agrees', 0), False: ('Does not agree', 1), None: ('Cannot be told', 3)}
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +28,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Return 0 if the result agrees, 1 if not or if the run failed, 2 for bad input."""
+    """Return 0 if the result agrees, 1 if not or if the run failed, 2 for bad input.
+
+    And 3 if nobody can tell: another result than the only one that is known.
+    """
     args = parse_args()
     from mmengine.logging import MMLogger
 
@@ -52,8 +56,9 @@ def main() -> int:
     if job.record is None:
         return 1
     verdict = judge(row, job.record, ROOT)
-    print(f'{"Agrees" if verdict.agrees else "Does not agree"}. {verdict.text}\nRun: {job.folder}')
-    return 0 if verdict.agrees else 1
+    word, code = VERDICTS[verdict.agrees]
+    print(f'{word}. {verdict.text}\nRun: {job.folder}')
+    return code
 
 
 if __name__ == '__main__':

@@ -27,7 +27,7 @@ from .measure import GradientMeans, average, measure
 from .tables import Measured, records
 
 SEED = 0
-"""Of the batches and perturbations, which are the same at every checkpoint."""
+"""Of the batches, the same at every checkpoint, and of what is drawn for them at each."""
 
 
 def analyze(

@@ -1,4 +1,4 @@
-"""What one batch says: gradients of L_s and w_u L_u in the encoder, and what perturbations do."""
+"""What one batch says: gradients of the losses in the encoder, and what perturbations do."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,11 @@ from cct_mm.models.cct.consistency_reference import draw_context
 from cct_mm.models.domain import Domain
 from cct_mm.models.segmentors import CCT
 from cct_mm.models.segmentors.batch import Batch, select
+
+from .true_foreground import CCTWithTrueForeground
+
+LOSSES = ('labeled', 'unlabeled', 'truth')
+"""L_s, w_u L_u, and what L_s of the unlabeled images would be, where their labels are known."""
 
 ENCODER = 'whole encoder'
 """Name of all stages together."""
@@ -54,7 +59,9 @@ def measure(
 
 
 def gradients(model: CCT, domain: Domain, labeled: Batch, unlabeled: Batch) -> dict[str, Tensor]:
-    """Return the gradients of L_s and of w_u L_u, [2, n], for the n numbers of each parameter.
+    """Return the gradients of each loss, [2, n] or [3, n], for the n numbers of each parameter.
+
+    They are in the order of :data:`LOSSES`; there is no third where nobody knows the truth.
 
     Args:
         model: The network.
@@ -67,7 +74,10 @@ def gradients(model: CCT, domain: Domain, labeled: Batch, unlabeled: Batch) -> d
     """
     parameters = dict(_encoder_parameters(model))
     rows = []
-    for losses in (model.loss_labeled(domain, labeled), model.loss_unlabeled(domain, unlabeled)):
+    of_each = [model.loss_labeled(domain, labeled), model.loss_unlabeled(domain, unlabeled)]
+    if isinstance(model, CCTWithTrueForeground):
+        of_each.append(model.loss_labeled(domain, unlabeled))
+    for losses in of_each:
         total, _ = model.parse_losses(losses)
         # Encoded together, both have one graph. What no loss depends on, such as the neck after the
         # map that is perturbed, has a gradient of zeros.
@@ -104,7 +114,7 @@ def stage_of(name: str) -> str:
 
 
 class GradientMeans:
-    """Compares the gradients of both losses over batches, stage by stage of the encoder.
+    """Compares the gradients of the losses over batches, stage by stage of the encoder.
 
     One batch's gradient is mostly noise, so the angle is that between the means over all batches.
     """
@@ -119,8 +129,8 @@ class GradientMeans:
         Args:
             gradients: See :func:`gradients`.
         """
-        for name, both in gradients.items():
-            self._sums[name] = self._sums[name] + both if name in self._sums else both
+        for name, each in gradients.items():
+            self._sums[name] = self._sums[name] + each if name in self._sums else each
         products = _products(gradients)
         self._norms.append({stage: own.diagonal().sqrt() for stage, own in products.items()})
 
@@ -128,25 +138,32 @@ class GradientMeans:
         """Return the comparison.
 
         Returns:
-            For each stage, and for all of them, ``labeled`` and ``unlabeled``: the mean norms of a
-            batch's gradients, and ``cosine``: that of the angle between the mean gradients, 0 where
-            one is 0.
+            For each stage, and for all of them, the mean norm of a batch's gradient of each of
+            :data:`LOSSES`, and ``cosine``: that of the angle between the mean gradients of L_s and
+            L_u, 0 where one is 0; with the truth also ``cosine_labeled`` and ``cosine_unlabeled``,
+            those of their angles to its gradient.
         """
         values = {}
         for stage, products in _products(self._sums).items():
-            labeled, unlabeled = torch.stack([norms[stage] for norms in self._norms]).mean(0)
-            scale = products.diagonal().prod().sqrt()
-            cosine = (products[0, 1] / scale).item() if scale else 0.0
-            values[stage] = dict(labeled=labeled.item(), unlabeled=unlabeled.item(), cosine=cosine)
+            norms = torch.stack([norms[stage] for norms in self._norms]).mean(0).tolist()
+            values[stage] = dict(zip(LOSSES, norms, strict=False), cosine=_cosine(products, 0, 1))
+            if len(norms) == len(LOSSES):
+                values[stage]['cosine_labeled'] = _cosine(products, 0, 2)
+                values[stage]['cosine_unlabeled'] = _cosine(products, 1, 2)
         return values
 
 
+def _cosine(products: Tensor, one: int, other: int) -> float:
+    scale = (products[one, one] * products[other, other]).sqrt()
+    return (products[one, other] / scale).item() if scale else 0.0
+
+
 def _products(gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the products of both gradients with themselves and each other, [2, 2], by stage."""
+    """Return the products of the gradients with themselves and each other, by stage."""
     products: dict[str, Tensor | float] = defaultdict(float)
-    for name, both in gradients.items():
-        both, stage = both.double(), stage_of(name)
-        products[stage] = products[stage] + (both @ both.mT).cpu()
+    for name, each in gradients.items():
+        each, stage = each.double(), stage_of(name)
+        products[stage] = products[stage] + (each @ each.mT).cpu()
     return {**products, ENCODER: sum(products.values())}
 
 
@@ -165,8 +182,8 @@ def perturbations(model: CCT, domain: Domain, unlabeled: Batch) -> Values:
         without the perturbation, which is what the decoder itself is behind.
     """
     bank = domain.auxiliary
-    z = domain.z(unlabeled.features).float()  # [B, D, h, w]
-    target = model.auxiliary_target(domain, unlabeled)
+    z, target = model.auxiliary_input(domain, unlabeled)
+    z = z.float()  # [B, D, h, w]
     guidance = target.guidance(z.shape[2:])
     distance = model.loss_consistency
     weight = distance.position_weight(target.prob, target.valid)  # [B, H, W]

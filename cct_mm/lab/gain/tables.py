@@ -27,6 +27,7 @@ class Measured:
 
 
 GRADIENTS = ('stage', '|grad L_s|', '|grad w_u L_u|', 'ratio', 'cosine of means')
+TRUTH = ('|grad of the truth|', 'cosine of L_s and truth', 'cosine of L_u and truth')
 PERTURBATIONS = ('perturbation', 'size', 'distance', 'gap', 'distance / gap')
 
 
@@ -38,8 +39,9 @@ def records(measured: Sequence[Measured], command: str) -> dict[str, dict]:
         command: What has made them.
     """
     common = {'command': command, 'date': datetime.date.today().isoformat()}
+    known = any('truth' in values for values in measured[0].stages.values())
     tables = {
-        'gradients': (GRADIENTS, [(m, m.stages, _gradient_cells) for m in measured]),
+        'gradients': (GRADIENTS + (TRUTH if known else ()), [(m, m.stages, _gradient_cells) for m in measured]),
         'perturbations': (PERTURBATIONS, [(m, m.kinds, _perturbation_cells) for m in measured]),
     }
     several = len({one.domain for one in measured}) > 1
@@ -48,7 +50,7 @@ def records(measured: Sequence[Measured], command: str) -> dict[str, dict]:
             **common,
             'header': ['iteration', *(['domain'] if several else []), *header],
             'cells': [line for each in parts for line in _lines(*each, several)],
-            'note': f'Means over {measured[0].batches} batches.',
+            'note': _note(measured),
             'values': [
                 {'iteration': m.iteration, 'domain': m.domain, 'batches': m.batches, 'rows': rows}
                 for m, rows, _ in parts
@@ -56,6 +58,12 @@ def records(measured: Sequence[Measured], command: str) -> dict[str, dict]:
         }
         for name, (header, parts) in tables.items()
     }
+
+
+def _note(measured: Sequence[Measured]) -> str:
+    counts = {one.domain: one.batches for one in measured}
+    of_each = ', '.join(f'{count} batches of {domain}' for domain, count in counts.items())
+    return f'Means over {of_each}.'
 
 
 def _lines(
@@ -66,8 +74,13 @@ def _lines(
         yield [str(measured.iteration), *domain, name, *cells(**values)]
 
 
-def _gradient_cells(labeled: float, unlabeled: float, cosine: float) -> list[str]:
-    return [f'{labeled:.3g}', f'{unlabeled:.3g}', _ratio(unlabeled, labeled), f'{cosine:+.3f}']
+def _gradient_cells(
+    labeled: float, unlabeled: float, cosine: float, truth: float | None = None, **cosines: float
+) -> list[str]:
+    cells = [f'{labeled:.3g}', f'{unlabeled:.3g}', _ratio(unlabeled, labeled), f'{cosine:+.3f}']
+    if truth is not None:
+        cells += [f'{truth:.3g}', *(f'{value:+.3f}' for value in cosines.values())]
+    return cells
 
 
 def _perturbation_cells(size: float, distance: float, gap: float) -> list[str]:

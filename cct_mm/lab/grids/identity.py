@@ -22,6 +22,8 @@ from .grid import GridError, Run
 
 KINDS = ('config', 'code', 'data')
 _SHOWN = 4
+# Networks below cct_mm/lab that configs train.
+_TRAINED = ('lab/gain/true_foreground.py',)
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def code_parts(root: str | Path) -> dict[str, str]:
     """Hash of every ``cct_mm/**/*.py``, ``tools/train.py`` and ``tools/test.py``, by relative path.
 
     ``cct_mm/lab`` is left out: it starts trainings and reads what they leave, and a change
-    to the table must not make hours of training stale. Code outside the repository (a config's own
-    ``custom_imports``) isn't covered.
+    to the table must not make hours of training stale; of it only the networks count that configs
+    train. Code outside the repository (a config's own ``custom_imports``) isn't covered.
     """
     root = Path(root)
     package = root / 'cct_mm'
@@ -109,7 +111,7 @@ def code_parts(root: str | Path) -> dict[str, str]:
     files = {
         f'cct_mm/{path.relative_to(package).as_posix()}': path
         for path in package.rglob('*.py')
-        if not set(own) & set(path.parents)
+        if not set(own) & set(path.parents) or path.relative_to(package).as_posix() in _TRAINED
     }
     files |= {name: root / name for name in ('tools/train.py', 'tools/test.py')}
     return {
@@ -124,9 +126,10 @@ def data_parts(cfg: Config, root: Path) -> dict[str, str]:
 
     A list file is any value under a key ``ann_file``, found as ``ListDataset`` finds it. Its hash
     covers its contents and, of each file that it lists, name and size (``os.stat``). An image
-    folder (``data_prefix`` without ``ann_file``) counts with the names and sizes of all its files,
-    the checkpoint that training starts from (``load_from``) with its contents. No image is read:
-    one replaced by another of exactly the same size goes unnoticed.
+    folder (``data_prefix`` without ``ann_file``) counts with the names and sizes of all its files.
+    The checkpoint that training starts from (``load_from``) and files of image-level labels count
+    with their contents. No image is read: one replaced by another of exactly the same size goes
+    unnoticed.
     """
     parts = {}
     for source in _sources(cfg.to_dict()):
@@ -134,9 +137,9 @@ def data_parts(cfg: Config, root: Path) -> dict[str, str]:
             parts[source.name] = _list_file_hash(source.list_file, source.folders)
         else:
             parts[source.name] = _folder_hash(source.folders)
-    start = cfg.get('load_from')
-    if start and os.path.isfile(start):
-        parts[start] = hashlib.sha256(Path(start).read_bytes()).hexdigest()
+    for path in {cfg.get('load_from'), *_label_files(cfg.to_dict())}:
+        if path and os.path.isfile(path):
+            parts[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return dict(sorted((_from_root(path, root), value) for path, value in parts.items()))
 
 
@@ -238,6 +241,17 @@ def _sources(node: Any, data_root: str = '', loaded: bool = False) -> Iterator[_
         yield _Source(' '.join(folders), '', folders, loaded)
     for key, inner in node.items():
         yield from _sources(inner, data_root, loaded or str(key).endswith('_dataloader'))
+
+
+def _label_files(node: Any) -> Iterator[str]:
+    """Find the files that ``LoadImageLabels`` reads."""
+    if isinstance(node, dict):
+        if node.get('type') == 'LoadImageLabels':
+            yield node.get('path')
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for inner in node:
+            yield from _label_files(inner)
 
 
 def _list_file_hash(path: str, folders: tuple[str, ...]) -> str:

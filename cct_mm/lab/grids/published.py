@@ -148,9 +148,10 @@ def _recipe(run: Run, split: str, root: Path) -> dict[str, Any]:
     """Leaves of the config that a result depends on, data in the default folder."""
     with _default_data_folder():
         cfg = resolve_config(run)
-    # 'test+tta' is of the same images as 'test'.
-    images = split.partition('+')[0]
+    # 'test+tta' is of the same images as 'test', in several sizes.
+    images, _, several = split.partition('+')
     keys = (*_KEYS, f'{images}_dataloader', f'{images}_evaluator')
+    keys += ('tta_model', 'tta_pipeline') if several else ()
     chosen = {key: cfg[key] for key in keys if key in cfg}
     runtime = root / 'configs/_base_/default_runtime.py'
     shared = Config.fromfile(runtime).get('custom_hooks', []) if runtime.is_file() else []

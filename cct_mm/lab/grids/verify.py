@@ -65,9 +65,9 @@ class Published:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a result agrees with a row, and a sentence that says how."""
+    """Whether a result agrees with a row, None where that cannot be told, and a sentence on it."""
 
-    agrees: bool
+    agrees: bool | None
     text: str
 
 
@@ -183,7 +183,7 @@ def judge(row: Published, record: dict, root: str | Path) -> Verdict:
     because = f'Not expected to be exactly the same: {"; ".join(others)}.'
     mean, spread, seeds = row.statistics()
     if spread is None:
-        return Verdict(False, f'{found}, the only seed of the record {mean:.2f}. {because}')
+        return Verdict(None, f'{found}, the only seed of the record {mean:.2f}. {because}')
     allowed = 2 * spread * math.sqrt(1 + 1 / seeds)
     agrees = abs(value - mean) <= allowed
     return Verdict(
@@ -212,6 +212,8 @@ def _differences(row: Published, record: dict, root: str | Path) -> list[str]:
     there = row.record.get('environment')
     if there is None:
         return [*found, 'the record does not tell machine and versions']
+    if there.get('gpu'):
+        found.append('a GPU adds up in another order each time')
     here = environment([record['machine']])
     return found + [
         f'{key} is {value}, there {there.get(key)}'

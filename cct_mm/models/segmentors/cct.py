@@ -181,15 +181,8 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         """
         if not len(unlabeled):
             return {}
-        # y^u = g(z), [B, C, H, W], no gradient
-        target = self.auxiliary_target(domain, unlabeled)
-
-        # z = h(x^u), [B, D, h, w]
-        z = domain.z(unlabeled.features)
-        if self.auxiliary_view == 'strong':
-            seen, view = self.strong_views(unlabeled)
-            z = domain.z(seen.features)[: len(unlabeled)]
-            target = target.mixed(view)
+        # z = h(x^u), [B, D, h, w], and y^u = g(z), [B, C, H, W], which has no gradient
+        z, target = self.auxiliary_input(domain, unlabeled)
         self._check_map(domain.auxiliary, z, unlabeled.size)
 
         # w_u L_u = w_u 1/K sum_k d(y^u, g_a^k(p_k(z))), in float32 whatever the encoder's precision
@@ -202,6 +195,21 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         with torch.autocast(z.device.type, enabled=False):
             loss = self.unsupervised_loss(domain.auxiliary, z.float(), target, terms)
         return {'loss_unsupervised': loss.total} | self._monitored(domain.auxiliary, loss)
+
+    def auxiliary_input(self, domain: Domain, unlabeled: Batch) -> tuple[Tensor, Target]:
+        """Return z, which is perturbed, [B, D, h, w], and what its decoders learn from.
+
+        Both are those of a strong view where ``auxiliary_view`` says so.
+
+        Args:
+            domain: The active domain.
+            unlabeled: Its unlabeled images, encoded.
+        """
+        target = self.auxiliary_target(domain, unlabeled)
+        if self.auxiliary_view == 'weak':
+            return domain.z(unlabeled.features), target
+        seen, view = self.strong_views(unlabeled)
+        return domain.z(seen.features)[: len(unlabeled)], target.mixed(view)
 
     def auxiliary_target(self, domain: Domain, unlabeled: Batch) -> Target:
         """Return what the auxiliary decoders learn from: y^u = g(z) and what goes with it.

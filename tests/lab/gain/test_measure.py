@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.structures import PixelData
 
 from cct_mm.lab.gain.measure import ENCODER, GradientMeans, average, measure, stage_of
 
@@ -49,13 +50,46 @@ def test_norms_are_of_batches_and_the_angle_of_their_means():
     assert values[ENCODER] == values['neck.0'] == pytest.approx(expected)
 
 
+def test_the_truth_is_the_loss_that_labels_of_the_unlabeled_images_would_give(make_model, batch):
+    torch.manual_seed(2)
+    truth = torch.randint(3, (2, 1, 32, 48))
+    for sample, labels in zip(batch['data_samples'][2:], truth, strict=True):
+        sample.set_metainfo(dict(supervision='weak'))
+        sample.gt_sem_seg = PixelData(data=labels)
+    model = make_model('CCTWithTrueForeground')
+    _, gradients, _ = measure(model, **batch)
+    values = stages_of(gradients)[ENCODER]
+
+    for sample in batch['data_samples'][2:]:
+        sample.set_metainfo(dict(supervision='labeled'))
+    model = make_model()
+    images = dict(inputs=batch['inputs'][2:], data_samples=batch['data_samples'][2:])
+    total, _ = model.parse_losses(model.loss(**images))
+    total.backward()
+    square = sum(
+        p.grad.square().sum()
+        for name, p in model.named_parameters()
+        if name.startswith(('backbone', 'neck')) and p.grad is not None
+    )
+    assert values['truth'] == pytest.approx(square.sqrt().item(), rel=1e-4)
+    assert all(abs(values[name]) <= 1 for name in ('cosine_labeled', 'cosine_unlabeled'))
+
+
+def test_cosines_with_the_truth_by_hand():
+    values = stages_of({'neck.0.weight': torch.tensor([[3.0, 4.0], [0.0, 1.0], [-2.0, 0.0]])})
+    expected = dict(labeled=5.0, unlabeled=1.0, cosine=0.8, truth=2.0)
+    expected |= dict(cosine_labeled=-0.6, cosine_unlabeled=0.0)
+    assert values[ENCODER] == pytest.approx(expected)
+
+
 def test_a_gradient_of_zeros_has_no_angle():
     values = stages_of({'neck.0.weight': torch.tensor([[3.0, 4.0], [0.0, 0.0]])})
     assert values[ENCODER] == dict(labeled=5.0, unlabeled=0.0, cosine=0.0)
 
 
-def test_distances_are_those_of_the_log(make_model, batch):
-    model = make_model()
+@pytest.mark.parametrize('view', ['weak', 'strong'])
+def test_distances_are_those_of_the_log(make_model, batch, view):
+    model = make_model(auxiliary_view=view, strong=dict(views=1))
     _, _, kinds = measure(model, **batch)
     logged = model.loss(**batch)
     for kind, values in kinds.items():

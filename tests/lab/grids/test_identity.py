@@ -112,6 +112,26 @@ def test_the_contents_of_the_checkpoint_that_training_starts_from_count(lab):
     assert differences(before.hashes, before.parts, identity()) == ['data (start.pth)']
 
 
+def test_the_contents_of_a_file_of_image_level_labels_count(lab):
+    pipeline = "w = dict(pipeline=[dict(type='LoadImageLabels', path='names.csv')])\nquality"
+    lab.change('configs/cct.py', 'quality', pipeline)
+    lab.write('names.csv', 'a.png,cat\n')
+    before = identity()
+    lab.write('names.csv', 'a.png,cow\n')
+    assert differences(before.hashes, before.parts, identity()) == ['data (names.csv)']
+
+
+def test_of_the_lab_only_networks_that_configs_train_count(lab):
+    lab.write('cct_mm/lab/gain/true_foreground.py', 'a = 1')
+    lab.write('cct_mm/lab/gain/figure.py', 'a = 1')
+    before = identity()
+    lab.write('cct_mm/lab/gain/figure.py', 'a = 2')
+    assert identity().code == before.code
+    lab.write('cct_mm/lab/gain/true_foreground.py', 'a = 2')
+    found = differences(before.hashes, before.parts, identity())
+    assert found == ['code (cct_mm/lab/gain/true_foreground.py)']
+
+
 def test_only_lists_that_a_dataloader_reads_have_to_exist(lab):
     lab.change('configs/cct.py', 'quality', "base = dict(ann_file='overridden.txt')\nquality")
     run = Run('cct', 'configs/cct.py', {}, 0)

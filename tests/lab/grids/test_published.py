@@ -65,6 +65,15 @@ def test_what_changes_results_marks_the_row(lab, record, path, old, new, what):
     assert what in found(record)['cct'][0]
 
 
+def test_scales_and_flips_count_where_they_are_evaluated(lab):
+    lab.change('configs/cct.py', 'quality', 'tta_pipeline = [0.5]\nquality')
+    once = lab.summary()
+    lab.change('grid.yaml', 'seeds', 'split: test+tta\nseeds')
+    several = lab.summary()
+    lab.change('configs/cct.py', 'tta_pipeline = [0.5]', 'tta_pipeline = [0.75]')
+    assert found(once)['cct'] == [] and found(several)['cct'] == ['its config']
+
+
 def test_a_config_without_a_dump_has_those_of_its_method(lab, record):
     lab.change('tests/dumps/other_supervised_toy.json', '1.0', '1.1')
     assert found(record) == {'supervised': ['what the code computes'], 'cct': []}

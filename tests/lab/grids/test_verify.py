@@ -75,6 +75,13 @@ def test_another_result_of_the_same_machine_and_code_does_not_agree(lab, rows):
     assert not verdict.agrees and 'should be exactly the same' in verdict.text
 
 
+def test_a_gpu_is_not_expected_to_repeat_exactly(lab, rows):
+    rows[0].record['environment']['gpu'] = 'H200'
+    lab.change('stand_in/test.py', "settings['quality']", "0.001 + settings['quality']")
+    _, verdict = verified(rows, 'small:cct')
+    assert verdict.agrees and 'a GPU adds up in another order' in verdict.text
+
+
 @pytest.mark.parametrize(('more', 'agrees'), [(2.2, True), (2.3, False), (-1.2, True)])
 def test_elsewhere_two_standard_errors_are_allowed(lab, rows, more, agrees):
     elsewhere(rows)
@@ -116,7 +123,7 @@ def test_one_seed_alone_has_no_spread_to_judge_by(lab, rows):
     assert verdict.agrees and 'exactly' in verdict.text
     lab.change('stand_in/test.py', "settings['quality']", "0.1 + settings['quality']")
     _, verdict = verified(rows, 'small:cct')
-    assert not verdict.agrees and 'the only seed of the record' in verdict.text
+    assert verdict.agrees is None and 'the only seed of the record' in verdict.text
 
 
 def test_rows_are_listed_by_the_names_that_find_them(lab, rows):
@@ -167,6 +174,17 @@ class TestTool:
         lab.change('stand_in/test.py', 'import json', 'raise ValueError')
         code, output = tool('small:cct')
         assert code == 1 and 'FAILED cct_seed0' in output.err and not output.out
+
+    def test_ends_with_3_where_nobody_can_tell(self, lab, rows, tool):
+        path = lab.root / 'docs/records/small.json'
+        record = json.loads(path.read_text())
+        record['environment']['cpu'] = 'another'
+        for row in record['rows']:
+            row['mIoU'].pop('1')
+        path.write_text(json.dumps(record))
+        lab.change('stand_in/test.py', "settings['quality']", "0.1 + settings['quality']")
+        code, output = tool('small:cct')
+        assert code == 3 and output.out.startswith('Cannot be told. small:cct')
 
     def test_ends_with_2_for_a_row_that_is_not_there(self, tool):
         code, output = tool('small:ours')
