@@ -1,8 +1,8 @@
 """Repeat one seed of a published result and compare: ``python tools/verify.py ROW``.
 
 Without ROW it lists the rows of docs/records. On the machine and versions of the record the result
-has to be exactly the same, elsewhere and on a GPU within two standard errors. Trains as long as the row's runs
-did; an interrupted one goes on. Needs the data (data/README.md).
+has to be exactly the same, elsewhere and on a GPU within two standard errors. Trains as long as the
+row's runs did; an interrupted one goes on. Needs the data (data/README.md).
 """
 
 import argparse

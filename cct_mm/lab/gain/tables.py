@@ -40,8 +40,9 @@ def records(measured: Sequence[Measured], command: str) -> dict[str, dict]:
     """
     common = {'command': command, 'date': datetime.date.today().isoformat()}
     known = any('truth' in values for values in measured[0].stages.values())
+    header = GRADIENTS + (TRUTH if known else ())
     tables = {
-        'gradients': (GRADIENTS + (TRUTH if known else ()), [(m, m.stages, _gradient_cells) for m in measured]),
+        'gradients': (header, [(m, m.stages, _gradient_cells) for m in measured]),
         'perturbations': (PERTURBATIONS, [(m, m.kinds, _perturbation_cells) for m in measured]),
     }
     several = len({one.domain for one in measured}) > 1

@@ -187,8 +187,7 @@ train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=<< unlabe
 
 RECOMMENDED = _ENVIRONMENT.from_string(
     """\
-# << domains | join(', ', attribute='name') >>: the recommended recipe, CCT and a strong view of each
-# unlabeled image.
+# << domains | join(', ', attribute='name') >>: the recommended recipe, CCT and a strong view.
 _base_ = [
     './cct_<< name >>.py',
     '<< strong >>',
