@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 
 from cct_mm.files import write_atomically
 from cct_mm.lab.grids.published import changes
-from cct_mm.lab.grids.table import DAGGER, NOTHING, mean_and_spread, paired_difference
+from cct_mm.lab.grids.table import DAGGER, NOTHING, is_tie, mean_and_spread, paired_difference
 from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,38 +40,18 @@ SHOWN = {
     'sunrgbd': 'SUN RGB-D',
     'voc': 'VOC',
 }
-DEMO = 'configs/experiments/demo_record.json'
-K30 = 'camvid-20-50-and-100-labeled-images-30-decoders'
-ROOMS = 'cityscapes-and-sun-rgb-d'
-STREETS = 'cityscapes-and-camvid'
-VOC = 'voc-with-image-level-labels'
-# Rows of the summary: data, labeled images, record, method, the axes of its row, and the heading of
-# docs/results.md that tells of it.
+# Rows of the summary: data, labeled images, record, the recipe's method, the axes of its row, and
+# the heading of docs/recommended.md that tells of it.
 SUMMARY = (
-    ('CamVid', '20', 'camvid_cpu', 'cct', {}, 'camvid-20-labeled-images'),
-    ('CamVid, UPerNet', '20', 'upernet_camvid_cpu', 'cct', {}, 'camvid-20-labeled-images-upernet'),
-    ('CamVid', '50', 'camvid_k30_cpu', 'cct-k30', {'n': 50}, K30),
-    ('CamVid', '100', 'camvid_k30_cpu', 'cct-k30', {'n': 100}, K30),
+    ('CamVid', '20', 'recommended_camvid', 'recommended', {'n': 20}, 'camvid'),
     (
-        'Cityscapes + CamVid, one network',
-        '20 + 20',
-        'cityscapes-camvid_cpu',
-        'cct',
+        'VOC, 9 classes, with image-level labels',
+        '100',
+        'recommended_voc',
+        'recommended-named',
         {},
-        'cityscapes-and-camvid',
+        'voc',
     ),
-    (
-        'Cityscapes + SUN RGB-D, one network',
-        '20 + 20',
-        'cityscapes-sunrgbd_cpu',
-        'cct',
-        {},
-        'cityscapes-and-sun-rgb-d',
-    ),
-    ('VOC, 9 classes', '100', 'voc_cpu', 'cct', {}, VOC),
-    ('VOC, 9 classes, with image-level labels', '100', 'voc_cpu', 'cct-weak', {}, VOC),
-    ('toy scenes', '12', 'toy', 'cct', {}, 'toy-scenes'),
-    ('the demo: day + night, one network', '12 + 12', DEMO, 'cct', {}, 'the-demo'),
 )
 
 
@@ -113,11 +93,15 @@ def difference(record: dict, row: dict) -> tuple[dict, dict]:
     return by_seed, by_seed
 
 
-def difference_text(record: dict, row: dict) -> str:
-    """Return mean, spread and each seed of the difference to the baseline."""
+def difference_text(record: dict, row: dict, each: bool = True) -> str:
+    """Return mean and spread of the difference to the baseline, and whether it is a tie."""
     values, by_seed = difference(record, row)
-    each = ', '.join(f'{value:+.2f}' for value in by_seed.values())
-    return score(values, '+') + (f' ({each})' if len(by_seed) > 1 else '')
+    text = score(values, '+')
+    if by_seed and is_tie(by_seed.values()):
+        text += ', a tie'
+    if each and len(by_seed) > 1:
+        text += f' ({", ".join(f"{value:+.2f}" for value in by_seed.values())})'
+    return text
 
 
 def mark(record: dict, row: dict) -> str:
@@ -195,33 +179,39 @@ def class_table(name: str) -> str:
     return '\n\n'.join(tables)
 
 
+def find(record: dict, method: str, axes: dict) -> dict | None:
+    """Return the row of a method at a point of the axes, None where it has not been run."""
+    for row in record['rows']:
+        if row['method'] == method and axes.items() <= row['axes'].items():
+            return row
+    return None
+
+
 def summary_table() -> str:
-    """Return the table of README.md: what CCT adds to its baseline on each data set."""
+    """Return the table of README.md: what the recommended recipe adds on each data set."""
     cells, marks = [], []
     for data, labels, name, method, axes, heading in SUMMARY:
         record = read_record(name)
-        (row,) = [
-            row
-            for row in record['rows']
-            if row['method'] == method and axes.items() <= row['axes'].items()
-        ]
-        gains, by_seed = difference(record, row)
+        row, cct = find(record, method, axes), find(record, 'cct', axes)
+        _, by_seed = difference(record, row)
         marks.append(mark(record, row) or mark(record, baseline_of(record, row)))
         cells.append(
             [
-                f'[{data}](docs/results.md#{heading}){marks[-1]}',
+                f'[{data}](docs/recommended.md#{heading}){marks[-1]}',
                 labels,
                 score(baseline_of(record, row)['mIoU']),
+                score(cct and cct['mIoU']),
                 score(row['mIoU']),
-                score(gains, '+'),
+                difference_text(record, row, each=False),
                 f'{sum(gain > 0 for gain in by_seed.values())} of {len(by_seed)}',
             ]
         )
-    header = ['data', 'labeled images', 'supervised', 'CCT', 'difference', 'seeds with a gain']
-    shown = markdown_table(header, cells)
+    header = ['data', 'labeled images', 'supervised', 'CCT', 'recommended', 'difference']
+    shown = markdown_table([*header, 'seeds with a gain'], cells)
     if any(marks):
         shown += (
-            f'\n\n{DAGGER} Config or code have changed since; [Results](docs/results.md) tells.'
+            f'\n\n{DAGGER} Config or code have changed since; '
+            '[What to use](docs/recommended.md) tells.'
         )
     return shown
 

@@ -39,9 +39,10 @@ def test_analysis(command, run_tool, real_data, tmp_path):
     data = str(real_data('CamVid'))
     output = run_tool(tool, config, *words, '--batches', '1', CCT_MM_DATA=data)
     assert 'Results: ' in output
-    table = json.loads((tmp_path / 'work_dirs/gain/gradients.json').read_text())
+    out = tmp_path / words[words.index('--out') + 1]
+    table = json.loads((out / 'gradients.json').read_text())
     assert len(table['cells']) == len([first, *others]) * len(table['values'][0]['rows'])
-    assert (tmp_path / 'work_dirs/gain/gain_camvid.png').is_file()
+    assert (out / 'gain_camvid.png').is_file()
 
 
 def test_every_command_is_of_one_kind():

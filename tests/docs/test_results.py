@@ -49,21 +49,36 @@ def test_means_and_differences_by_hand(monkeypatch):
     text = TABLES['table']('g')
     # 51 with deviations 1: sqrt(2); differences 3 and 2, the third seed has no partner.
     assert '| supervised | – | 51.00 ± 1.41 | – |' in text
-    assert '+2.50 ± 0.71 (+3.00, +2.00) |' in text
+    assert '+2.50 ± 0.71 (+3.00, +2.00) |' in text  # twice the standard error is 1.00
     assert 'Made by `python tools/run_experiments.py g.yaml`.' in text
     assert 'no hashes were kept' in text and '†' not in text
 
 
+def test_a_difference_below_twice_its_standard_error_is_a_tie(monkeypatch):
+    rows = [
+        dict(method=name, axes={}, mIoU=dict(zip('123', values, strict=True)))
+        for name, values in dict(supervised=[50, 50, 50], cct=[49, 52, 51]).items()
+    ]
+    record = dict(command='', split='test', baseline='supervised', rows=rows)
+    monkeypatch.setitem(TABLES['table'].__globals__, 'read_record', lambda name: record)
+    assert '+0.67 ± 1.53, a tie (-1.00, +2.00, +1.00) |' in TABLES['table']('g')
+
+
 def test_a_row_that_has_changed_since_is_marked_in_every_table(monkeypatch):
     monkeypatch.chdir(ROOT)
-    records = {name: TABLES['read_record'](name) for *_, name, _, _, _ in TABLES['SUMMARY']}
-    _, cct = records['camvid_cpu']['rows']
-    monkeypatch.setitem(TABLES['table'].__globals__, 'read_record', records.__getitem__)
-    line = '| [CamVid](docs/results.md#camvid-20-labeled-images) |'
+    record = TABLES['read_record']('recommended_camvid')
+    monkeypatch.setitem(TABLES['table'].__globals__, 'read_record', lambda name: record)
+    monkeypatch.setitem(
+        TABLES['table'].__globals__,
+        'SUMMARY',
+        (('CamVid', '20', 'recommended_camvid', 'recommended', {'n': 20}, 'camvid'),),
+    )
+    (row,) = [r for r in record['rows'] if (r['method'], r['axes']) == ('recommended', {'n': 20})]
+    line = '| [CamVid](docs/recommended.md#camvid) |'
     assert line in TABLES['table']('summary')
-    cct['hashes'] = {**cct['hashes'], 'config': 'another'}
-    text = TABLES['table']('camvid_cpu')
-    assert '| supervised | ' in text and '| CCT, 7 auxiliary decoders † | ' in text
+    row['hashes'] = {**row['hashes'], 'config': 'another'}
+    text = TABLES['table']('recommended_camvid')
+    assert '| supervised | ' in text and f'| {TABLES["SHOWN"]["recommended"]} † | ' in text
     assert '† Changed since: its config.' in text
     text = TABLES['table']('summary')
     assert line.replace(') |', ') † |') in text and '† Config or code have changed' in text
