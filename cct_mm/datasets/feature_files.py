@@ -71,9 +71,9 @@ def features_to_bytes(sample: Mapping[str, Any], maps: Sequence[Tensor], dtype: 
                 "train_dataloader.dataset.dtype='float32'"
             )
     for name in data.keys():
-        labels = data.get(name).data
+        labels = data.get(name).data.numpy()
         # Labels are 0 to 255, which mmseg stores in eight bytes.
-        arrays[name] = labels.numpy().astype(np.uint8 if labels.dtype == torch.int64 else None)
+        arrays[name] = labels.astype(np.uint8) if labels.dtype == np.int64 else labels
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
@@ -101,7 +101,8 @@ def read_features(path: str | os.PathLike) -> dict[str, Any]:
         ) from None
     sample = SegDataSample(metainfo=dict(img_shape=tuple(image.shape[1:])))
     for name, labels in arrays.items():
-        labels = labels if labels.dtype == torch.bool else labels.long()
+        # By name, because files of before hold booleans as numbers.
+        labels = labels.bool() if name == 'filled' else labels.long()
         setattr(sample, name, PixelData(data=labels))
     sample.backbone_maps = tuple(maps)
     return dict(inputs=image, data_samples=sample)

@@ -27,7 +27,7 @@ def test_are_read_as_they_were_written(dtype, tmp_path):
     assert torch.equal(found['inputs'], written['inputs'])
     assert data.img_shape == (4, 6)
     assert torch.equal(data.gt_sem_seg.data, labels) and data.gt_sem_seg.data.dtype == torch.int64
-    assert torch.equal(data.filled.data, filled)
+    assert torch.equal(data.filled.data, filled) and data.filled.data.dtype == torch.bool
     assert [level.dtype for level in data.backbone_maps] == [getattr(torch, dtype)] * 2
     assert all(
         torch.equal(level, whole.to(level.dtype))

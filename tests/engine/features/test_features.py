@@ -94,6 +94,8 @@ class Setting:
                     # In the order in which a config that is written has them.
                     colors=dict(type='PhotoMetricDistortion'),
                     flip=dict(type='RandomFlip', prob=0.5),
+                    # It fills corners, which do not count.
+                    turn=dict(type='RandomRotate', prob=0.5, degree=20),
                 ),
                 domains=domains,
             ),
@@ -197,6 +199,28 @@ class TestTraining:
             rtol=1e-4,
             atol=1e-5,
         )
+
+    def test_of_strong_views_is_that_on_images_which_are_filled(self, cached):
+        """Where an image is filled, its strong views and the losses leave it out."""
+        data, of_images = (
+            batches(cached.dataset(kind)) for kind in (CachedFeaturesDataset, FromImages)
+        )
+        filled = [
+            sample for batch in data for sample in batch['data_samples'] if 'filled' in sample
+        ]
+        assert filled and all(sample.filled.data.any() for sample in filled)
+        assert all(sample.filled.data.dtype == torch.bool for sample in filled)
+        cfg = copy.deepcopy(cached.cfg.model)
+        cfg.strong = dict(loss=dict(confidence=0.3))
+        model = MODELS.build(cfg).train()
+        model.load_state_dict(torch.load(cached.cfg.load_from)['state_dict'])
+        expected = train(copy.deepcopy(model), of_images)
+        found = train(model, data)
+        assert all(
+            step[name] > 0 for step in found for name in step if name.endswith('loss_strong')
+        )
+        for step, wanted in zip(found, expected, strict=True):
+            torch.testing.assert_close(step, wanted, rtol=1e-4, atol=1e-6)
 
     def test_leaves_the_backbone_and_an_idle_domain_as_they_are(self, cached):
         model = cached.model()
