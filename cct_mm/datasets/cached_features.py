@@ -1,17 +1,22 @@
 """Images with what a frozen backbone makes of them, which is computed once and kept on disk."""
 
+import hashlib
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine import fileio
 from mmseg.registry import DATASETS
+from torch.utils.data import Dataset
 
 from cct_mm import keyed
 
 from .feature_files import content_key, read_features
 from .multi_domain import MultiDomainDataset, SampleIndex, Source
-from .wrappers import wrappers_of
+from .transforms import LoadImageLabels
+from .wrappers import pipelines, wrappers_of
 
 DTYPES = ('float16', 'float32')
 PLACES = ('data_root', 'ann_file', 'data_prefix', 'indices')
@@ -83,14 +88,16 @@ class CachedFeaturesDataset(MultiDomainDataset):
 
     def settings(self, source: int) -> dict[str, Any]:
         """Return what the features of a source depend on, besides images and backbone."""
-        domain, kind, _ = self.sources[source]
+        domain, kind, dataset = self.sources[source]
         config = self._configs[domain][kind]
-        return dict(
+        settings = dict(
             source={key: value for key, value in config.items() if key not in PLACES},
             # Pairs, because their order counts.
             augmentation=list((self._augmentation or {}).items()),
             dtype=self.dtype,
         )
+        labels = _image_label_files(dataset)
+        return {**settings, 'image_labels': labels} if labels else settings
 
     def augmented(self, source: int, index: int, version: int) -> dict[str, Any]:
         """Return one version of an image, from the image itself."""
@@ -110,6 +117,13 @@ class CachedFeaturesDataset(MultiDomainDataset):
         path = self.sources[item.source].dataset.get_data_info(item.index)['img_path']
         results['data_samples'].set_metainfo(dict(img_path=path))
         return results
+
+
+def _image_label_files(dataset: Dataset) -> list[str]:
+    """Return digests of the files with image-level labels, which are kept beside features."""
+    transforms = itertools.chain.from_iterable(pipelines(dataset))
+    loaders = [t for t in transforms if isinstance(t, LoadImageLabels) and t.labels is not None]
+    return [hashlib.sha256(fileio.get(t.labels.source)).hexdigest() for t in loaders]
 
 
 def _check_single_images(source: Source) -> None:

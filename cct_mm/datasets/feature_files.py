@@ -18,6 +18,9 @@ from cct_mm.result_folder import ResultFolder
 LABEL_MAPS = ('gt_sem_seg', 'filled')
 """What a sample may carry beside its image."""
 
+IMAGE_LABELS = ('image_labels', 'image_labels_complete')
+"""Meta information that methods learn from, which is kept too."""
+
 
 class FeatureFolder(ResultFolder):
     """The folder that the features of a source are written to.
@@ -74,6 +77,9 @@ def features_to_bytes(sample: Mapping[str, Any], maps: Sequence[Tensor], dtype: 
         labels = data.get(name).data.numpy()
         # Labels are 0 to 255, which mmseg stores in eight bytes.
         arrays[name] = labels.astype(np.uint8) if labels.dtype == np.int64 else labels
+    known = {name: data.metainfo[name] for name in IMAGE_LABELS if name in data.metainfo}
+    # No labels are an empty array, which would be one of floats.
+    arrays |= {name: np.array(value, dtype=np.int64) for name, value in known.items()}
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
@@ -91,6 +97,7 @@ def read_features(path: str | os.PathLike) -> dict[str, Any]:
             arrays = {name: torch.from_numpy(content[name]) for name in content.files}
         image = arrays.pop('image')
         maps = [arrays.pop(f'map{i}') for i in range(len(arrays)) if f'map{i}' in arrays]
+        known = {name: arrays.pop(name).tolist() for name in IMAGE_LABELS if name in arrays}
     except FileNotFoundError:
         raise
     # In damaged archives the readers of zip and NumPy stumble over anything.
@@ -100,6 +107,10 @@ def read_features(path: str | os.PathLike) -> dict[str, Any]:
             'tools/cache_features.py again, which makes it anew'
         ) from None
     sample = SegDataSample(metainfo=dict(img_shape=tuple(image.shape[1:])))
+    if 'image_labels' in known:
+        sample.set_metainfo(dict(image_labels=tuple(known['image_labels'])))
+    if 'image_labels_complete' in known:
+        sample.set_metainfo(dict(image_labels_complete=bool(known['image_labels_complete'])))
     for name, labels in arrays.items():
         # By name, because files of before hold booleans as numbers.
         labels = labels.bool() if name == 'filled' else labels.long()

@@ -35,6 +35,25 @@ def test_are_read_as_they_were_written(dtype, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    'known',
+    [
+        {},
+        dict(image_labels=()),
+        dict(image_labels=(1, 300), image_labels_complete=True),
+        dict(image_labels=(2,), image_labels_complete=False),
+    ],
+)
+def test_keep_image_level_labels(known, tmp_path):
+    written = sample()
+    written['data_samples'].set_metainfo(known)
+    (tmp_path / 'x.npz').write_bytes(features_to_bytes(written, [torch.zeros(1, 2, 3)], 'float16'))
+    data = read_features(tmp_path / 'x.npz')['data_samples']
+    assert data.metainfo == dict(known, img_shape=(4, 6))
+    complete = data.metainfo.get('image_labels_complete', True)
+    assert isinstance(complete, bool)
+
+
 def test_that_float16_cannot_hold_are_refused():
     with pytest.raises(ValueError, match=r"a.png: map 1 .* up to 1e\+05.*dtype='float32'"):
         features_to_bytes(sample(), [torch.zeros(1, 2, 3), torch.full((1, 2, 3), 1e5)], 'float16')

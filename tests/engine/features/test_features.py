@@ -222,6 +222,31 @@ class TestTraining:
         for step, wanted in zip(found, expected, strict=True):
             torch.testing.assert_close(step, wanted, rtol=1e-4, atol=1e-6)
 
+    def test_knows_the_image_level_labels(self, own):
+        """And labels that have changed since are refused."""
+        names = own.root / 'names.csv'
+        names.write_text('unlabeled0.png,0\nunlabeled1.png,0;1\nunlabeled2.png,\n')
+        for domain, kinds in own.cfg.train_dataloader.dataset.domains.items():
+            keys = ('img_path', 'img_shape', 'image_labels', 'image_labels_complete')
+            load = dict(type='LoadImageLabels', classes=DOMAINS[domain]['classes'], path=str(names))
+            image, pack = kinds.unlabeled.pipeline
+            kinds.unlabeled.pipeline = [image, load, {**pack, 'meta_keys': keys}]
+        own.cfg.train_dataloader.dataset.cache = str(own.root / 'named')
+        own.cfg.dump(own.path)
+        own.cache()
+        own.check()
+        data = batches(own.dataset())
+        for sample in (s for batch in data for s in batch['data_samples']):
+            if sample.supervision == 'unlabeled':
+                assert sample.image_labels == [(0,), (0, 1), ()][int(sample.img_path[-5])]
+                assert sample.image_labels_complete is True
+        wanted = train(own.model(), batches(own.dataset(FromImages)))
+        for step, of_images in zip(train(own.model(), data), wanted, strict=True):
+            torch.testing.assert_close(step, of_images, rtol=1e-4, atol=1e-6)
+        names.write_text(names.read_text().replace('0;1', '1'))
+        with pytest.raises(ValueError, match='features of other settings.*\n.*image_labels: '):
+            own.check()
+
     def test_leaves_the_backbone_and_an_idle_domain_as_they_are(self, cached):
         model = cached.model()
         before = copy.deepcopy(model.state_dict())
