@@ -79,3 +79,4 @@ def test_labels_from_a_csv(tmp_path, monkeypatch):
     exec(compile(code, PAGE, 'exec'), names)
     packed = Compose(names['pipeline'])(dict(img_path='x.jpg'))
     assert packed['data_samples'].image_labels == (1, 2)
+    assert packed['data_samples'].image_labels_complete is True

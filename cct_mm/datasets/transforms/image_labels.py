@@ -21,7 +21,7 @@ class LoadImageLabels(BaseTransform):
     at this place of the pipeline: before a crop it is that of the image, after it that of the crop.
 
     ``PackSegInputs`` packs only keys that it knows, so ``'image_labels'`` has to be among its
-    ``meta_keys``.
+    ``meta_keys``, and ``'image_labels_complete'`` for all but an ``ImageClassifier``.
 
     Required keys: ``img_path`` with ``path``, else ``gt_seg_map``. Added keys: ``image_labels``,
     a sorted tuple of class indices without background, and ``image_labels_complete``, whether the
@@ -44,7 +44,8 @@ class LoadImageLabels(BaseTransform):
         >>> pipeline = [
         ...     dict(type='LoadCheckedImage'),
         ...     dict(type='LoadImageLabels', classes=('background', 'leaf'), path='leaves.csv'),
-        ...     dict(type='PackSegInputs', meta_keys=('img_path', 'img_shape', 'image_labels'))]
+        ...     dict(type='PackSegInputs', meta_keys=(
+        ...         'img_path', 'img_shape', 'image_labels', 'image_labels_complete'))]
     """
 
     def __init__(

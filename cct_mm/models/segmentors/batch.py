@@ -83,6 +83,9 @@ class Batch:
 
         Returns:
             Tensor: Probabilities, [B, C, H, W].
+
+        Raises:
+            ValueError: If an image has a label, and nothing says whether it names all classes.
         """
         everywhere = (0,) if has_background(classes) else ()
         named = [
@@ -127,8 +130,17 @@ class Batch:
 
 def _is_named(sample: SegDataSample) -> bool:
     """Tell whether an image has a label that names all that it shows."""
-    known = sample.metainfo.get('image_labels') is not None
-    return known and sample.metainfo.get('image_labels_complete', True)
+    meta = sample.metainfo
+    if meta.get('image_labels') is None:
+        return False
+    if 'image_labels_complete' not in meta:
+        raise ValueError(
+            f'{meta.get("domain")}, {meta.get("supervision")} source: {meta.get("img_path")} comes '
+            'with image_labels and without image_labels_complete, expected both, because an image '
+            'that also shows classes the domain leaves out may be of any class; add '
+            "'image_labels_complete' to the meta_keys of PackSegInputs, or leave 'image_labels' out"
+        )
+    return meta['image_labels_complete']
 
 
 def _inside(

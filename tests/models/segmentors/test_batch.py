@@ -85,6 +85,15 @@ class TestAmongNamed:
         torch.testing.assert_close(found[1], self.PROB[1])
         assert (found[0, 2:] == 0).all()
 
+    def test_of_names_that_may_not_be_all_is_refused(self):
+        batch = self.named(None, (1,))
+        del batch.samples[1].image_labels_complete
+        batch.samples[1].set_metainfo(dict(img_path='b.png'))
+        with pytest.raises(
+            ValueError, match=r"^day, unlabeled source: b.png .*add 'image_labels_complete' to the"
+        ):
+            batch.among_named(self.PROB, CLASSES)
+
     def test_is_a_probability_where_the_network_is_certain_of_another_class(self):
         prob = torch.zeros(1, 4, 3, 5)
         prob[:, 3] = 1
