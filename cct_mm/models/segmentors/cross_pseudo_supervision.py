@@ -11,6 +11,7 @@ from cct_mm.models.domain import Domain
 from cct_mm.models.losses import weak_cross_entropy
 from cct_mm.models.losses.average import mean_weight
 from cct_mm.models.mmseg_weights import take_weights
+from cct_mm.models.norm import statistics_kept
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import RampUp
 
@@ -75,7 +76,8 @@ class CrossPseudoSupervision(NeedsProgress, MultiDomainSegmentor):
         Args:
             domain: The domain in the first network.
             second: The same domain in the second network.
-            batches: Images as the first network has encoded them; at least one is not empty.
+            batches: Labeled and unlabeled images as the first network has encoded them; at least
+                one batch is not empty.
             others: The same images as the second network has encoded them.
         """
         logits = _logits(domain, batches)  # [B, C, H, W]
@@ -106,7 +108,18 @@ class CrossPseudoSupervision(NeedsProgress, MultiDomainSegmentor):
 
 
 def _logits(domain: Domain, batches: Sequence[Batch]) -> Tensor:
-    """Return a network's logits of all images, [B, C, H, W], in float32."""
-    return torch.cat(
-        [domain.logits(batch.features, batch.size).float() for batch in batches if len(batch)]
-    )
+    """Return a network's logits of all images, [B, C, H, W], in float32.
+
+    Args:
+        domain: The domain in the network.
+        batches: The labeled images, which the head has seen once for L_s, so that its batch norms
+            know them already, and the unlabeled ones.
+    """
+    labeled, unlabeled = batches
+    logits = []
+    if len(labeled):
+        with statistics_kept(domain.decode_head):
+            logits.append(domain.logits(labeled.features, labeled.size).float())
+    if len(unlabeled):
+        logits.append(domain.logits(unlabeled.features, unlabeled.size).float())
+    return torch.cat(logits)

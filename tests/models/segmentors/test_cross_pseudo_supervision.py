@@ -104,6 +104,25 @@ class TestLoss:
             found = losses_of(copy.deepcopy(model), copy.deepcopy(data))
             torch.testing.assert_close(found[f'day.{prefix}loss_ce'], expected)
 
+    def test_lets_the_norms_of_both_heads_see_each_image_once(
+        self, make_model, make_data, losses_of
+    ):
+        norm = dict(type='BN')
+        head = dict(type='FCNHead', in_channels=32, channels=8, num_convs=1, norm_cfg=norm)
+        model = make_model('CrossPseudoSupervision', decode_head={**head, 'dropout_ratio': 0})
+        data = make_data('day')
+        inputs = model.data_preprocessor(copy.deepcopy(data), training=True)['inputs']
+        expected = copy.deepcopy(model).train()
+        losses_of(model, data)
+        for network, once in ((model, expected), (model.second, expected.second)):
+            with once.active('day') as day:
+                for images in inputs.split(2):
+                    day.logits(once.extract_feat(images), (32, 48))
+            found = network.domains['day'].decode_head.state_dict()
+            assert found['convs.0.bn.num_batches_tracked'] == 2
+            for name, value in once.domains['day'].decode_head.state_dict().items():
+                assert torch.equal(found[name], value), name
+
     @pytest.mark.parametrize(('labeled', 'unlabeled'), [(2, 0), (0, 2)])
     def test_needs_only_one_of_the_batches(self, model, make_data, losses_of, labeled, unlabeled):
         losses = losses_of(model, make_data('day', labeled, unlabeled))
