@@ -212,17 +212,29 @@ class Domain(BaseModule):
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Run a module without dropout and without a trace in its batch norms' running statistics."""
-    dropouts = [m for m in module.modules() if isinstance(m, _DropoutNd) and m.training]
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Run a module without dropout and drop path, and in all else as in training."""
+    dropouts = [m for m in module.modules() if m.training and _drops(m)]
     for m in dropouts:
         m.training = False
     try:
-        with statistics_kept(module):
-            yield
+        yield
     finally:
         for m in dropouts:
             m.training = True
+
+
+def _drops(module: nn.Module) -> bool:
+    # mmcv, timm and torchvision each have their own drop path.
+    named = type(module).__name__ in ('DropPath', 'DropBlock2d', 'StochasticDepth')
+    return named or isinstance(module, _DropoutNd | nn.MultiheadAttention)
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Run a module without dropout and without a trace in its batch norms' running statistics."""
+    with without_dropout(module), statistics_kept(module):
+        yield
 
 
 @contextmanager

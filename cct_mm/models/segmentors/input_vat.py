@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cct_mm.models.cct.perturbations.numbers import Request, StepKey
-from cct_mm.models.domain import Domain, evaluating, untouched
+from cct_mm.models.domain import Domain, evaluating, untouched, without_dropout
 from cct_mm.models.losses import kl
 from cct_mm.models.losses.average import mean_weight
 from cct_mm.models.progress import NeedsProgress
@@ -58,11 +58,12 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
         """L = L_s + w(t) KL(p(x^u) || p(x^u + r)).
 
         Each batch is encoded in a pass of its own, also with ``joint_encoding``: batch norm is to
-        see the images with r as it has seen them without.
+        see the images with r as it has seen them without. In both passes dropout and drop path are
+        off: what they change is no change by r.
         """
         self.encode(labeled)
         losses = self.loss_labeled(domain, labeled)
-        with torch.no_grad():
+        with torch.no_grad(), without_dropout(self):
             self.encode(unlabeled)
         return losses | self.loss_unlabeled(domain, unlabeled)
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn.bricks import DropPath
 from mmseg.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
@@ -45,6 +46,27 @@ def attention():
     MODELS.register_module(module=Attention)
     yield 'Attention'
     MODELS.module_dict.pop('Attention')
+
+
+@pytest.fixture
+def dropping():
+    """A neck whose output differs in each pass: by dropout, drop path and dropped attention."""
+
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout, self.drop_path = nn.Dropout2d(0.5), DropPath(0.5)
+            self.attention = nn.MultiheadAttention(32, 2, dropout=0.5, batch_first=True)
+
+        def forward(self, maps):
+            z = self.drop_path(self.dropout(maps[-1]))
+            tokens = z.flatten(2).mT  # [B, h w, D]
+            tokens = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+            return [z + tokens.mT.unflatten(2, z.shape[2:])]
+
+    MODELS.register_module(module=Dropping)
+    yield 'Dropping'
+    MODELS.module_dict.pop('Dropping')
 
 
 def batches_of(data):
@@ -165,6 +187,19 @@ class TestLoss:
         expected = 2 * (changed.exp() - clean.exp()).detach() / (2 * 20 * 27)
         expected[..., 20:, :] = expected[..., 27:] = 0
         torch.testing.assert_close(outputs[-1].grad, expected, rtol=1e-3, atol=1e-8)
+
+    def test_is_0_where_nothing_changes_though_the_encoder_has_dropout(
+        self, make_model, make_data, losses_of, dropping, monkeypatch
+    ):
+        model = make_model('InputVAT', neck=dict(type=dropping), domains=['day']).train()
+        monkeypatch.setattr(model, 'adversarial', lambda day, batch: torch.zeros_like(batch.images))
+        modes = [m.training for m in model.modules()]
+        images = torch.randn(2, 3, 32, 48)
+        with torch.no_grad():
+            assert not torch.equal(*(prediction(copy.deepcopy(model), images) for _ in range(2)))
+        loss = losses_of(model, make_data('day'))['day.loss_unsupervised']
+        torch.testing.assert_close(loss, torch.tensor(0.0), atol=1e-7, rtol=0)
+        assert [m.training for m in model.modules()] == modes
 
     def test_leaves_the_traces_of_the_images_as_they_are_alone(self, make_model, make_data):
         # With batch norm and dropout.
