@@ -52,6 +52,8 @@ class WithTeacher:
         with torch.random.fork_rng(devices=[]):
             self.teacher = _Average(**kwargs).requires_grad_(False)
         self.register_buffer('steps', torch.tensor(0))
+        # The same on the host, because reading the buffer would wait for the device in each step.
+        self._steps = 0
         self._copy_to_teacher()
 
     @property
@@ -104,13 +106,17 @@ class WithTeacher:
         if self.teacher is None:
             return
         self.steps += 1
-        weight = max(1 - self.decay, 1 / (int(self.steps) + 1))
-        student = self.state_dict()
+        self._steps += 1
+        weight = max(1 - self.decay, 1 / (self._steps + 1))
+        student, averages, latest = self.state_dict(), [], []
         for name, average in self.teacher.state_dict().items():
             if average.is_floating_point():
-                average.lerp_(student[name], weight)
+                averages.append(average)
+                latest.append(student[name])
             else:
                 average.copy_(student[name])
+        # As lerp_ of each, bit for bit, but in few kernels.
+        torch._foreach_lerp_(averages, latest, weight)
 
     def train(self, mode: bool = True) -> 'WithTeacher':
         """Switch the student to training; the teacher always predicts as in evaluation."""
@@ -140,6 +146,8 @@ class WithTeacher:
             }
             state_dict.update(copies)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        if self.teacher is not None:
+            self._steps = int(self.steps)
 
     def _averages(self, name: str) -> bool:
         """Tell whether a weight belongs to a part that the teacher has: encoder or main heads."""

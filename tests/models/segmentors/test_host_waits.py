@@ -22,8 +22,10 @@ def waits_of():
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **options)
         optim_wrapper = OptimWrapper(optimizer)
         model.train_step(data, optim_wrapper)
+        model.after_step()
         with HostWaits(ROOT) as waits:
             model.train_step(data, optim_wrapper)
+            model.after_step()
         # What stack_on carries travels from pinned memory.
         return {line: count for line, count in waits.found.items() if 'stack_on(' not in line}
 
@@ -37,6 +39,8 @@ METHODS = {
     'pseudo-labeling': dict(method='PseudoLabeling'),
     'VAT on the image': dict(method='InputVAT'),
     'cross pseudo supervision': dict(method='CrossPseudoSupervision'),
+    'weak to strong': dict(method='WeakToStrong', strong=dict(channel_dropout=0.5)),
+    'with a teacher and strong views': dict(teacher=dict(decay=0.99), strong=dict(views=1)),
     'in one pass': dict(joint_encoding=True),
     'with a discriminator': dict(discriminator=dict(in_channels=32, channels=(8,))),
     'with a pyramid': dict(

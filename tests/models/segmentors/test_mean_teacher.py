@@ -71,6 +71,14 @@ class TestTeacher:
         floats = [n for n, v in teacher.items() if v.is_floating_point()]
         assert moved > 0.9 * len(floats)
 
+    def test_moves_as_by_lerp_of_each_tensor_bit_for_bit(self, model, train):
+        states, _ = train(model)
+        expected = copy.deepcopy(split(states[1])[1])
+        student, teacher = split(states[2])
+        for name, found in teacher.items():
+            if found.is_floating_point():
+                assert torch.equal(expected[name].lerp_(student[name], 1 - 0.6), found), name
+
     def test_over_the_first_steps_is_the_plain_mean(self, make_model, train):
         model = make_model('MeanTeacher', decay=0.99)
         first, _ = split(copy.deepcopy(model.state_dict()))
