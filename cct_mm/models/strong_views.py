@@ -130,8 +130,10 @@ class StrongViews(nn.Module):
         """
         draws = [torch.rand(_NUMBERS, generator=keyed.generator(*key)) for key in keys]
         u = stack_on(images.device, draws)[:, :, None, None].unbind(1)  # [B, 1, 1] each
-        values = self._recolored(images * std + mean, valid, u[:6]).clamp(0, 255)
-        values = self._blurred(values, u[6], u[7])
+        # Half precision has too few values for the 256 of a color.
+        with torch.autocast(images.device.type, enabled=False):
+            values = self._recolored(images * std + mean, valid, u[:6]).clamp(0, 255)
+            values = self._blurred(values, u[6], u[7])
         seen = torch.where(valid, (values - mean) / std, images)
         view = StrongView(seen, self._boxes(images.shape[2:], u[8:]))
         view.images = view.mixed(seen)

@@ -144,6 +144,17 @@ class TestKeys:
         assert (others - together).abs().amax(dim=(1, 2, 3)).min() > 0.1
 
 
+def test_are_the_same_under_autocast(values):
+    views = StrongViews(jitter=1, gray=0.5, blur=1, cutmix=1)
+    images, valid = (values - MEAN) / STD, torch.ones_like(values[:, :1], dtype=torch.bool)
+    keys = [(0, 'view', i) for i in range(4)]
+    expected = views(images, valid, keys, MEAN, STD).images
+    with torch.autocast('cpu', torch.bfloat16):
+        found = views(images, valid, keys, MEAN, STD).images
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
 class TestPadding:
     def test_stays_and_does_not_count(self, values):
         valid = torch.ones_like(values[:, :1], dtype=torch.bool)
