@@ -1,6 +1,9 @@
 """Weak-to-strong consistency (FixMatch, UniMatch): the strong view is taught by the weak one."""
 
+import logging
+
 import torch
+from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -107,6 +110,7 @@ class WithStrongViews(NeedsProgress):
     def __init__(self, *, strong: dict | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.strong = None if strong is None else StrongConsistency(**strong)
+        self._warned = False
 
     def loss_strong(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
         """w(t) d(y^u, g(h(strong views))), and w(t) d(y^u, g(z with channels dropped)).
@@ -148,6 +152,8 @@ class WithStrongViews(NeedsProgress):
             - images of the returned batch: [V B, D, H, W], one of the V views after the other
         """
         if batch.strong is None:
+            if len(batch) == 1:
+                self._warn_of_one_image(batch)
             count = self.strong.views
             keys = [key for i in range(count) for key in self._keys(batch, f'strong view {i}')]
             scale = {}
@@ -160,6 +166,22 @@ class WithStrongViews(NeedsProgress):
                 self.encode(seen)
             batch.strong = seen, view
         return batch.strong
+
+    def _warn_of_one_image(self, batch: Batch) -> None:
+        """Say once that CutMix finds no other image in the batch."""
+        cutmix = self.strong.augmentation.shares['cutmix']
+        if not cutmix or self._warned:
+            return
+        self._warned = True
+        print_log(
+            f'domain {batch.samples[0].metainfo.get("domain")}: strong.augmentation.cutmix is '
+            f'{cutmix}, but the batch of a process has one unlabeled image, expected at least two, '
+            'because a box comes from another image: no image is mixed; raise '
+            "unlabeled_per_batch of the sampler (and train_dataloader's batch_size with it), or "
+            'set model.strong.augmentation.cutmix=0',
+            logger='current',
+            level=logging.WARNING,
+        )
 
     def _keys(self, batch: Batch, purpose: str) -> list[tuple[keyed.Part, ...]]:
         seed = self.progress.seed

@@ -1,6 +1,7 @@
 """Weak-to-strong consistency: its losses by hand, what they reach, and what they leave alone."""
 
 import copy
+from unittest import mock
 
 import pytest
 import torch
@@ -169,6 +170,20 @@ class TestStatistics:
                 found = model.extract_feat(images)[-1]
             assert torch.equal(found, expected)
             assert all(torch.equal(before[name], x) for name, x in statistics(model).items())
+
+
+class TestCutMix:
+    @pytest.mark.parametrize(('cutmix', 'images', 'said'), [(0.5, 1, 1), (0.5, 2, 0), (0, 1, 0)])
+    def test_of_one_image_warns_once(self, make_model, make_data, losses_of, cutmix, images, said):
+        model = make_model('WeakToStrong', strong=dict(augmentation=dict(cutmix=cutmix)))
+        with mock.patch('cct_mm.models.segmentors.weak_to_strong.print_log') as say:
+            for domain in ('day', 'night'):
+                losses_of(model, make_data(domain, unlabeled=images))
+        assert say.call_count == said
+        if said:
+            (sentence,) = say.call_args.args
+            assert sentence.startswith('domain day: strong.augmentation.cutmix is 0.5, but the')
+            assert 'raise unlabeled_per_batch' in sentence
 
 
 class TestTeacher:
