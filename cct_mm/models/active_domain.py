@@ -57,8 +57,7 @@ class ActiveDomain:
         """
         if self._scopes:
             return self._scopes[-1]
-        # Activation checkpointing runs the encoder again in backward, after its scope has ended.
-        if self._latest is not None and torch._C._current_graph_task_id() != -1:
+        if self.again:
             return self._latest
         if self._default is not None:
             return self._default
@@ -69,6 +68,12 @@ class ActiveDomain:
             'head, classes and batch norm statistics; call it inside of '
             f'`with model.active({self.names[0]!r}):`, or {self._how_to_set_the_default()}'
         )
+
+    @property
+    def again(self) -> bool:
+        """Whether activation checkpointing runs a pass again: in backward, after its scope."""
+        ended = not self._scopes and self._latest is not None
+        return ended and torch._C._current_graph_task_id() != -1
 
     def _how_to_set_the_default(self) -> str:
         first = self.names[0]

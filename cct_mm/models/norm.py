@@ -74,8 +74,10 @@ class DomainSpecificNorm(nn.Module):
         """
         if self.norm.training and not self.track_running_stats:
             return self.norm(x)
+        # Run again in backward, a pass has moved the statistics already, or was not to move them.
+        again = self.norm.training and self.active.again
         for key, value in self.statistics[self.active.name].named_buffers():
-            self.norm._buffers[key] = value
+            self.norm._buffers[key] = value.clone() if again else value
         self.norm.track_running_stats = True
         try:
             return self.norm(x)
@@ -164,7 +166,11 @@ def freeze_statistics(module: nn.Module) -> None:
 
 @contextmanager
 def statistics_kept(*modules: nn.Module) -> Iterator[None]:
-    """Normalize by batch statistics, as in training, and leave the running ones as they are."""
+    """Normalize by batch statistics, as in training, and leave the running ones as they are.
+
+    Where activation checkpointing runs a pass again in backward, after this context has ended, a
+    :class:`DomainSpecificNorm` keeps its statistics too, and an ordinary batch norm does not.
+    """
     norms = [
         m
         for module in modules
@@ -178,6 +184,11 @@ def statistics_kept(*modules: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+def runs_again(module: nn.Module) -> bool:
+    """Tell whether a network of mmseg runs again in backward, by activation checkpointing."""
+    return any(getattr(m, 'with_cp', False) for m in module.modules())
 
 
 @torch.no_grad()

@@ -250,3 +250,20 @@ def test_activation_checkpointing_in_backward_uses_the_statistics_of_its_own_pas
     assert not torch.equal(gradients[0], gradients[1])
     with pytest.raises(RuntimeError, match='no domain is active'):
         network(images['day'])
+
+
+@pytest.mark.parametrize('reentrant', [False, True])
+def test_activation_checkpointing_counts_no_image_twice(by_domain, images, reentrant):
+    plain = copy.deepcopy(by_domain)
+    for name, x in images.items():
+        x = x.requires_grad_()
+        with active(plain, name):
+            plain(x).square().sum().backward()
+        with active(by_domain, name):
+            y = checkpoint(by_domain, x, use_reentrant=reentrant)
+        y.square().sum().backward()
+    expected = statistics(plain)
+    found = statistics(by_domain)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    for p, wanted in zip(by_domain.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(p.grad, wanted.grad)

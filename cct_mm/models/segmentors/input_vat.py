@@ -9,6 +9,7 @@ from cct_mm.models.cct.perturbations.numbers import Request, StepKey
 from cct_mm.models.domain import Domain, evaluating, untouched, without_dropout
 from cct_mm.models.losses import kl
 from cct_mm.models.losses.average import mean_weight
+from cct_mm.models.norm import runs_again
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.models.transfer import send
 from cct_mm.schedules import RampUp
@@ -34,7 +35,7 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
         **kwargs: As for :class:`MultiDomainSegmentor`.
 
     Raises:
-        ValueError: If ``eps`` is not positive.
+        ValueError: If ``eps`` is not positive, or the backbone has activation checkpointing.
     """
 
     needs = Needs(unlabeled=True, sample_keys=True)
@@ -49,6 +50,12 @@ class InputVAT(NeedsProgress, MultiDomainSegmentor):
         super().__init__(**kwargs)
         if eps <= 0:
             raise ValueError(f'InputVAT: eps is {eps}, expected a norm > 0, e.g. 10')
+        if runs_again(self.backbone):
+            raise ValueError(
+                'InputVAT: the backbone has with_cp=True, expected no activation checkpointing, '
+                'because r comes from a gradient of a gradient, which it does not give; set '
+                'model.backbone.with_cp=False'
+            )
         self.eps = eps
         self.unsupervised_weight = RampUp(**unsupervised_weight)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cct_mm import keyed
 from cct_mm.models.adversarial import WithDiscriminator
 from cct_mm.models.domain import Domain
-from cct_mm.models.norm import statistics_kept
+from cct_mm.models.norm import runs_again, statistics_kept
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.models.strong_views import StrongView, StrongViews
 from cct_mm.models.transfer import stack_on
@@ -105,12 +105,22 @@ class WithStrongViews(NeedsProgress):
     Args:
         strong: Settings of :class:`StrongConsistency`, or None.
         **kwargs: As for the segmentor.
+
+    Raises:
+        ValueError: If shared batch norms would count strong views, where backward runs them again.
     """
 
     def __init__(self, *, strong: dict | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.strong = None if strong is None else StrongConsistency(**strong)
         self._warned = False
+        if self.strong and self.norm == 'shared' and runs_again(self.backbone):
+            raise ValueError(
+                f"{type(self).__name__}: norm is 'shared' and the backbone has with_cp=True, "
+                'expected one of them, because backward would run strong views again and shared '
+                'batch norms count them; set model.backbone.with_cp=False, or '
+                "model.norm='domain-specific'"
+            )
 
     def loss_strong(self, domain: Domain, unlabeled: Batch) -> dict[str, Tensor]:
         """w(t) d(y^u, g(h(strong views))), and w(t) d(y^u, g(z with channels dropped)).

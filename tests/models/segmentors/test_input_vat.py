@@ -236,3 +236,9 @@ class TestLoss:
 def test_eps_out_of_range(make_model, eps):
     with pytest.raises(ValueError, match=f'eps is {eps}, expected a norm > 0'):
         make_model('InputVAT', eps=eps)
+
+
+def test_activation_checkpointing_is_refused(make_model):
+    backbone = dict(make_model.config()['backbone'], with_cp=True)
+    with pytest.raises(ValueError, match='backbone has with_cp=True, .*backbone.with_cp=False'):
+        make_model('InputVAT', backbone=backbone)

@@ -171,6 +171,31 @@ class TestStatistics:
             assert torch.equal(found, expected)
             assert all(torch.equal(before[name], x) for name, x in statistics(model).items())
 
+    @pytest.mark.parametrize('norm', ['domain-specific', 'frozen'])
+    def test_and_gradients_are_the_same_with_activation_checkpointing(
+        self, make_model, make_data, losses_of, norm
+    ):
+        found = []
+        for again in (False, True):
+            backbone = dict(make_model.config()['backbone'], with_cp=again)
+            model = make_model(
+                'WeakToStrong', strong=dict(views=1, **CERTAIN), backbone=backbone, norm=norm
+            )
+            losses = losses_of(model, make_data('day'))
+            model.parse_losses(losses)[0].backward()
+            gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+            found.append((model.state_dict(), gradients))
+        (plain, wanted), (state, gradients) = found
+        assert all(torch.equal(state[name], value) for name, value in plain.items())
+        assert all(torch.equal(gradients[name], value) for name, value in wanted.items())
+
+    def test_of_shared_norms_are_not_kept_in_backward_which_is_refused(self, make_model):
+        backbone = dict(make_model.config()['backbone'], with_cp=True)
+        make_model('CCT', backbone=backbone, norm='shared')
+        for method in ('WeakToStrong', 'CCT'):
+            with pytest.raises(ValueError, match=f"^{method}: norm is 'shared' and .* with_cp=Tru"):
+                make_model(method, backbone=backbone, norm='shared', strong=dict(views=1))
+
 
 class TestCutMix:
     @pytest.mark.parametrize(('cutmix', 'images', 'said'), [(0.5, 1, 1), (0.5, 2, 0), (0, 1, 0)])
