@@ -51,12 +51,14 @@ class MeanTeacher(NeedsProgress, WithTeacher, MultiDomainSegmentor):
         self, domain: Domain, labeled: Batch, unlabeled: Batch
     ) -> dict[str, Tensor]:
         """L = L_s + w(t) d(teacher(x), student(view of x)), with unlabeled images x."""
-        self.encode(labeled)
+        seen = self.view(unlabeled, self.view_name)
+        # Else the view comes later, so that dropout draws as it always has.
+        self.encode(labeled, *([seen] if self.joint_encoding else []))
         losses = self.loss_labeled(domain, labeled)
         if len(unlabeled):
             target = self.target(domain, unlabeled)  # [B, C, H, W]
-            seen = self.view(unlabeled, self.view_name)
-            self.encode(seen)
+            if not self.joint_encoding:
+                self.encode(seen)
             logits = domain.logits(seen.features, seen.size).float()  # [B, C, H, W]
             weight = self.loss_consistency.position_weight(target, unlabeled.valid())  # [B, H, W]
             loss = self.loss_consistency(target, logits, weight)

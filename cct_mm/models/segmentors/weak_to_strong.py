@@ -221,10 +221,13 @@ class WeakToStrong(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainS
         self, domain: Domain, labeled: Batch, unlabeled: Batch
     ) -> dict[str, Tensor]:
         """L = L_s + L_strong [+ L_adv], from labeled images and weak and strong unlabeled ones."""
-        self.encode(labeled)
-        # Gradients reach the weak view by its dropped channels or the discriminator alone.
-        used = self.strong.channel_dropout or self.discriminator is not None
-        with torch.set_grad_enabled(bool(used)):
-            self.encode(unlabeled)
+        if self.joint_encoding:
+            self.encode(labeled, unlabeled)
+        else:
+            self.encode(labeled)
+            # Gradients reach the weak view by its dropped channels or the discriminator alone.
+            used = self.strong.channel_dropout or self.discriminator is not None
+            with torch.set_grad_enabled(bool(used)):
+                self.encode(unlabeled)
         losses = self.loss_labeled(domain, labeled) | self.loss_strong(domain, unlabeled)
         return losses | self.loss_adversarial(domain, labeled, unlabeled)

@@ -474,13 +474,27 @@ class TestJointEncoding:
         )
         assert found == pytest.approx(expected, rel=1e-5)
 
-    def test_normalizes_all_images_together(self, make_model, make_data, losses_of):
-        model = make_model(joint_encoding=True, norm='shared')
-        losses_of(model, make_data('day'))
-        assert model.backbone.stem[1].num_batches_tracked == 1
-        model = make_model(norm='shared')
-        losses_of(model, make_data('day'))
-        assert model.backbone.stem[1].num_batches_tracked == 2
+    @pytest.mark.parametrize(
+        'method',
+        ['CCT', 'WeakToStrong', 'MeanTeacher', 'EntropyMinimization', 'CrossPseudoSupervision'],
+    )
+    def test_normalizes_all_images_together(self, make_model, make_data, losses_of, method):
+        for joint, passes in ((True, 1), (False, 2)):
+            model = make_model(method, joint_encoding=joint, norm='shared')
+            losses = losses_of(model, make_data('day', views=['strong']))
+            total(losses).backward()
+            assert model.backbone.stem[1].num_batches_tracked == passes
+            assert model.backbone.stem[0].weight.grad.abs().max() > 0
+
+    @pytest.mark.parametrize('method', ['WeakToStrong', 'MeanTeacher'])
+    def test_alone_changes_no_loss(self, make_model, make_data, losses_of, method):
+        """Where batch norm is frozen, images in one pass are images in two."""
+        data = make_data('day', views=['strong'])
+        found, expected = (
+            losses_of(make_model(method, joint_encoding=joint, norm='frozen'), copy.deepcopy(data))
+            for joint in (True, False)
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
     def test_of_empty_batches_leaves_them_empty(self, make_model):
         model = make_model('SupervisedSegmentor', joint_encoding=True)
