@@ -24,11 +24,21 @@ class TrainingProgressHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self._stepped = False
+
     def before_train(self, runner) -> None:
-        """Give the sampler the run's seed, which a resumed checkpoint may have brought."""
+        """Give the sampler the run's seed, which a resumed checkpoint may have brought.
+
+        And watch the optimizer: not every iteration ends in a step.
+        """
         sampler = runner.train_dataloader.sampler
         if isinstance(sampler, AlternatingDomainSampler):
             sampler.seed = run_seed(runner)
+        runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, *args) -> None:
+        self._stepped = True
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Seed the generators and set the progress."""
@@ -39,12 +49,14 @@ class TrainingProgressHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Let a method do what it does after each optimizer step, such as move a teacher."""
-        # Where gradients are accumulated, not every iteration ends in one.
-        if not runner.optim_wrapper.should_update():
-            return
+        """Let a method do what it does after each optimizer step, such as move a teacher.
+
+        There is none where gradients are still accumulated, and where the step is left out: by
+        :class:`~cct_mm.engine.divergence.step_guard.StepGuard` or float16's loss scale.
+        """
+        stepped, self._stepped = self._stepped, False
         model = model_of(runner)
-        if isinstance(model, MultiDomainSegmentor):
+        if stepped and isinstance(model, MultiDomainSegmentor):
             model.after_step()
 
 

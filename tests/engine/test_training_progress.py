@@ -12,6 +12,7 @@ from torch.nn import DataParallel
 
 from cct_mm.datasets import AlternatingDomainSampler
 from cct_mm.engine import TrainingProgressHook
+from cct_mm.engine.divergence.step_guard import StepGuard
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.schedules import Progress
 
@@ -52,8 +53,14 @@ def test_is_no_part_of_the_checkpoint(make_model, model):
     assert list(make_model().state_dict()) == list(model.state_dict())
 
 
-def test_ranks_with_seeds_of_their_own_share_the_runs(runner):
+def prepare(runner, kind=OptimWrapper, **kwargs):
+    """Give a runner what its training begins with."""
     runner.train_dataloader = SimpleNamespace(sampler=mock.Mock(AlternatingDomainSampler))
+    runner.optim_wrapper = kind(torch.optim.SGD(runner.model.parameters(), lr=0.01), **kwargs)
+
+
+def test_ranks_with_seeds_of_their_own_share_the_runs(runner):
+    prepare(runner)
     runner.seed, runner.rank = 9, 2
     runner.cfg = dict(randomness=dict(seed=7, diff_rank_seed=True))
     TrainingProgressHook().before_train(runner)
@@ -76,13 +83,47 @@ def test_draws_of_third_party_layers_belong_to_the_iteration(runner):
 
 @pytest.mark.parametrize(('every', 'expected'), [(1, [1, 2, 3, 4]), (2, [0, 1, 1, 2])])
 def test_a_method_acts_after_each_optimizer_step(runner, data, every, expected):
-    optimizer = torch.optim.SGD(runner.model.parameters(), lr=0.01)
-    runner.optim_wrapper = OptimWrapper(optimizer, accumulative_counts=every)
+    prepare(runner, accumulative_counts=every)
     runner.optim_wrapper.initialize_count_status(runner.model, 0, 4)
     hook, found = TrainingProgressHook(), []
+    hook.before_train(runner)
     with mock.patch.object(runner.model, 'after_step') as after_step:
         for t in range(4):
             runner.model.train_step(data, runner.optim_wrapper)
             hook.after_train_iter(runner, t)
             found.append(after_step.call_count)
     assert found == expected
+
+
+class Scaled(OptimWrapper):
+    """What AmpOptimWrapper does in float16: its loss scale leaves out what is infinite."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.loss_scaler = torch.amp.GradScaler('cpu')
+
+    def backward(self, loss, **kwargs):
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs):
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+
+@pytest.mark.parametrize('kind', [OptimWrapper, Scaled])
+def test_a_method_does_not_act_after_a_step_that_is_left_out(runner, kind):
+    prepare(runner, kind)
+    if kind is OptimWrapper:
+        StepGuard(runner.model, runner.optim_wrapper)
+    hook, found = TrainingProgressHook(), []
+    hook.before_train(runner)
+    weight = next(runner.model.parameters())
+    with mock.patch.object(runner.model, 'after_step') as after_step:
+        for t, factor in enumerate((1.0, float('inf'), 1.0, float('nan'))):
+            before = weight.detach().clone()
+            runner.optim_wrapper.update_params(factor * weight.square().sum())
+            hook.after_train_iter(runner, t)
+            found.append(after_step.call_count)
+            assert torch.equal(weight, before) is (factor != 1)
+    assert found == [1, 1, 2, 2]
