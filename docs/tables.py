@@ -44,6 +44,7 @@ SHOWN = {
 # the heading of docs/recommended.md that tells of it.
 SUMMARY = (
     ('CamVid', '20', 'recommended_camvid', 'recommended', {'n': 20}, 'camvid'),
+    ('CamVid', '100', 'recommended_camvid', 'recommended', {'n': 100}, 'camvid'),
     (
         'VOC, 9 classes, with image-level labels',
         '100',
