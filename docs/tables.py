@@ -46,6 +46,14 @@ SUMMARY = (
     ('CamVid', '20', 'recommended_camvid', 'recommended', {'n': 20}, 'camvid'),
     ('CamVid', '100', 'recommended_camvid', 'recommended', {'n': 100}, 'camvid'),
     (
+        'Cityscapes + CamVid, one network',
+        '20 + 20',
+        'recommended_cityscapes-camvid',
+        'recommended',
+        {},
+        'several-data-sets',
+    ),
+    (
         'VOC, 9 classes, with image-level labels',
         '100',
         'recommended_voc',
