@@ -106,7 +106,7 @@ def difference_text(record: dict, row: dict, each: bool = True) -> str:
     """Return mean and spread of the difference to the baseline, and whether it is a tie."""
     values, by_seed = difference(record, row)
     text = score(values, '+')
-    if by_seed and is_tie(by_seed.values()):
+    if is_tie(by_seed.values()):
         text += ', a tie'
     if each and len(by_seed) > 1:
         text += f' ({", ".join(f"{value:+.2f}" for value in by_seed.values())})'

@@ -6,6 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
+from loss_scale import ScaledOptimWrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from torch.nn import DataParallel
@@ -95,20 +96,10 @@ def test_a_method_acts_after_each_optimizer_step(runner, data, every, expected):
     assert found == expected
 
 
-class Scaled(OptimWrapper):
-    """What AmpOptimWrapper does in float16: its loss scale leaves out what is infinite."""
-
+class Scaled(ScaledOptimWrapper):
     def __init__(self, *args):
         super().__init__(*args)
         self.loss_scaler = torch.amp.GradScaler('cpu')
-
-    def backward(self, loss, **kwargs):
-        self.loss_scaler.scale(loss).backward(**kwargs)
-        self._inner_count += 1
-
-    def step(self, **kwargs):
-        self.loss_scaler.step(self.optimizer, **kwargs)
-        self.loss_scaler.update()
 
 
 @pytest.mark.parametrize('kind', [OptimWrapper, Scaled])

@@ -131,13 +131,13 @@ def data_parts(cfg: Config, root: Path) -> dict[str, str]:
     with their contents. No image is read: one replaced by another of exactly the same size goes
     unnoticed.
     """
-    parts = {}
-    for source in _sources(cfg.to_dict()):
+    parts, content = {}, cfg.to_dict()
+    for source in _sources(content):
         if source.list_file:
             parts[source.name] = _list_file_hash(source.list_file, source.folders)
         else:
             parts[source.name] = _folder_hash(source.folders)
-    for path in {cfg.get('load_from'), *_label_files(cfg.to_dict())}:
+    for path in {content.get('load_from'), *_label_files(content)}:
         if path and os.path.isfile(path):
             parts[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return dict(sorted((_from_root(path, root), value) for path, value in parts.items()))

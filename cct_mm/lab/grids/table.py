@@ -77,15 +77,17 @@ def paired_difference(values: dict[int, float], baseline: dict[int, float]) -> d
 def is_tie(differences: Iterable[float]) -> bool:
     """Return whether the mean of paired differences is below twice its standard error.
 
-    A single difference has no standard error and is not called a tie.
+    A single difference has no standard error and is not called a tie, nor is none.
 
     Example:
         >>> is_tie([1.0, 2.0, 3.0]), is_tie([-1.0, 2.0, 3.0])
         (False, True)
     """
     differences = list(differences)
+    if len(differences) < 2:
+        return False
     mean, spread = mean_and_spread(differences)
-    return spread is not None and abs(mean) < 2 * spread / len(differences) ** 0.5
+    return abs(mean) < 2 * spread / len(differences) ** 0.5
 
 
 def make_table(grid: Grid, jobs: Sequence[Job], command: str) -> str:
@@ -157,7 +159,7 @@ def _difference(grid: Grid, rows: list[Row], row: Row) -> tuple[str, str]:
         if other.method == grid.baseline and other.axes.items() <= row.axes.items():
             differences = paired_difference(_values(row.records), _values(other.records))
             each = ', '.join(f'{seed}: {value:+.2f}' for seed, value in differences.items())
-            tie = ', a tie' if differences and is_tie(differences.values()) else ''
+            tie = ', a tie' if is_tie(differences.values()) else ''
             return _summary(differences.values(), sign='+') + tie, each or NOTHING
     return NOTHING, NOTHING
 

@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 import torch
+from loss_scale import ScaledOptimWrapper
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
@@ -316,18 +317,8 @@ def test_two_processes_stop_or_leave_out_steps_together(on_two_processes):
 
 
 def test_a_loss_scale_finds_itself_without_an_alarm(runner, make_training):
-    class Scaled(OptimWrapper):
-        """What AmpOptimWrapper does on a GPU: the scaler leaves out what is infinite."""
-
+    class Scaled(ScaledOptimWrapper):
         loss_scaler = torch.amp.GradScaler('cpu', init_scale=2.0**127, growth_interval=1000)
-
-        def backward(self, loss, **kwargs):
-            self.loss_scaler.scale(loss).backward(**kwargs)
-            self._inner_count += 1
-
-        def step(self, **kwargs):
-            self.loss_scaler.step(self.optimizer, **kwargs)
-            self.loss_scaler.update()
 
     for max_skipped in 0, 1:
         wrapper, batches = make_training(Scaled)

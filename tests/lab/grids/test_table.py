@@ -61,7 +61,7 @@ def test_a_difference_below_twice_its_standard_error_is_a_tie():
     # Sample standard deviation 1, standard error 1 / sqrt(3) = 0.577.
     assert is_tie([0.1, 1.1, 2.1]) and is_tie([-0.1, -1.1, -2.1])
     assert not is_tie([0.2, 1.2, 2.2]) and not is_tie([-0.2, -1.2, -2.2])
-    assert not is_tie([0.01])
+    assert not is_tie([0.01]) and not is_tie([])
 
 
 def test_a_tie_is_called_so():
