@@ -1,6 +1,6 @@
 # The recommended recipe for one data set (docs/recommended.md), on VOC with 100 label maps.
 _base_ = [
-    '../baselines/supervised-augmented_efficientnet-lite0_voc-n100.py',
+    '../baselines/supervised_efficientnet-lite0_voc-n100.py',
     '../_base_/methods/recommended_small.py',
 ]
 model = {{_base_.recommended_model}}
