@@ -14,7 +14,14 @@ from mmengine.logging import MMLogger
 
 from cct_mm.files import write_atomically
 from cct_mm.lab.grids.published import changes
-from cct_mm.lab.grids.table import DAGGER, NOTHING, is_tie, mean_and_spread, paired_difference
+from cct_mm.lab.grids.table import (
+    DAGGER,
+    NOTHING,
+    is_baseline_of,
+    is_tie,
+    mean_and_spread,
+    paired_difference,
+)
 from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,7 +93,7 @@ def baseline_of(record: dict, row: dict) -> dict | None:
     if row['method'] == record['baseline']:
         return None
     for other in record['rows']:
-        if other['method'] == record['baseline'] and other['axes'].items() <= row['axes'].items():
+        if other['method'] == record['baseline'] and is_baseline_of(other['axes'], row['axes']):
             return other
     return None
 

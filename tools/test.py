@@ -100,7 +100,16 @@ def main() -> None:
     cfg.launcher = args.launcher
     prepare_processes(cfg)
     if args.split == 'val':
-        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+        cfg.test_dataloader = cfg.get('val_dataloader')
+        cfg.test_evaluator = cfg.get('val_evaluator')
+        cfg.test_cfg = cfg.get('test_cfg') or dict(type='TestLoop')
+    if not (cfg.get('test_dataloader') and cfg.get('test_evaluator')):
+        raise SystemExit(
+            f'--split {args.split}: {args.config} has no {args.split}_dataloader with an '
+            'evaluator, expected both; add '
+            f'{args.split}_dataloader=dict(dataset=dict(domains=...)) '
+            f"and {args.split}_evaluator=dict(type='DomainIoUMetric'), or take the other split"
+        )
     if args.domain:
         domains = cfg.test_dataloader.dataset.domains
         if args.domain not in domains:

@@ -1,4 +1,4 @@
-"""The workshop beside the plugin: grids, benchmark, toy scenes, splits, quality of pseudo-labels.
+"""The workshop beside the plugin: new domains, grids, reports, analyses, benchmarks and more.
 
 The tools use it; the plugin never imports it. What it needs besides the plugin's packages is the
 extra ``lab``.

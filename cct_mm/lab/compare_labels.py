@@ -18,9 +18,9 @@ from cct_mm.weak.networks import (
     activation_network,
     build_resize,
     build_source,
+    evaluation_resizes,
     load_config,
     load_network,
-    validation_resizes,
 )
 from cct_mm.weak.pseudo_labels import PRESETS
 from cct_mm.weak.writer import LabelFiles
@@ -74,7 +74,7 @@ def compare_labels(args: argparse.Namespace) -> int:
                 compared = recipes(not args.no_crf, with_background, **thresholds)
                 score = Scorer(compared, len(classes), with_background)
                 model = load_network(cfg, args.checkpoint, classifier=True)
-                resize = build_resize(validation_resizes(cfg, domain))
+                resize = build_resize(evaluation_resizes(cfg, domain))
                 network = activation_network(model, domain, resize, args.scales, not args.no_flip)
                 found = work(images, network, score, pool, args.workers, True, summary)
             for done, counts in enumerate(found, start=1):

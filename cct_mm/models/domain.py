@@ -162,7 +162,8 @@ class Domain(BaseModule):
     ) -> dict[str, Tensor]:
         """Return L_s, the loss of the main head by its ``loss_decode``, and those of deep heads.
 
-        On several ranks, mmseg's cross-entropy is brought to the mean over all ranks' pixels.
+        On several ranks, mmseg's cross-entropy is brought to the mean over all ranks' pixels, or
+        over the weights of their classes where these have some.
 
         Raises:
             ValueError: If a sample has no labels.
@@ -187,14 +188,16 @@ class Domain(BaseModule):
         losses = loss_by_feat(head, logits, samples)
         if get_world_size() > 1:
             labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
-            count = (labels != head.ignore_index).sum()
-            share = count / mean_over_ranks(count).clamp(min=1e-6)
-            means = [
-                t for t in terms_of(head) if isinstance(t, CrossEntropyLoss) and t.avg_non_ignore
-            ]
+            labels = labels[labels != head.ignore_index]
             # mmseg adds up terms of one name.
-            for name in {term.loss_name for term in means}:
-                losses[name] = losses[name] * share
+            for name, term in {term.loss_name: term for term in terms_of(head)}.items():
+                weight = getattr(term, 'class_weight', None)
+                if isinstance(term, CrossEntropyLoss) and (
+                    term.avg_non_ignore or weight is not None
+                ):
+                    weight = [1.0] * head.num_classes if weight is None else weight
+                    count = torch.tensor(weight, device=labels.device)[labels].sum()
+                    losses[name] = losses[name] * count / mean_over_ranks(count).clamp(min=1e-6)
         return losses
 
     @torch.no_grad()

@@ -26,11 +26,11 @@ from .networks import (
     activation_network,
     build_resize,
     build_source,
+    evaluation_resizes,
     load_config,
     load_network,
     segmentor_network,
     source_config,
-    validation_resizes,
 )
 from .pseudo_labels import PRESETS, VERSION, Recipe
 from .writer import Folder, LabelFiles
@@ -56,7 +56,7 @@ def describe(
         'classes': classes,
         'values of the classes': images.files.table[: len(classes)].tolist(),
         **network_settings(cfg.model, args.checkpoint),
-        'validation resize': validation_resizes(cfg, domain),
+        'validation resize': evaluation_resizes(cfg, domain),
         'loading': [{k: v for k, v in config.items() if k != 'path'} for config in loading],
     }
     if args.from_segmentor:
@@ -169,7 +169,7 @@ def label_images(args: argparse.Namespace, cores: int) -> int:
     with processes(args.workers) as pool:
         try:
             model = load_network(cfg, args.checkpoint, classifier=not args.from_segmentor)
-            resize = build_resize(validation_resizes(cfg, domain))
+            resize = build_resize(evaluation_resizes(cfg, domain))
             if args.from_segmentor:
                 network = segmentor_network(model, domain, resize, args.confidence)
             else:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from cct_mm.engine.checkpoints.loading import load_weights
 from cct_mm.engine.config_file import read_config
+from cct_mm.evaluation_source import evaluation_pipeline
 from cct_mm.labels import has_background
 from cct_mm.models import ImageClassifier, MultiDomainSegmentor
 from cct_mm.models.pretraining import skip_pretraining
@@ -130,26 +131,26 @@ def load_network(cfg: Config, checkpoint: str, classifier: bool) -> MultiDomainS
     return model.eval()
 
 
-def validation_resizes(cfg: Config, domain: str) -> list[dict]:
-    """Return the configs of the transforms that resize the domain's images in validation.
+def evaluation_resizes(cfg: Config, domain: str) -> list[dict]:
+    """Return the configs of the transforms that resize the domain's images in evaluation.
 
     Raises:
-        ValueError: If ``val_dataloader`` has no such domain.
+        ValueError: If the config does not say how the domain's images are evaluated.
     """
-    sources = cfg.val_dataloader.dataset.domains.get(domain)
-    if not sources:
+    pipeline = evaluation_pipeline(cfg, domain)
+    if pipeline is None:
         raise ValueError(
-            f'val_dataloader has no domain {domain}, expected it, because its pipeline says '
-            'at which size the network looks at an image'
+            f'the config evaluates no domain {domain}, expected one in test_dataloader or '
+            'val_dataloader, or a test_pipeline, because the pipeline says at which size the '
+            'network looks at an image'
         )
-    pipeline = next(iter(sources.values())).pipeline
     # The latter two are no subclasses of Resize.
     kinds = (Resize, ResizeShortestEdge, ResizeToMultiple)
     return [config for config in pipeline if isinstance(TRANSFORMS.build(config), kinds)]
 
 
 def build_resize(configs: Sequence[dict]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function that resizes an image by the configs of :func:`validation_resizes`."""
+    """Return the function that resizes an image by the configs of :func:`evaluation_resizes`."""
     transforms = [TRANSFORMS.build(config) for config in configs]
 
     def resize(image: np.ndarray) -> np.ndarray:

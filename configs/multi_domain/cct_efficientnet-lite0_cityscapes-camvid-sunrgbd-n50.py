@@ -2,10 +2,6 @@ _base_ = [
     './supervised_efficientnet-lite0_cityscapes-camvid-sunrgbd-n50.py',
     '../_base_/methods/cct_small.py',
 ]
-model = dict(
-    type='CCT',
-    auxiliary={{_base_.small_auxiliary}},
-    unsupervised_weight=dict(final=30.0, shape='exp', length=0.1),
-)
+model = {{_base_.small_model}}
 optim_wrapper = dict(paramwise_cfg={{_base_.small_paramwise}})
 train_dataloader = dict(batch_size=8, sampler=dict(unlabeled_per_batch=4))

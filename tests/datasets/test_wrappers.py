@@ -160,7 +160,9 @@ class TestErrors:
     def test_multi_domain_dataset_inside(self, folder):
         inner = dict(type='MultiDomainDataset', domains={'day': {'unlabeled': folder('x', 1)}})
         for config in (inner, concat(inner), repeat(inner)):
-            with pytest.raises(ValueError, match=r'unlabeled source: it is a MultiDomainDataset'):
+            with pytest.raises(
+                ValueError, match=r'unlabeled source: it is a MultiDomainDataset with domains'
+            ):
                 make(config)
 
     def test_list_of_datasets(self, folder):

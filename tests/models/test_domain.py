@@ -298,3 +298,23 @@ def test_loss_is_brought_to_the_mean_over_ranks_once_whatever_the_number_of_term
     # The other rank has three times as many pixels.
     monkeypatch.setattr('cct_mm.models.domain.mean_over_ranks', lambda count: 2 * count)
     torch.testing.assert_close(domain.loss(*arguments)['loss_ce'], alone / 2)
+
+
+def test_loss_with_class_weights_is_brought_to_the_mean_over_the_weights_of_all_ranks(monkeypatch):
+    loss = dict(type='CrossEntropyLoss', class_weight=[3.0, 1.0, 1.0])
+    domain = domain_of({**CONVOLUTIONAL, 'dropout_ratio': 0, 'loss_decode': loss}).eval()
+    # One rank has 12 pixels of class 0, the other 12 of class 1: as many, with another weight.
+    labels = torch.zeros(1, 3, 4, dtype=torch.int64), torch.ones(1, 3, 4, dtype=torch.int64)
+    rare, common = (SegDataSample(gt_sem_seg=PixelData(data=data)) for data in labels)
+    maps = features(2)
+
+    def loss_of(*samples):
+        indices = [(rare, common).index(sample) for sample in samples]
+        return domain.loss([x[indices] for x in maps], list(samples), (3, 4))['loss_ce']
+
+    together = loss_of(rare, common)
+    monkeypatch.setattr('cct_mm.models.domain.get_world_size', lambda: 2)
+    monkeypatch.setattr('cct_mm.models.domain.mean_over_ranks', lambda count: count.new_tensor(24))
+    ranks = [loss_of(rare), loss_of(common)]
+    # DistributedDataParallel takes the mean over ranks.
+    torch.testing.assert_close(sum(ranks) / 2, together)

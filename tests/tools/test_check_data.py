@@ -127,6 +127,13 @@ class TestGoodData:
         assert '50.00%' in shown.out
         assert 'No problems were found.' in shown.out
 
+    def test_are_the_images_whose_features_a_cached_training_reads(self, data):
+        cached = dict(type='CachedFeaturesDataset', cache='none', versions=dict(labeled=2))
+        loaders = f"{BOTH}\ntrain_dataloader['dataset'].update({cached})"
+        code, report, _ = data.check(loaders)
+        assert (code, report['ok']) == (0, True)
+        assert [source['images'] for source in report['sources']] == [3, 2]
+
     def test_are_the_same_from_the_cache_and_from_several_processes(self, data):
         data.write('train', 70)
         first = data.check(BOTH, '--workers', '1')[1]

@@ -51,6 +51,17 @@ class TestEvaluation:
         for part in ('checkpoint no.pth does not exist', '.pth file', 'tools/train.py'):
             assert part in run.output
 
+    @pytest.mark.parametrize('option', [(), ('--split', 'val', '--domain', 'day'), ('--tta',)])
+    def test_of_a_split_that_the_config_does_not_have_names_it(self, tools, checkpoint, option):
+        split = 'val' if 'val' in option else 'test'
+        config = tools.root / f'no_{split}.py'
+        missing = ' = '.join(f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator'))
+        config.write_text(f'{tools.config.read_text()}\n{missing} = None\n')
+        run = tools.fork('tools/test.py', checkpoint, *option, work_dir='no_split', config=config)
+        assert run.code == 1
+        assert f'--split {split}: {config} has no {split}_dataloader' in run.output
+        assert not (tools.root / 'no_split').exists()
+
     def test_scores_of_a_known_checkpoint(self, tools, two_domains):
         config, path = two_domains
         out = tools.root / 'constant.json'

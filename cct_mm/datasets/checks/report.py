@@ -124,7 +124,9 @@ def report_data(cfg: Config, workers: int) -> DataReport:
 
 def _domains(split: str, loader: Mapping) -> Mapping[str, Mapping[str, dict]]:
     dataset = loader.get('dataset') or {}
-    if dataset.get('type') not in ('MultiDomainDataset', MultiDomainDataset):
+    kind = dataset.get('type')
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(kind, type) and issubclass(kind, MultiDomainDataset)):
         raise ValueError(
             f'{split}_dataloader: its dataset is a {dataset.get("type")}, expected a '
             'MultiDomainDataset, which knows the domains: '

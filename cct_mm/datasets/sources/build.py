@@ -181,9 +181,9 @@ def _check_wrapper(name: str, kind: str, config: Mapping[str, Any]) -> None:
         raise ValueError(
             f'{name}: a RepeatDataset with times={times!r}, expected a whole number above 0'
         )
-    if kind == 'MultiDomainDataset':
+    if 'domains' in config:
         raise ValueError(
-            f'{name}: it is a MultiDomainDataset, expected a data set of one domain; give its '
+            f'{name}: it is a {kind} with domains, expected a data set of one domain; give its '
             "domains to the outer one's `domains`"
         )
 

@@ -33,7 +33,6 @@ class LoadImageLabels(BaseTransform):
         path: The file, see :mod:`cct_mm.datasets.image_label_files`. Default: None, the labels come
             from the mask.
         file_classes: The classes that the file knows, where they are more than the domain's.
-        min_pixels: Number of pixels in the mask from which on a class counts. Default: 1.
 
     Raises:
         ValueError: If an argument or the file is wrong, if there is no mask, or if it holds a label
@@ -53,17 +52,13 @@ class LoadImageLabels(BaseTransform):
         classes: Sequence[str],
         path: str | os.PathLike | None = None,
         file_classes: Sequence[str] | None = None,
-        min_pixels: int = 1,
     ) -> None:
-        if min_pixels < 1:
-            raise ValueError(f'LoadImageLabels: min_pixels is {min_pixels}, expected at least 1')
         if path is None and file_classes is not None:
             raise ValueError(
                 'LoadImageLabels: file_classes is given without a path, expected both or none; a '
                 'mask has the classes of its dataset, leave file_classes out'
             )
         self.classes = tuple(classes)
-        self.min_pixels = min_pixels
         self.labels = None if path is None else read_image_labels(path, classes, file_classes)
 
     def transform(self, results: dict) -> dict:
@@ -103,12 +98,8 @@ class LoadImageLabels(BaseTransform):
                 f'{results.get("img_path")}, expected 0-{len(self.classes) - 1} or '
                 f'{IGNORE_INDEX}; give the classes of the dataset'
             )
-        return tuple(
-            i
-            for i, name in enumerate(self.classes)
-            if name != BACKGROUND and pixels[i] >= self.min_pixels
-        )
+        return tuple(i for i, name in enumerate(self.classes) if name != BACKGROUND and pixels[i])
 
     def __repr__(self) -> str:
         source = 'mask' if self.labels is None else self.labels.source
-        return f'{type(self).__name__}(source={source!r}, min_pixels={self.min_pixels})'
+        return f'{type(self).__name__}(source={source!r})'

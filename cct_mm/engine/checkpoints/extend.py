@@ -45,18 +45,15 @@ class ExtendHook(Hook):
         iteration = checkpoint['meta']['iter']
         before = [dict(group) for group in _groups(checkpoint['optimizer'])]
         schedulers = runner.param_schedulers or []
-        by_optimizer = schedulers if isinstance(schedulers, dict) else {'': schedulers}
-        for own in by_optimizer.values():
-            _replay(own, iteration)
-            _check_not_ended(own, iteration)
+        _replay(schedulers, iteration)
+        _check_not_ended(schedulers, iteration)
         fresh = runner.optim_wrapper.state_dict()
-        driven = {s.param_name for own in by_optimizer.values() for s in own} | {'lr'}
+        driven = {scheduler.param_name for scheduler in schedulers} | {'lr'}
         driven |= {f'initial_{name}' for name in driven}
         for group, new in zip(_groups(checkpoint['optimizer']), _groups(fresh), strict=True):
             group.update({name: new[name] for name in driven if name in new})
         if runner.param_schedulers is not None:
-            states = {name: [s.state_dict() for s in own] for name, own in by_optimizer.items()}
-            checkpoint['param_schedulers'] = states if isinstance(schedulers, dict) else states['']
+            checkpoint['param_schedulers'] = [s.state_dict() for s in schedulers]
         # A paramwise_cfg makes hundreds of groups of a few learning rates.
         changes: dict[str, list[int]] = {}
         pairs = zip(before, _groups(checkpoint['optimizer']), strict=True)
@@ -112,9 +109,6 @@ def _check_not_ended(schedulers: Sequence, iteration: int) -> None:
 
 def _groups(state: Mapping) -> list[dict]:
     """Return the parameter groups of an optimizer's state, and the settings that mmengine logs."""
-    if 'param_groups' not in state:
-        # The state of several optimizers, by name.
-        return [group for own in state.values() for group in _groups(own)]
     settings = state.get('base_param_settings')
     return [*state['param_groups'], *([] if settings is None else [settings])]
 
@@ -126,8 +120,9 @@ def ramps(model: nn.Module) -> Iterator[tuple[str, RampUp]]:
         for key, value in vars(module).items():
             if isinstance(value, RampUp):
                 yield f'{prefix}{key}', value
-        # The threshold starts at 1 / C, and the head knows the number of classes C.
-        for key, child in module.named_children():
-            if isinstance(child, AnnealedCrossEntropy) and hasattr(module, 'num_classes'):
-                ramp = RampUp(start=1 / module.num_classes, **child.ramp)
+        # The threshold starts at 1 / C, and the head knows the number of classes C. mmseg puts
+        # several losses of a head into a list.
+        for key, loss in module.named_modules() if hasattr(module, 'num_classes') else ():
+            if isinstance(loss, AnnealedCrossEntropy):
+                ramp = RampUp(start=1 / module.num_classes, **loss.ramp)
                 yield f'{prefix}{key}.threshold', ramp

@@ -320,9 +320,7 @@ class ResumeHook(Hook):
 
 
 def _group_sizes(state: Mapping) -> str:
-    """Describe the parameter groups of one optimizer, or of each of several."""
-    if 'param_groups' not in state:
-        return '; '.join(f'{name}: {_group_sizes(own)}' for name, own in state.items())
+    """Describe the parameter groups of an optimizer."""
     sizes = [len(group['params']) for group in state['param_groups']]
     # With settings for single parameters there are hundreds of groups of one parameter each.
     listed = f' (of {sizes})' if len(sizes) <= 8 else ''

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
@@ -74,20 +73,9 @@ class DivergenceHook(Hook):
         self._guard: StepGuard | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Guard the optimizer's steps if some may be left out.
-
-        Raises:
-            TypeError: If there are several optimizers.
-        """
-        if not self.max_skipped:
-            return
-        if not isinstance(runner.optim_wrapper, OptimWrapper):
-            raise TypeError(
-                f'DivergenceHook: max_skipped is {self.max_skipped} with optimizers in a '
-                f'{type(runner.optim_wrapper).__name__}, expected a single one, whose steps can be '
-                'left out; set max_skipped=0'
-            )
-        self._guard = StepGuard(runner.model, runner.optim_wrapper)
+        """Guard the optimizer's steps if some may be left out."""
+        if self.max_skipped:
+            self._guard = StepGuard(runner.model, runner.optim_wrapper)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
+from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
 from cct_mm.engine.config_file import read_config
+from cct_mm.models.pretraining import skip_pretraining
 
 DEFAULT_CONFIG = 'configs/cct/cct_resnet50-d8_camvid-n20.py'
 
@@ -30,7 +32,17 @@ def load_config(path: str, options: Sequence[str] | None = None) -> Config:
             f'{path}: its model has no auxiliary decoders, expected a config of CCT such as '
             f'{DEFAULT_CONFIG}; give one with --config'
         )
+    _complete_decoders(cfg)
     return cfg
+
+
+def _complete_decoders(cfg: Config) -> None:
+    """Say what z is like where the config leaves it to CCT to measure it."""
+    auxiliary = cfg.model.auxiliary
+    if not {'in_channels', 'stride'} <= auxiliary.keys():
+        skip_pretraining(cfg.model)
+        (bank, *_) = (domain.auxiliary for domain in MODELS.build(cfg.model).domains.values())
+        auxiliary.in_channels, auxiliary.stride = bank.in_channels, bank.stride
 
 
 def with_decoders(entries: Sequence[dict], count: int) -> list[dict]:

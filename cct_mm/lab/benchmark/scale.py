@@ -16,7 +16,7 @@ def plan_scale(args: argparse.Namespace) -> list[Group]:
     zero, fused = Variant('k0'), Variant('fused')
     groups = []
     if 'auxiliary' in args.sweeps:
-        stride = cfg.model.auxiliary.get('stride', 8)
+        stride = cfg.model.auxiliary.stride
         z_shape = (args.unlabeled, *(-(-side // stride) for side in args.size))
         cases = [
             decoders_case(

@@ -102,7 +102,7 @@ def _step_group(args: argparse.Namespace, cfg: Config, count: int, extras: str) 
 
 
 def _decoders_group(args: argparse.Namespace, cfg: Config, counts: Sequence[int]) -> Group:
-    stride = cfg.model.auxiliary.get('stride', 8)
+    stride = cfg.model.auxiliary.stride
     z_shape = (args.unlabeled, *(-(-side // stride) for side in args.size))
     own = cfg.model.auxiliary.perturbations
     batch = batch_name(args.labeled, args.unlabeled)

@@ -6,6 +6,7 @@
 - ``jobs``: the runs as they are on disk, and whether they still hold.
 - ``guards``: one runner a folder, signals that wait for their turn.
 - ``runner``: trains and evaluates the runs, several at a time.
+- ``run_progress``: how far each of them is, and the time left.
 - ``node``: what a launcher starts in front of a run, to tell the machine that it has chosen.
 - ``forecast``: what would be run and how long that takes, without running it.
 - ``table``: mean, spread and paired difference as Markdown.

@@ -1,7 +1,7 @@
 """The table of a grid: mean and spread over the seeds, and the difference paired by seed."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,18 @@ def make_rows(jobs: Iterable[Job]) -> list[Row]:
     for job in jobs:
         groups.setdefault((job.run.method, *job.run.axes.items()), []).append(job)
     return [Row(group[0].run.method, group[0].run.axes, tuple(group)) for group in groups.values()]
+
+
+def is_baseline_of(axes: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether a run of the baseline at ``axes`` is what one at ``other`` is compared with.
+
+    It may know fewer axes than the method.
+
+    Example:
+        >>> is_baseline_of({'n': 20}, {'n': 20, 'decoders': 7})
+        True
+    """
+    return axes.items() <= other.items()
 
 
 def mean_and_spread(values: Iterable[float]) -> tuple[float, float | None]:
@@ -154,9 +166,8 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
 def _difference(grid: Grid, rows: list[Row], row: Row) -> tuple[str, str]:
     if row.method == grid.baseline:
         return NOTHING, NOTHING
-    # The baseline at this point, of which it may know fewer axes than the method.
     for other in rows:
-        if other.method == grid.baseline and other.axes.items() <= row.axes.items():
+        if other.method == grid.baseline and is_baseline_of(other.axes, row.axes):
             differences = paired_difference(_values(row.records), _values(other.records))
             each = ', '.join(f'{seed}: {value:+.2f}' for seed, value in differences.items())
             tie = ', a tie' if is_tie(differences.values()) else ''

@@ -2,7 +2,9 @@
 
 - ``runs``: reads work dirs and the folders of grids.
 - ``evaluation``: evaluates the last checkpoint of a run, once.
-- ``scores``, ``settings``, ``curves``, ``pictures``: what the page shows.
+- ``agreement``: whether the auxiliary decoders name the class that the main head names.
+- ``scores``, ``settings``, ``curves``, ``pictures``: what the page shows, and ``tables`` and
+  ``figures`` in which form.
 - ``page``: puts it into ``template.html.j2``.
 """
 

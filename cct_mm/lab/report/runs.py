@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from cct_mm.lab.grids.record import last_checkpoint, read_json, read_scalars, result_file
+from cct_mm.lab.grids.table import is_baseline_of
 
 BASELINE = 'supervised'
 """The method of a grid that the others are compared with, if nobody names one."""
@@ -147,7 +148,7 @@ def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
     """
     for other in groups:
         same_method = other.method == groups[0].method
-        if same_method and other.axes.items() <= group.axes.items():
+        if same_method and is_baseline_of(other.axes, group.axes):
             return None if other is group else other
     return None
 

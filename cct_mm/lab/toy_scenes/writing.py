@@ -18,7 +18,6 @@ from .render import render_scene
 GENERATOR_VERSION = 1
 """Version of what is rendered; a folder of another version is refused."""
 
-HEIGHT, WIDTH = 96, 128
 SPLIT_SIZES = {'train': 212, 'val': 60, 'test': 100}
 """Images of each domain."""
 LABELED_SIZE = 12

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cct_mm import keyed
 from cct_mm.models.adversarial import WithDiscriminator
 from cct_mm.models.domain import Domain
+from cct_mm.models.losses.average import mean_weight
 from cct_mm.models.norm import runs_again, statistics_kept
 from cct_mm.models.progress import NeedsProgress
 from cct_mm.models.strong_views import StrongView, StrongViews
@@ -147,8 +148,8 @@ class WithStrongViews(NeedsProgress):
             with statistics_kept(domain.decode_head):
                 logits = domain.logits(maps, unlabeled.size)  # [B, C, H, W]
             losses['loss_channels'] = weight * strong.distance(target, logits, valid)
-        certain = strong.loss.position_weight(target, valid) > 0
-        return losses | {'certain': 100 * certain.float().mean()}
+        certain = strong.loss.position_weight(target, valid) > 0  # [B, H, W]
+        return losses | {'certain': 100 * (mean_weight(valid.squeeze(1)) * certain).sum()}
 
     def strong_views(self, batch: Batch) -> tuple[Batch, StrongView]:
         """Return the encoded strong views of all images, and what CutMix has done.

@@ -14,6 +14,11 @@ small_auxiliary = dict(
         dict(type='I-VAT', num=1),
     ],
 )
+small_model = dict(
+    type='CCT',
+    auxiliary=small_auxiliary,
+    unsupervised_weight=dict(final=30.0, shape='exp', length=0.1),
+)
 # Each decoder gets 1 / K of L_u's gradient, and in a few hundred iterations would lag behind the
 # main head; what it then teaches the encoder is its own error.
 small_paramwise = dict(custom_keys=dict(auxiliary=dict(lr_mult=10.0)))

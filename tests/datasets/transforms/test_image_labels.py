@@ -199,11 +199,9 @@ class TestTransform:
         path.unlink()
         assert transform(dict(img_path='/d/a/1.jpg'))['image_labels'] == (3,)
 
-    @pytest.mark.parametrize(('min_pixels', 'expected'), [(1, (1, 3)), (2, (3,)), (4, ())])
-    def test_counts_pixels_of_the_mask(self, min_pixels, expected):
-        transform = LoadImageLabels(CLASSES, min_pixels=min_pixels)
+    def test_are_the_classes_of_the_mask(self):
         mask = np.array([[0, 0, 0, 1], [255, 3, 3, 3]], np.uint8)
-        assert transform(dict(gt_seg_map=mask))['image_labels'] == expected
+        assert LoadImageLabels(CLASSES)(dict(gt_seg_map=mask))['image_labels'] == (1, 3)
 
     def test_of_a_mask_with_a_class_that_the_domain_leaves_out_are_not_complete(self, tmp_path):
         def complete(*labels):
@@ -229,10 +227,9 @@ class TestTransform:
         with pytest.raises(ValueError, match=r'a\.jpg comes without a mask, expected LoadChecked'):
             LoadImageLabels(CLASSES)(dict(img_path='a.jpg'))
 
-    @pytest.mark.parametrize('wrong', [dict(min_pixels=0), dict(file_classes=('cat',))])
-    def test_wrong_arguments_are_refused(self, wrong):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            LoadImageLabels(CLASSES, **wrong)
+    def test_classes_of_a_file_without_a_file_are_refused(self):
+        with pytest.raises(ValueError, match='file_classes is given without a path'):
+            LoadImageLabels(CLASSES, file_classes=('cat',))
 
     def test_labels_come_through_packing_with_their_meta_key(self):
         sample = dict(img=np.zeros((2, 2, 3), np.uint8), image_labels=(1, 3))

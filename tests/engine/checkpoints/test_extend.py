@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
+from mmseg.registry import MODELS
 from torch import nn
 
 from cct_mm.engine.checkpoints.extend import ExtendHook, ramps
@@ -172,3 +173,13 @@ def test_ramps_of_a_model_are_all_found(model):
     (day,) = (ramp for name, ramp in thresholds.items() if '.day.' in name)
     assert day(Progress(0, 10, 0)) == pytest.approx(1 / 3)
     assert day.final == 0.9
+
+
+def test_ramp_of_one_of_several_losses_is_found():
+    cross_entropy = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+    annealed = dict(type='AnnealedCrossEntropy', threshold=0.8)
+    head = dict(type='FCNHead', in_channels=4, channels=4, num_classes=5)
+    head = MODELS.build(dict(head, loss_decode=[cross_entropy, annealed]))
+    ((name, ramp),) = ramps(head)
+    assert name == 'loss_decode.1.threshold'
+    assert (ramp(Progress(0, 10, 0)), ramp.final) == (pytest.approx(0.2), 0.8)

@@ -328,13 +328,10 @@ def test_a_loss_scale_finds_itself_without_an_alarm(runner, make_training):
     runner.logger.warning.assert_not_called()
 
 
-def test_options_that_make_no_sense_are_refused(runner):
+def test_options_that_make_no_sense_are_refused():
     for value in (-1, 1.5, '3'):
         with pytest.raises(ValueError, match=f'max_skipped is {value!r}, expected'):
             DivergenceHook(max_skipped=value)
-    runner.optim_wrapper = {'a': 1}
-    with pytest.raises(TypeError, match='max_skipped is 3 .*dict, expected'):
-        DivergenceHook(max_skipped=3).before_train(runner)
 
 
 def test_weights_that_are_no_numbers_are_not_saved(runner):
