@@ -51,6 +51,7 @@ SHOWN = {
 # the heading of docs/recommended.md that tells of it.
 SUMMARY = (
     ('CamVid', '20', 'recommended_camvid', 'recommended', {'n': 20}, 'camvid'),
+    ('CamVid', '50', 'recommended_camvid', 'recommended', {'n': 50}, 'camvid'),
     ('CamVid', '100', 'recommended_camvid', 'recommended', {'n': 100}, 'camvid'),
     (
         'Cityscapes + CamVid, one network',
