@@ -75,7 +75,6 @@ def example_step(
     confidence: float | None = None,
     hard_labels: bool = False,
     average_over: str = 'kept',
-    class_weighted: bool = False,
     consistency_weight: float = 30.0,
     pairwise: int | None = None,
     weak: float | None = None,
@@ -101,7 +100,6 @@ def example_step(
         confidence: See ``ConsistencyLoss``.
         hard_labels: See ``ConsistencyLoss``.
         average_over: See ``ConsistencyLoss``.
-        class_weighted: See ``ConsistencyLoss``; the classes count 1, 2, 3 and so on.
         consistency_weight: w_u.
         pairwise: Number of decoders that Eq. 10 compares; None leaves L_P-Wise out.
         weak: w_w. Random pseudo-labels are made, a fifth of them 255; None leaves L_w out.
@@ -139,12 +137,9 @@ def example_step(
         key=(seed, 'example', 7),
         samples=[100 + i for i in range(batch)],
         pseudo_labels=None if weak is None else labels.to(device),
-        class_weight=torch.arange(1.0, num_classes + 1, device=device),
     )
     terms = UnsupervisedTerms(
-        ConsistencyLoss(
-            distance, over_classes, confidence, average_over, hard_labels, class_weighted
-        ),
+        ConsistencyLoss(distance, over_classes, confidence, average_over, hard_labels),
         consistency_weight,
         PairwiseLoss(weight=2.0, num_decoders=pairwise) if pairwise else None,
         weak or 0.0,

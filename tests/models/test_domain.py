@@ -318,11 +318,3 @@ def test_loss_with_class_weights_is_brought_to_the_mean_over_the_weights_of_all_
     ranks = [loss_of(rare), loss_of(common)]
     # DistributedDataParallel takes the mean over ranks.
     torch.testing.assert_close(sum(ranks) / 2, together)
-
-
-@pytest.mark.parametrize('kind', ['AnnealedCrossEntropy', 'CrossEntropyLoss'])
-def test_class_weight_is_that_of_the_loss_which_has_one(kind):
-    loss = [dict(type='CrossEntropyLoss'), dict(type=kind, class_weight=[3.0, 1.0, 0.5])]
-    weight = domain_of({**CONVOLUTIONAL, 'loss_decode': loss}).class_weight
-    assert (weight.tolist(), weight.dtype) == ([3.0, 1.0, 0.5], torch.float32)
-    assert domain_of({**CONVOLUTIONAL, 'loss_decode': loss[:1]}).class_weight is None

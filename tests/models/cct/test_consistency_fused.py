@@ -113,8 +113,6 @@ class TestOptions:
         [
             dict(confidence=0.7),
             dict(confidence=0.7, average_over='valid'),
-            dict(class_weighted=True),
-            dict(class_weighted=True, pairwise=3, padding=True),
             dict(pairwise=2),
             dict(pairwise=8),
             dict(padding=True),

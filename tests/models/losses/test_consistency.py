@@ -252,19 +252,6 @@ class TestConsistencyLoss:
         logits[~counts.unsqueeze(1).expand_as(logits)] = 7.0
         assert self.loss(target, logits, valid, distance=name, confidence=0.6) == before
 
-    def test_class_weighted_positions_count_by_their_most_probable_class(self, name):
-        target, logits = random_pair()
-        loss = ConsistencyLoss(name, confidence=0.3, class_weighted=True)
-        class_weight = torch.tensor([0.5, 1.0, 2.0, 4.0, 0.0])
-        valid = torch.rand(2, 1, 3, 4) > 0.2
-        plain_weight = ConsistencyLoss(name, confidence=0.3).position_weight(target, valid)
-        found = loss.position_weight(target, valid, class_weight)
-        for b, i, j in torch.cartesian_prod(*map(torch.arange, (2, 3, 4))).tolist():
-            factor = class_weight[target[b, :, i, j].argmax()]
-            assert found[b, i, j] == plain_weight[b, i, j] * factor
-        # A domain without class weights.
-        torch.testing.assert_close(loss.position_weight(target, valid), plain_weight)
-
     def test_with_hard_labels_is_that_to_the_most_probable_class(self, name):
         target, logits = random_pair()
         one_hot = torch.zeros_like(target)

@@ -8,7 +8,6 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from cct_mm import keyed
-from cct_mm.models.losses import AnnealedCrossEntropy
 from cct_mm.models.norm import statistics_kept
 from cct_mm.models.progress import set_progress
 from cct_mm.models.strong_views import StrongViews
@@ -97,28 +96,6 @@ class TestLosses:
         model = make_model('WeakToStrong', strong=dict(loss=dict(confidence=0.999999)))
         losses = losses_of(model, make_data('day'))
         assert losses['day.loss_strong'] == losses['day.certain'] == 0
-
-    @pytest.mark.parametrize('method', ['WeakToStrong', 'CCT'])
-    def test_count_the_classes_as_labels_do_where_asked_to(
-        self, make_model, make_data, losses_of, method
-    ):
-        def losses(class_weighted, weight):
-            strong = dict(loss=dict(confidence=None, class_weighted=class_weighted))
-            more = dict(loss_consistency=strong['loss']) if method == 'CCT' else {}
-            model = make_model(method, strong=strong, **more)
-            for domain in model.domains.values():
-                weights = [weight] * domain.num_classes
-                domain.decode_head.loss_decode = AnnealedCrossEntropy(class_weight=weights)
-            set_progress(model, Progress(50, 100, 0))
-            found = losses_of(model, make_data('day'))
-            names = ('day.loss_strong', 'day.loss_unsupervised')
-            return [found[name].item() for name in names if name in found]
-
-        once, twice = losses(True, 1.0), losses(True, 2.0)
-        assert len(once) == 1 + (method == 'CCT')
-        assert min(once) > 0
-        assert twice == pytest.approx([2 * loss for loss in once])
-        assert losses(False, 2.0) == pytest.approx(once)
 
     def test_without_unlabeled_images_are_the_supervised_ones(
         self, model, make_model, make_data, losses_of
