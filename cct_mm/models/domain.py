@@ -81,16 +81,6 @@ class Domain(BaseModule):
         return len(self.classes)
 
     @property
-    def class_weight(self) -> Tensor | None:
-        """What a pixel of each class counts in L_s, [C], float32; None if all count the same."""
-        for term in terms_of(self.decode_head):
-            weight = getattr(term, 'class_weight', None)
-            if weight is not None:
-                device = self.foreground.device
-                return torch.as_tensor(weight, dtype=torch.float32, device=device)
-        return None
-
-    @property
     def image_level_classes(self) -> slice:
         """The classes that image-level labels tell apart: all but ``background``, where it is 0."""
         return slice(int(has_background(self.classes)), None)

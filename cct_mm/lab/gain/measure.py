@@ -186,7 +186,7 @@ def perturbations(model: CCT, domain: Domain, unlabeled: Batch) -> Values:
     z = z.float()  # [B, D, h, w]
     guidance = target.guidance(z.shape[2:])
     distance = model.loss_consistency
-    weight = distance.position_weight(target.prob, target.valid, target.class_weight)  # [B, H, W]
+    weight = distance.position_weight(target.prob, target.valid)  # [B, H, W]
     rows = []
     for k, perturbation in enumerate(bank.perturbations):
         state = perturbation.draw(draw_context(bank, k, z, target, guidance))

@@ -24,14 +24,12 @@ class Target:
         key: Seed, domain and iteration, on which all random numbers of the step depend.
         samples: For each image, the key that identifies it in the whole run.
         pseudo_labels: y_p of weakly labeled images, 255 where there is none; None without L_w.
-        class_weight: What a pixel of each class counts in L_s; None if all count the same.
 
     Shape:
         - prob: [B, C, H, W], float32
         - valid: [B, 1, H, W], bool
         - foreground: [C], bool
         - pseudo_labels: [B, H, W], int64
-        - class_weight: [C], float32
     """
 
     prob: Tensor
@@ -40,7 +38,6 @@ class Target:
     key: tuple[keyed.Part, ...]
     samples: list[keyed.Part]
     pseudo_labels: Tensor | None = None
-    class_weight: Tensor | None = None
 
     def mixed(self, view: StrongView) -> 'Target':
         """Return the target of the first strong view of the images, CutMix done."""
@@ -89,8 +86,7 @@ class UnsupervisedTerms:
         Shape:
             - output: [B, H, W] each; the second is None without pseudo-labels
         """
-        weight = self.consistency.position_weight(target.prob, target.valid, target.class_weight)
-        weight = weight.to(dtype)
+        weight = self.consistency.position_weight(target.prob, target.valid).to(dtype)
         if target.pseudo_labels is None:
             return weight, None
         return weight, weak_position_weight(target.pseudo_labels, target.valid, dtype)

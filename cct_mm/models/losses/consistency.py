@@ -196,9 +196,6 @@ class ConsistencyLoss(nn.Module):
             the number of classes, ``over_classes='sum'``.
         hard_labels: Learn from the class that y^u finds most probable, not from its probabilities.
             With ``'kl'`` that is the cross-entropy by which FixMatch and its like learn.
-        class_weighted: Let a position count as one does in L_s, by the ``class_weight`` that the
-            domain's ``loss_decode`` has for the most probable class of y^u. Without it, what a
-            weighted L_s does for rare classes is undone where there are no labels.
 
     Raises:
         ValueError: If ``distance``, ``over_classes`` or ``average_over`` is unknown, or
@@ -212,7 +209,6 @@ class ConsistencyLoss(nn.Module):
         confidence: float | None = None,
         average_over: str = 'kept',
         hard_labels: bool = False,
-        class_weighted: bool = False,
     ) -> None:
         super().__init__()
         if distance not in DISTANCES:
@@ -239,7 +235,6 @@ class ConsistencyLoss(nn.Module):
         self.confidence = confidence
         self.average_over = average_over
         self.hard_labels = hard_labels
-        self.class_weighted = class_weighted
 
     def labels(self, target: Tensor) -> Tensor:
         """Return what is learned from y^u: itself, or 1 at its most probable class.
@@ -251,19 +246,9 @@ class ConsistencyLoss(nn.Module):
             return target
         return torch.zeros_like(target).scatter_(1, target.argmax(dim=1, keepdim=True), 1.0)
 
-    def position_weight(
-        self, target: Tensor, valid: Tensor, class_weight: Tensor | None = None
-    ) -> Tensor:
-        """Return :func:`position_weight` times the factor 1/C of ``over_classes='mean'``.
-
-        Args:
-            target: y^u, [B, C, H, W].
-            valid: [B, 1, H, W], bool.
-            class_weight: The domain's, [C], for ``class_weighted``; None if it has none.
-        """
+    def position_weight(self, target: Tensor, valid: Tensor) -> Tensor:
+        """Return :func:`position_weight` times the factor 1/C of ``over_classes='mean'``."""
         weight = position_weight(target, valid, self.confidence, self.average_over)
-        if self.class_weighted and class_weight is not None:
-            weight = weight * class_weight[target.argmax(dim=1)]
         return weight / target.shape[1] if self.over_classes == 'mean' else weight
 
     def forward(self, target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:

@@ -225,7 +225,6 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
             key=(self.progress.seed, domain.name, self.progress.iteration),
             samples=[sample.metainfo['sample_key'] for sample in unlabeled.samples],
             pseudo_labels=unlabeled.pseudo_labels(),
-            class_weight=domain.class_weight,
         )
 
     def _monitored(self, bank: AuxiliaryBank, loss: UnsupervisedLoss) -> dict[str, Tensor]:

@@ -60,9 +60,7 @@ class MeanTeacher(NeedsProgress, WithTeacher, MultiDomainSegmentor):
             if not self.joint_encoding:
                 self.encode(seen)
             logits = domain.logits(seen.features, seen.size).float()  # [B, C, H, W]
-            weight = self.loss_consistency.position_weight(
-                target, unlabeled.valid(), domain.class_weight
-            )  # [B, H, W]
+            weight = self.loss_consistency.position_weight(target, unlabeled.valid())  # [B, H, W]
             loss = self.loss_consistency(target, logits, weight)
             losses['loss_unsupervised'] = self.unsupervised_weight(self.progress) * loss
         return losses

@@ -72,18 +72,15 @@ class StrongConsistency(nn.Module):
         self.loss = MODELS.build({**LOSS, **loss})
         self.weight = RampUp(**weight)
 
-    def distance(
-        self, target: Tensor, logits: Tensor, valid: Tensor, class_weight: Tensor | None
-    ) -> Tensor:
+    def distance(self, target: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
         """Return how far a prediction is from y^u.
 
         Shape:
             - target, logits: [B, C, H, W]
             - valid: [B, 1, H, W], bool
-            - class_weight: [C], or None
             - output: scalar
         """
-        weight = self.loss.position_weight(target, valid, class_weight)  # [B, H, W]
+        weight = self.loss.position_weight(target, valid)  # [B, H, W]
         return self.loss(target, logits.float(), weight)
 
     def drop_channels(self, maps: list[Tensor], keys: list[tuple[keyed.Part, ...]]) -> list[Tensor]:
@@ -145,16 +142,12 @@ class WithStrongViews(NeedsProgress):
             mixed, inside = (view.mixed(maps.repeat(copies)) for maps in (target, valid))
             with statistics_kept(domain.decode_head):
                 logits = domain.logits(seen.features, seen.size)  # [V B, C, H, W]
-            losses['loss_strong'] = weight * strong.distance(
-                mixed, logits, inside, domain.class_weight
-            )
+            losses['loss_strong'] = weight * strong.distance(mixed, logits, inside)
         if strong.channel_dropout:
             maps = strong.drop_channels(unlabeled.features, self._keys(unlabeled, 'channels'))
             with statistics_kept(domain.decode_head):
                 logits = domain.logits(maps, unlabeled.size)  # [B, C, H, W]
-            losses['loss_channels'] = weight * strong.distance(
-                target, logits, valid, domain.class_weight
-            )
+            losses['loss_channels'] = weight * strong.distance(target, logits, valid)
         certain = strong.loss.position_weight(target, valid) > 0  # [B, H, W]
         return losses | {'certain': 100 * (mean_weight(valid.squeeze(1)) * certain).sum()}
 
