@@ -62,6 +62,14 @@ SUMMARY = (
         'several-data-sets',
     ),
     (
+        'Cityscapes + SUN RGB-D, one network',
+        '20 + 20',
+        'recommended_cityscapes-sunrgbd',
+        'recommended',
+        {},
+        'several-data-sets',
+    ),
+    (
         'VOC, 9 classes, with image-level labels',
         '100',
         'recommended_voc',
