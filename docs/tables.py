@@ -188,19 +188,26 @@ def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:
 
 
 def class_table(name: str) -> str:
-    """Return the mean IoU of each class, one column for each method, domain by domain."""
+    """Return the mean IoU of each class, one column for each row, domain by domain."""
     record = read_record(name)
+    points = {str(row['axes']) for row in record['rows']}
+
+    def title(row: dict) -> str:
+        point = [f'{axis} = {value}' for axis, value in row['axes'].items() if len(points) > 1]
+        return ', '.join([SHOWN.get(row['method'], row['method']), *point])
+
     tables = []
     for domain in dict.fromkeys(name for row in record['rows'] for name in row['domains']):
         rows = [row for row in record['rows'] if row['domains'].get(domain, {}).get('IoU')]
         classes = dict.fromkeys(c for row in rows for c in row['domains'][domain]['IoU'])
-        methods = [SHOWN.get(row['method'], row['method']) for row in rows]
         found = [row['domains'][domain]['IoU'] for row in rows]
         cells = [
             [label, *(f'{values[label]:.1f}' if label in values else NOTHING for values in found)]
             for label in classes
         ]
-        tables.append(markdown_table([f'IoU, {SHOWN.get(domain, domain)}', *methods], cells))
+        tables.append(
+            markdown_table([f'IoU, {SHOWN.get(domain, domain)}', *map(title, rows)], cells)
+        )
     return '\n\n'.join(tables)
 
 
