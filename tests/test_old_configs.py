@@ -243,7 +243,7 @@ def tolerance(old, name, iteration):
     'old',
     [pytest.param(old, marks=[] if old in QUICK else pytest.mark.soak) for old in OLD_CONFIGS],
 )
-# An old config has the settings of its successor, as tested above, so it is computed by `make soak`.
+# An old config has the settings of its successor, as tested above: `make soak` computes it, too.
 @pytest.mark.parametrize('version', [pytest.param('old', marks=pytest.mark.soak), 'successor'])
 def test_computes_what_it_did(old, version, toy, tmp_path):
     expected = dump_of(old)
