@@ -114,6 +114,9 @@ def difference(record: dict, row: dict) -> tuple[dict, dict]:
         return row['difference'], row['difference']['seeds']
     if other is None or 'mean' in row['mIoU'] or 'mean' in other['mIoU']:
         return {}, {}
+    if row.get('domains', {}).keys() != other.get('domains', {}).keys():
+        # Means over different domains.
+        return {}, {}
     by_seed = paired_difference(row['mIoU'], other['mIoU'])
     return by_seed, by_seed
 
@@ -169,7 +172,9 @@ def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:
     axes = list(dict.fromkeys(axis for row in rows for axis in row['axes']))
     domains = list(dict.fromkeys(name for row in rows for name in row.get('domains', {})))
     domains = domains if len(domains) > 1 else []
-    split = {'val': ' (validation)', 'test': ' (test)'}[record['split']]
+    images, _, averaged = record['split'].partition('+')
+    split = {'val': ' (validation', 'test': ' (test'}[images]
+    split += ', scales and flips averaged)' if averaged else ')'
     header = ['method', *axes, *(SHOWN.get(name, name) for name in domains)]
     header.append(f'mean{split}' if domains else f'mIoU{split}')
     compared = record['baseline'] is not None
@@ -179,7 +184,8 @@ def grid_cells(record: dict) -> tuple[list[str], list[list[str]]]:
             SHOWN.get(row['method'], row['method']) + mark(record, row),
             *(str(row['axes'].get(axis, NOTHING)) for axis in axes),
             *(score(row.get('domains', {}).get(name, {}).get('mIoU')) for name in domains),
-            score(row['mIoU']),
+            # Beside other domains, the score of one is no mean.
+            NOTHING if domains and len(row['domains']) == 1 else score(row['mIoU']),
             *([difference_text(record, row)] if compared else []),
         ]
         for row in rows

@@ -7,6 +7,7 @@ and over five seeds, a picture of test images and a report.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,10 @@ def main() -> int:
     # The grid names its configs from here, which an installed package has beside its tools.
     os.chdir(ROOT)
     command = [sys.executable, 'tools/run_experiments.py', GRID, '--rerun']
+    # Ctrl-C is for the grid alone, which stops its trainings in order and says how to go on.
+    signal.signal(signal.SIGINT, lambda *_: None)
     code = subprocess.call([*command, '--work-dir', str(work_dir)])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not code:
         present(work_dir)
     return code
@@ -73,3 +77,6 @@ if __name__ == '__main__':
         sys.exit(main())
     except OSError as error:
         sys.exit(f'demo: {error}')
+    except KeyboardInterrupt:
+        print('\nInterrupted; the same command goes on.', file=sys.stderr)
+        sys.exit(130)

@@ -39,12 +39,12 @@ def main() -> int:
     from cct_mm.lab.grids.verify import find_row, judge, list_rows, read_rows, repeat
 
     MMLogger.get_current_instance().setLevel('WARNING')
-    rows = read_rows(ROOT)
-    if args.row is None:
-        print(list_rows(rows))
-        print('\nRepeat one by make verify ROW=...; :seed=2 behind it chooses another seed.')
-        return 0
     try:
+        rows = read_rows(ROOT)
+        if args.row is None:
+            print(list_rows(rows))
+            print('\nRepeat one by make verify ROW=...; :seed=2 behind it chooses another seed.')
+            return 0
         row, run = find_row(rows, args.row)
         job = repeat(row, run, args.work_dir, ROOT)
     except GridError as error:

@@ -54,6 +54,19 @@ def test_means_and_differences_by_hand(monkeypatch):
     assert 'no hashes were kept' in text and '†' not in text
 
 
+def test_means_over_different_domains_are_not_compared(monkeypatch):
+    rows = [
+        dict(method=name, axes={}, mIoU={'1': 50.0}, domains=dict.fromkeys(domains, {}))
+        for name, domains in dict(supervised='ab', both='ab', alone='a').items()
+    ]
+    record = dict(command='', split='test+tta', baseline='supervised', rows=rows)
+    monkeypatch.setitem(TABLES['table'].__globals__, 'read_record', lambda name: record)
+    text = TABLES['table']('g')
+    assert '| both | – | – | 50.00 | +0.00 |' in text
+    assert '| alone | – | – | – | – |' in text
+    assert 'mean (test, scales and flips averaged)' in text
+
+
 def test_a_difference_below_twice_its_standard_error_is_a_tie(monkeypatch):
     rows = [
         dict(method=name, axes={}, mIoU=dict(zip('123', values, strict=True)))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cct_mm.evaluation import class_scores
+from cct_mm.lab.grids.record import result_file
 from cct_mm.lab.report.evaluation import Evaluation, Picture
 
 CONFIG = """
@@ -36,17 +37,17 @@ def write_run(folder, miou=50.0, method='SupervisedSegmentor', seed=0, session='
     return folder
 
 
-def write_grid_run(grid, method, seed, miou, **axes):
-    """Write a finished run of a grid, evaluated on test."""
+def write_grid_run(grid, method, seed, miou, split='test', **axes):
+    """Write a finished run of a grid, evaluated on test or another split."""
     point = [f'{axis}={value}' for axis, value in axes.items()]
     folder = grid / '_'.join([method, *point, f'seed{seed}'])
     write_run(folder / 'train', miou, seed=seed)
     machine = dict(gpu=None, cpu='a CPU', cores=2, torch='2.14')
-    record = dict(method=method, axes=axes, seed=seed, split='test', machine=machine)
-    (folder / 'result.json').write_text(json.dumps(record))
-    (folder / 'evaluation_test').mkdir()
+    record = dict(method=method, axes=axes, seed=seed, split=split, machine=machine)
+    (folder / result_file(split)).write_text(json.dumps(record))
+    (folder / f'evaluation_{split}').mkdir()
     scores = {'day/IoU.sky': miou, 'day/IoU.ground': None, 'day/mIoU': miou, 'mIoU': miou}
-    (folder / 'evaluation_test' / 'metrics.json').write_text(json.dumps(scores))
+    (folder / f'evaluation_{split}' / 'metrics.json').write_text(json.dumps(scores))
     return folder
 
 

@@ -144,7 +144,6 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
             if len(records) == len(row.jobs)
             else f'{len(records)} of {len(row.jobs)}'
         )
-        own = {name for one in records.values() for name in one['domains']}
         iterations = sorted({str(one['iterations']) for one in records.values()})
         lines.append(
             [
@@ -154,7 +153,9 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
                 ', '.join(iterations) or NOTHING,
                 *(_summary(_domain_values(records, name).values()) for name in domains),
                 # Beside other domains, the score of one is no mean.
-                NOTHING if domains and len(own) == 1 else _summary(_values(records).values()),
+                NOTHING
+                if domains and len(_domains(row)) == 1
+                else _summary(_values(records).values()),
                 *(_difference(grid, rows, row) if grid.baseline is not None else ()),
                 _median(records, 'train_seconds', _duration),
                 _median(records, 'seconds_per_iteration', lambda seconds: f'{seconds:.3g}'),
@@ -163,11 +164,17 @@ def _main_table(grid: Grid, rows: list[Row], domains: list[str]) -> str:
     return markdown_table(header, lines)
 
 
+def _domains(row: Row) -> set[str]:
+    return {name for one in row.records.values() for name in one['domains']}
+
+
 def _difference(grid: Grid, rows: list[Row], row: Row) -> tuple[str, str]:
     if row.method == grid.baseline:
         return NOTHING, NOTHING
     for other in rows:
         if other.method == grid.baseline and is_baseline_of(other.axes, row.axes):
+            if _domains(row) != _domains(other):
+                break
             differences = paired_difference(_values(row.records), _values(other.records))
             each = ', '.join(f'{seed}: {value:+.2f}' for seed, value in differences.items())
             tie = ', a tie' if is_tie(differences.values()) else ''

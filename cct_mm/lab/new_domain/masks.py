@@ -178,6 +178,8 @@ def assign(words: Sequence[str], masks: Masks) -> Classes:
             f'too, as in --classes background {names[0]}'
         )
     found = sorted(masks.pixels())
+    if class_of is not None and masks.in_colors and not masks.colors:
+        class_of = _as_numbers(class_of)
     if class_of is not None:
         if not set(class_of) & set(found):
             raise ValueError(
@@ -209,6 +211,19 @@ def assign(words: Sequence[str], masks: Masks) -> Classes:
         f'classes as there are values, or say which stands for which, {proposal(masks, names)} '
         '(values that are not named are no class)'
     )
+
+
+def _as_numbers(class_of: Mapping[int, int]) -> dict[int, int]:
+    """Take gray colors for the numbers that masks of three equal channels hold."""
+    numbers: dict[int, int] = {}
+    for value, label in class_of.items():
+        number = value if value < GRAY or value % GRAY else value // GRAY
+        if numbers.setdefault(number, label) != label:
+            raise ValueError(
+                f'--classes: {number} and {value_text(number * GRAY, color=True)} are the same '
+                'value of these masks, and of two classes, expected one'
+            )
+    return numbers
 
 
 def _complete(class_of: Mapping[int, int], found: Sequence[int]) -> dict[int, int]:

@@ -43,7 +43,7 @@ def hold_out(
     Returns:
         The images of training and of validation, each in the order of ``entries``.
     """
-    wanted = round(share * len(entries))
+    wanted = min(round(share * len(entries)), len(entries) - 1)
     if share and len(entries) > 1:
         wanted = max(1, wanted)
     if not wanted or len(entries) < 2:
@@ -53,10 +53,11 @@ def hold_out(
     row_of = {entry: row for row, entry in enumerate(entries)}
     presence = class_presence(class_counts)
     images_with = presence.sum(axis=0)
-    limits = np.where(images_with > 1, np.maximum(1, (share * images_with).round()), 0)
+    most = np.maximum(images_with - 1, 0)
+    limits = np.minimum(most, np.maximum(1, (share * images_with).round()))
     chosen: set[int] = set()
     taken = np.zeros_like(images_with)
-    for limit in (limits, np.maximum(images_with - 1, 0)):
+    for limit in (limits, most):
         for row in map(row_of.get, order):
             if (
                 len(chosen) < wanted

@@ -43,7 +43,7 @@ lists = '{{ fileDirname }}/lists'
     classes=<< classes | literal(12) >>,
     # The things among them: what Obj-Msk, Con-Msk and G-Cutout mask. () leaves these out.
     foreground=<< things | literal(15) >>,
-    # Weights 1 / sqrt(share of the labeled pixels), at most 10, so that rare classes count.
+    # Weights as 1 / sqrt(share of the labeled pixels), of mean 1 over these pixels and at most 10.
     decode_head=dict(
         loss_decode=dict(
             type='AnnealedCrossEntropy',

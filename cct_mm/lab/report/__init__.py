@@ -51,11 +51,17 @@ def write_report(
     if split is None:
         records = [run.record for group in groups for run in group.runs]
         split = next((record['split'] for record in records if record), 'val')
+    split, _, averaged = split.partition('+')
     # They import matplotlib, jinja2 and mmseg, which take seconds: bad input is refused before.
     from .page import render
     from .tables import Measured
 
     notes: list[str] = []
+    if averaged:
+        notes.append(
+            f'The grid was evaluated as {split}+{averaged}, averaged over scales and flips. '
+            'Its own table has these scores; this page is of the images as they are.'
+        )
     measured = [Measured(group, *_measure(group, split, notes)) for group in groups]
     write_atomically(out, render(measured, split, notes, _command(work_dirs, out, split, baseline)))
     return Path(out)

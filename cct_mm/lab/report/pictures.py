@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,10 +73,14 @@ def make_rows(evaluations: Mapping[str, Evaluation]) -> list[Row]:
 
 def _all_rows(evaluations: Mapping[str, Evaluation]) -> Iterator[Row]:
     """Yield the first image of each domain, then the second of each."""
-    pictures: dict[tuple[str, str], dict[str, Picture]] = {}
+    pictures: dict[tuple[str, str, int], dict[str, Picture]] = {}
     for title, evaluation in evaluations.items():
+        # Files of two folders may have the same name.
+        seen: Counter = Counter()
         for picture in evaluation.pictures:
-            pictures.setdefault((picture.domain, picture.name), {})[title] = picture
+            name = (picture.domain, picture.name)
+            pictures.setdefault((*name, seen[name]), {})[title] = picture
+            seen[name] += 1
     rank: dict[str, int] = {}
     order = []
     for key in pictures:
@@ -87,7 +92,7 @@ def _all_rows(evaluations: Mapping[str, Evaluation]) -> Iterator[Row]:
         palette = next(
             e.domains[key[0]]['palette'] for t, e in evaluations.items() if t in by_title
         )
-        yield Row(*key, tuple(_tiles(by_title, palette)))
+        yield Row(*key[:2], tuple(_tiles(by_title, palette)))
 
 
 def _tiles(by_title: Mapping[str, Picture], palette: Sequence[Sequence[int]]) -> Iterator[Tile]:

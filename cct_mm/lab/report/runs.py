@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from cct_mm.lab.grids.grid import SPLITS
 from cct_mm.lab.grids.record import last_checkpoint, read_json, read_scalars, result_file
 from cct_mm.lab.grids.table import is_baseline_of
 
@@ -195,7 +196,7 @@ def _group(name: str, runs: list[Run], prefix: str) -> Group:
 
 
 def _record(folder: Path) -> dict | None:
-    records = (read_json(folder / result_file(split)) for split in ('test', 'val'))
+    records = (read_json(folder / result_file(split)) for split in SPLITS)
     return next((record for record in records if record), None)
 
 

@@ -23,6 +23,7 @@ class Cell:
         difference: Mean of the differences to the baseline, run by run, or None.
         difference_spread: Their sample standard deviation.
         each: The difference of each pair, by seed.
+        count: Number of runs that have the score.
     """
 
     mean: float | None = None
@@ -30,6 +31,7 @@ class Cell:
     difference: float | None = None
     difference_spread: float | None = None
     each: Mapping[int, float] | None = None
+    count: int = 0
 
 
 def make_cell(values: dict[int, float], baseline: dict[int, float] | None) -> Cell:
@@ -44,8 +46,8 @@ def make_cell(values: dict[int, float], baseline: dict[int, float] | None) -> Ce
     mean, spread = mean_and_spread(values.values())
     each = paired_difference(values, baseline or {})
     if not each:
-        return Cell(mean, spread)
-    return Cell(mean, spread, *mean_and_spread(each.values()), each)
+        return Cell(mean, spread, count=len(values))
+    return Cell(mean, spread, *mean_and_spread(each.values()), each, len(values))
 
 
 def select(metrics: Mapping[int, Metrics], name: str) -> dict[int, float]:

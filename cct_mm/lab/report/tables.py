@@ -9,7 +9,7 @@ import numpy as np
 
 from .evaluation import Evaluation
 from .runs import Group, baseline_of
-from .scores import Cell, Metrics, add_class_scores, make_cell, select
+from .scores import Cell, Metrics, add_class_scores, domains_of, make_cell, select
 
 SCORES = {'mIoU': 'mIoU', 'mDice': 'mDice', 'aAcc': 'pixel accuracy', 'mAcc': 'mean accuracy'}
 """Names of a domain's scores, and what the page calls them."""
@@ -63,7 +63,14 @@ def results(measured: Sequence[Measured], domains: Sequence[str]) -> dict[str, A
 def _cell(measured: Sequence[Measured], one: Measured, name: str) -> Cell:
     base = baseline_of(one.group, [other.group for other in measured])
     baseline = next((other.metrics for other in measured if other.group is base), None)
+    if '/' not in name and baseline and _domains(baseline) != _domains(one.metrics):
+        # Means over different domains.
+        baseline = None
     return make_cell(select(one.metrics, name), baseline and select(baseline, name))
+
+
+def _domains(metrics: Mapping[int, Metrics]) -> set[str]:
+    return {domain for of_run in metrics.values() for domain in domains_of(of_run)}
 
 
 def class_table(measured: Sequence[Measured], domain: str, classes: Sequence[str]) -> dict:

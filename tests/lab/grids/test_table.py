@@ -120,6 +120,18 @@ def test_rows_of_one_domain_each_have_no_mean():
     assert cells['b'][2:5] == ['–', '60.00 ± n/a', '–']
 
 
+def test_means_over_different_domains_are_not_compared():
+    def domains(*names):
+        return {name: {'mIoU': 50.0, 'IoU': {}} for name in names}
+
+    jobs = [job('supervised', 0, 50.0, domains=domains('a', 'b'))]
+    jobs += [job('alone', 0, 60.0, domains=domains('a'))]
+    jobs += [job('both', 0, 51.0, domains=domains('a', 'b'))]
+    cells = rows(table(jobs))
+    assert cells['both'][5:7] == ['+1.00 ± n/a', '0: +1.00']
+    assert cells['alone'][4:7] == ['–', '–', '–']
+
+
 def test_a_method_is_compared_at_the_same_point_with_a_baseline_that_may_know_fewer_axes():
     jobs = [
         job('supervised', 0, 50.0, {'n': 20}),

@@ -162,6 +162,16 @@ class TestTool:
         code, output = tool()
         assert code == 0 and 'small:cct ' in output.out
 
+    def test_a_record_whose_grid_is_gone_is_told(self, lab, rows, tool):
+        path = lab.root / 'docs/records/small.json'
+        record = json.loads(path.read_text())
+        record['command'] = 'python tools/run_experiments.py gone.yaml'
+        for row in record['rows']:
+            row.update(mIoU=dict(mean=52.0, std=1.0))
+        path.write_text(json.dumps(record))
+        code, output = tool()
+        assert code == 2 and 'gone.yaml' in output.err
+
     def test_ends_with_0_where_it_agrees(self, lab, tool):
         code, output = tool('small:cct')
         assert code == 0 and output.out.startswith('Agrees. small:cct: seed 0 has 52.00 mIoU')

@@ -80,6 +80,17 @@ class TestColors:
         assert masks.in_colors and not masks.colors
         assert assign('ab', masks).class_of == {0: 0, 1: 1, 255: 255}
 
+    @pytest.mark.parametrize('white', ['255,255,255', '#ffffff', '255'])
+    def test_with_equal_channels_are_named_as_colors_or_values(self, folder, white):
+        masks = masks_of(folder, ((0, 0, 0), (7, 7, 7), (255, 255, 255)))
+        classes = assign(('background=0,0,0', f'object={white}'), masks)
+        assert classes.class_of == {0: 0, 255: 1, 7: 255}
+
+    def test_with_equal_channels_and_named_twice_are_of_one_class(self, folder):
+        masks = masks_of(folder, ((0, 0, 0), (7, 7, 7)))
+        with pytest.raises(ValueError, match='7 and 7,7,7 are the same value'):
+            assign(('a=0', 'b=7', 'c=7,7,7'), masks)
+
     def test_of_a_palette_are_kept(self, folder, tmp_path):
         picture = Image.fromarray(np.array([[0, 1]], np.uint8))
         picture.putpalette([9, 8, 7, 1, 2, 3])

@@ -41,11 +41,21 @@ def test_is_the_same_for_a_seed_and_another_for_another():
 
 
 @pytest.mark.parametrize(
-    ('number', 'share', 'held'), [(1, 0.2, 0), (2, 0.2, 1), (3, 0.2, 1), (10, 0.0, 0), (10, 0.5, 5)]
+    ('number', 'share', 'held'),
+    [(1, 0.2, 0), (2, 0.2, 1), (3, 0.2, 1), (10, 0.5, 5), (10, 0.0, 0), (6, 0.95, 5)],
 )
 def test_number(number, share, held):
     train, val = hold_out(entries(number), counts_of(np.ones((number, 2), int)), share, 0)
     assert (len(train), len(val)) == (number - held, held)
+
+
+@pytest.mark.parametrize('share', [0.5, 0.8, 0.95])
+def test_a_large_hold_out_leaves_every_class_in_training_too(share):
+    presence = np.ones((10, 2), int)
+    presence[2:, 1] = 0
+    train, val = hold_out(entries(10), counts_of(presence), share, 0)
+    rare = set(entries(10)[:2])
+    assert len(rare & set(train)) == len(rare & set(val)) == 1
 
 
 def test_images_that_alone_show_a_class_are_never_held_out():

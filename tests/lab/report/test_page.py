@@ -1,5 +1,8 @@
 """The page: valid, whole without a network, and safe from the names that it shows."""
 
+import json
+import shutil
+
 import pytest
 from html_check import Page
 from made_up_runs import make_evaluation, write_grid_run, write_run
@@ -108,6 +111,31 @@ class TestWithoutCheckpoints:
         for part in ('42.00 ± 2.83', '44.00 ± 1.41', '+2.00 ± 1.41', '0: +3.00, 1: +1.00'):
             assert part in page.text
         assert 'Scores on the test images' in page.text
+
+    def test_a_grid_evaluated_over_scales_is_shown_without_and_says_so(self, tmp_path):
+        write_grid_run(tmp_path / 'grid', 'supervised', 0, 40.0, split='test+tta')
+        page = Page(write_report([tmp_path / 'grid'], tmp_path / 'report.html').read_text())
+        assert page.problems == []
+        assert 'Scores on the test images' in page.text
+        assert 'evaluated as test+tta' in page.text
+
+    def test_a_mean_over_other_domains_is_not_compared(self, tmp_path):
+        for method, miou in (('supervised', 40.0), ('cct', 33.0)):
+            folder = write_grid_run(tmp_path / 'grid', method, 0, miou)
+        path = folder / 'evaluation_test/metrics.json'
+        both = {'day/IoU.sky': 41.0, 'day/mIoU': 41.0, 'night/IoU.sky': 25.0, 'night/mIoU': 25.0}
+        path.write_text(json.dumps({**both, 'mIoU': miou}))
+        text = Page(write_report([tmp_path / 'grid'], tmp_path / 'report.html').read_text()).text
+        assert '+1.00' in text
+        assert '-7.00' not in text and '−7.00' not in text
+
+    def test_the_seeds_of_a_mean_are_those_that_have_it(self, tmp_path):
+        for seed in range(3):
+            folder = write_grid_run(tmp_path / 'grid', 'cct', seed, 40.0 + seed)
+        # Of the last there is neither a score nor a checkpoint.
+        shutil.rmtree(folder / 'evaluation_test')
+        text = Page(write_report([tmp_path / 'grid'], tmp_path / 'report.html').read_text()).text
+        assert '2 seeds' in text and '3 seeds' not in text
 
     def test_a_run_without_anything_but_its_log(self, tmp_path):
         folder = write_run(tmp_path / 'run')

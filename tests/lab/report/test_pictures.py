@@ -44,6 +44,18 @@ def test_a_row_has_image_truth_predictions_and_errors_of_the_same_image():
     assert [len(row.tiles) for row in make_rows({'a': first, 'b': other})] == [4, 4]
 
 
+def test_images_of_one_name_have_a_row_each():
+    first, second = make_evaluation(seed=0), make_evaluation(seed=1)
+    both = [
+        replace(one, pictures=[replace(picture, name='x.png') for picture in one.pictures])
+        for one in (first, second)
+    ]
+    expected = make_rows({'a': first, 'b': second})
+    assert [row.tiles for row in make_rows(dict(zip('ab', both, strict=True)))] == [
+        row.tiles for row in expected
+    ]
+
+
 def test_of_too_many_pictures_each_domain_keeps_its_first(monkeypatch):
     both = make_evaluation(images=3)
     night = [replace(one, domain='night') for one in both.pictures]

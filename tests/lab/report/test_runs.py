@@ -96,6 +96,12 @@ class TestGroups:
         assert compared['cct (n=50, weight=2)'].title == 'supervised (n=50)'
         assert compared['cct (n=20, weight=1)'].title == 'supervised (n=20)'
 
+    def test_a_grid_evaluated_over_scales_has_its_methods_and_axes(self, tmp_path):
+        for method in ('cct', 'supervised'):
+            write_grid_run(tmp_path, method, 0, 40.0, split='test+tta', n=20)
+        groups = read_groups([tmp_path])
+        assert titles(groups) == ['supervised (n=20)', 'cct (n=20)']
+
     def test_a_run_that_is_not_finished_belongs_to_its_method(self, tmp_path):
         for seed in (0, 1):
             folder = write_grid_run(tmp_path, 'cct', seed, 50.0, n=20)

@@ -20,10 +20,10 @@ class TestCell:
         assert cell.difference_spread == pytest.approx(math.sqrt(0.5))
 
     def test_of_one_run_has_no_spread(self):
-        assert make_cell({0: 3.0}, {0: 1.0}) == Cell(3.0, None, 2.0, None, {0: 2.0})
+        assert make_cell({0: 3.0}, {0: 1.0}) == Cell(3.0, None, 2.0, None, {0: 2.0}, 1)
 
     def test_of_the_baseline_has_no_difference(self):
-        assert make_cell({0: 3.0}, None) == Cell(3.0)
+        assert make_cell({0: 3.0}, None) == Cell(3.0, count=1)
 
     def test_of_no_value_is_empty(self):
         assert make_cell({}, {0: 1.0}) == Cell()
