@@ -144,7 +144,9 @@ class FileFinder:
         found = self.find(path)
         if found is not None:
             return found
-        stem = without_suffix(path, (*suffixes, *IMAGE_SUFFIXES))
+        known = (*suffixes, *IMAGE_SUFFIXES)
+        # A bare name may have dots.
+        stem = without_suffix(path, known) if suffix_of(path, known) else path
         for suffix in suffixes:
             for candidate in (stem + suffix, stem + suffix.upper()):
                 # A mask beside its missing image differs from it by nothing but the suffix.

@@ -103,7 +103,7 @@ def follow(transform: Callable, data: dict) -> dict | None:
         return FollowedPipeline.__call__(transform, data)
     try:
         if KEY not in data:
-            return _begin(transform(data))
+            return _begin(_call(transform, data))
         after = _run(transform, data)
     except KeyError as error:
         if error.args != ('gt_seg_map',) or 'gt_seg_map' in data:
@@ -151,8 +151,16 @@ def _run(transform: Callable, data: dict) -> dict | None:
             return _run_as_labels(transform, data)
         return _run_twice(transform, data)
     if type(transform).__module__.startswith(_STOCK):
-        return transform(data)
+        return _call(transform, data)
     return _run_unknown(transform, data)
+
+
+def _call(transform: Callable, data: dict) -> dict | None:
+    for part in nested(transform):
+        # Albumentations has a generator of its own, and seeds it with what no key knows.
+        if isinstance(part, Albu) and hasattr(part.aug, 'set_random_seed'):
+            part.aug.set_random_seed(int(np.random.randint(2**31)))  # noqa: NPY002
+    return transform(data)
 
 
 def _has_labels_only(transform: Callable) -> bool:
@@ -171,7 +179,7 @@ def _as_labels(data: dict) -> dict:
 
 def _run_as_labels(transform: Callable, data: dict) -> dict | None:
     with _cutouts_filled(transform):
-        after = transform(_as_labels(data))
+        after = _call(transform, _as_labels(data))
     if after is None:
         return None
     after[KEY] = after.pop('gt_seg_map')
@@ -183,10 +191,10 @@ def _run_twice(transform: Callable, data: dict) -> dict | None:
     """Run a transform on the sample, then with the same random numbers on the map as its labels."""
     twin = _as_labels({**data, 'img': data['img'].copy(), KEY: data[KEY].copy()})
     with keyed.global_generators_twice() as redraw:
-        after = transform(data)
+        after = _call(transform, data)
         redraw()
         with _cutouts_filled(transform):
-            twin = transform(twin)
+            twin = _call(transform, twin)
     if after is None or twin is None:
         return after
     if np.array_equal(twin['img'], after['img']):
@@ -222,7 +230,7 @@ def _run_unknown(transform: Callable, data: dict) -> dict | None:
     watched = _Watched(data)
     twin = _as_labels({**data, 'img': data['img'].copy()})
     with keyed.global_generators_twice() as redraw:
-        after = transform(watched)
+        after = _call(transform, watched)
         if after is None or 'gt_seg_map' not in watched.asked or KEY in watched.asked:
             return after if after is not watched else dict(watched)
         after = dict(after)
@@ -231,7 +239,7 @@ def _run_unknown(transform: Callable, data: dict) -> dict | None:
         redraw()
         twin['gt_seg_map'] = data[KEY].copy()
         try:
-            twin = transform(twin)
+            twin = _call(transform, twin)
         # The map holds values that a label map never holds.
         except Exception:
             return after

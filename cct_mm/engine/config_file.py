@@ -9,7 +9,7 @@ from mmseg.registry import OPTIMIZERS
 
 from .accumulation import accumulative_counts
 from .config_options import merge_options, parse_options
-from .run_length import check_length
+from .run_length import check_length, type_name
 
 
 class FormattedOnce(Config):
@@ -86,7 +86,7 @@ def missing_hooks(config: Config) -> str:
     Returns:
         A sentence, or '' if none is missing.
     """
-    there = {str(hook.get('type')) for hook in config.get('custom_hooks') or []}
+    there = {type_name(hook) for hook in config.get('custom_hooks') or []}
     missing = [name for name in HOOKS if name not in there]
     if not missing:
         return ''

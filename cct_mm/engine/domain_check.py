@@ -98,6 +98,8 @@ class DomainCheckHook(Hook):
                 f'{self._match.encoder}, so its predictions would be noise; test a checkpoint that '
                 'was trained with this model'
             )
+        if self._match.teacher:
+            runner.logger.warning(self._match.teacher)
         model, dataset = model_of(runner), runner.test_dataloader.dataset
         check_domains(model, dataset, 'test_dataloader')
         check_channels(model, dataset)

@@ -52,7 +52,7 @@ def _in_training(config: Mapping) -> list[str]:
             f'optim_wrapper.accumulative_counts={steps}; in a new run, train_cfg.max_iters twice '
             'as large'
         )
-    if not str(wrapper.get('type')).startswith('Amp'):
+    if 'Amp' not in str(wrapper.get('type')):
         ways.append('half the memory of the maps: --amp')
     size = ', model.data_preprocessor.size' if _has_size(config) else ''
     ways.append(f'smaller crops: crop_size in the pipelines of training{size}')

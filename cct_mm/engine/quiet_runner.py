@@ -64,7 +64,8 @@ class QuietRunner(Runner):
         self._write_config(self.work_dir, f'{self.timestamp}.py')
 
     def _write_config(self, folder: str, default: str) -> None:
-        name = osp.basename(self.cfg.filename or default)
+        # It is Python, whatever the config was.
+        name = osp.splitext(osp.basename(self.cfg.filename or default))[0] + '.py'
         write_atomically(osp.join(folder, name), config_text(self.cfg))
 
     def _log_env(self, env_cfg: dict) -> None:

@@ -36,6 +36,12 @@ def check_length(config: Mapping) -> None:
             )
 
 
+def type_name(item: Mapping) -> str:
+    """Return the name of an entry's ``type``, which may be a class; '' if it has none."""
+    kind = item.get('type', '')
+    return kind if isinstance(kind, str) else kind.__name__
+
+
 def schedules(config: Mapping) -> list[Mapping]:
     """Return the learning-rate and other schedules of a config."""
     found = config.get('param_scheduler') or []
@@ -59,7 +65,7 @@ def early_end(config: Mapping) -> str:
         item
         for item in schedules(config)
         # A warm-up may be followed by a constant rate.
-        if item.get('by_epoch', True) is by_epoch and not item['type'].startswith(_WARM_UPS)
+        if item.get('by_epoch', True) is by_epoch and not type_name(item).startswith(_WARM_UPS)
     ]
     if length is None or not own:
         return ''
@@ -67,7 +73,7 @@ def early_end(config: Mapping) -> str:
     if last.get('end', length) == length:
         return ''
     return (
-        f'the last schedule ({last["type"]}) ends at {last["end"]}, the training at '
+        f'the last schedule ({type_name(last)}) ends at {last["end"]}, the training at '
         f'{key}={length}: leave `end` out of param_scheduler, which then follows train_cfg.{key}'
     )
 
@@ -92,5 +98,5 @@ def stretch(config: Mapping, old: int, new: int) -> list[str]:
         for key, start in (('end', 0), ('T_max', begin), ('total_steps', begin)):
             if item.get(key) == old - start:
                 item[key] = new - start
-                changes.append(f'{item["type"]}.{key} {old - start} -> {new - start}')
+                changes.append(f'{type_name(item)}.{key} {old - start} -> {new - start}')
     return changes

@@ -99,6 +99,12 @@ class DomainIoUMetric(BaseMetric):
         for sample in data_samples:
             domain = sample['domain']
             num_classes = len(self.dataset_meta['domains'][domain]['classes'])
+            if 'gt_sem_seg' not in sample:
+                raise ValueError(
+                    f'domain {domain}: {sample.get("img_path")} comes without labels, expected a '
+                    "label map to score by; add dict(type='LoadCheckedAnnotations') to its "
+                    'pipeline, or predict images without labels by tools/predict.py'
+                )
             label = sample['gt_sem_seg']['data'].squeeze()
             prediction = sample['pred_sem_seg']['data'].squeeze().to(label.device)
             counts = confusion_matrix(prediction, label, num_classes, self.ignore_index)

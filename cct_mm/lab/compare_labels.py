@@ -21,6 +21,7 @@ from cct_mm.weak.networks import (
     evaluation_resizes,
     load_config,
     load_network,
+    true_label_map,
 )
 from cct_mm.weak.pseudo_labels import PRESETS
 from cct_mm.weak.writer import LabelFiles
@@ -56,7 +57,7 @@ def compare_labels(args: argparse.Namespace) -> int:
         classes = dataset.metainfo['classes']
         number = min(args.limit or len(dataset), len(dataset))
         indices = [i * len(dataset) // number for i in range(number)]
-        truth = build_source(cfg, domain, masks=args.masks)
+        truth = build_source(cfg, domain, args.masks, true_label_map(cfg, domain))
         images = Images(dataset, indices, LabelFiles(dataset), truth)
         with processes(args.workers) as pool, progress_bar('images', len(images)) as update:
             if args.labels:

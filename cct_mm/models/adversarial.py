@@ -58,7 +58,7 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
 
     Args:
         domains: Names of the domains; the segmentor fills them in.
-        in_channels: Channels D of z.
+        in_channels: Channels D of z; the segmentor fills them in, too.
         channels: Of the 3x3 convolutions (Table 8).
         weight: :class:`RampUp` of lambda_adv; 0.02 from the start in the paper.
         queue_images: Number of images of each batch, >= 0, whose features a process keeps for the
@@ -117,7 +117,17 @@ class DomainDiscriminator(NeedsProgress, BaseModule):
         Shape:
             - z: [B, D, h, w]
             - valid: [B, 1, H, W]
+
+        Raises:
+            ValueError: If z has other channels than the discriminator.
         """
+        channels = self.layers[0].in_channels
+        if z.shape[1] != channels:
+            raise ValueError(
+                f'discriminator: z of domain {domain} has {z.shape[1]} channels, expected the '
+                f'in_channels={channels} of model.discriminator; remove in_channels there, it '
+                'follows from the network'
+            )
         # Not in z's type: float16 counts no more than 65504 positions.
         valid = F.interpolate(valid.float(), z.shape[2:], mode='nearest')
         shown = {domain: (reverse_gradient(z, self.weight(self.progress)), valid)}
@@ -210,7 +220,21 @@ class WithDiscriminator:
             # Forked, so that whatever is drawn later starts as without it.
             with torch.random.fork_rng(devices=[]):
                 config = {'type': 'DomainDiscriminator', **discriminator}
+                if 'in_channels' not in config:
+                    config['in_channels'] = self._channels_of_z()
                 self.discriminator = MODELS.build({**config, 'domains': list(self.domains)})
+
+    def _channels_of_z(self) -> int:
+        # Norms ask for a domain, and maps have the same channels in all.
+        with self.active(next(iter(self.domains))):
+            maps = self.encoder_maps().maps
+        channels = {name: domain.z(maps).shape[1] for name, domain in self.domains.items()}
+        if len(set(channels.values())) > 1:
+            raise ValueError(
+                f'discriminator: z has {channels} channels, expected the same in all domains, '
+                'which it tells apart; give them the same z_index'
+            )
+        return next(iter(channels.values()))
 
     def loss_adversarial(self, domain: Domain, *batches: Batch) -> dict[str, Tensor]:
         """L_adv (Eq. 11) on all encoded images of the iteration; nothing without a discriminator.

@@ -14,7 +14,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from cct_mm.labels import has_background
+from cct_mm.labels import IGNORE_INDEX, has_background
 from cct_mm.models.head_inputs import check_inputs
 from cct_mm.models.losses.average import mean_over_ranks
 from cct_mm.models.losses.labeled import loss_by_feat, terms_of
@@ -38,7 +38,7 @@ class Domain(BaseModule):
     Raises:
         ValueError: For a name or class names that cannot be, see :mod:`cct_mm.names`, a foreground
             name that is no class, or a head whose ``num_classes`` or ``out_channels`` disagrees
-            with the classes.
+            with the classes, or whose ``ignore_index`` is not 255.
     """
 
     KEYS = ('classes', 'decode_head', 'foreground', 'auxiliary_head', 'z_index')
@@ -104,6 +104,14 @@ class Domain(BaseModule):
                 f'domain {self.name}: its head has num_classes={given}, expected '
                 f'{self.num_classes} (its classes: {", ".join(self.classes)}); remove num_classes '
                 'from decode_head, it follows from the classes'
+            )
+        ignored = decode_head.get('ignore_index', IGNORE_INDEX)
+        if ignored != IGNORE_INDEX:
+            raise ValueError(
+                f'domain {self.name}: its head has ignore_index={ignored}, expected '
+                f'{IGNORE_INDEX}, as padding and pseudo-labels have it; remove it from '
+                f'decode_head, and let masks be mapped: label_map={{{ignored}: {IGNORE_INDEX}}} '
+                'of LoadCheckedAnnotations'
             )
         loss = dict(type='CrossEntropyLoss', avg_non_ignore=True)
         return {'loss_decode': loss, **decode_head, 'num_classes': self.num_classes}

@@ -120,7 +120,7 @@ class StrongViews(nn.Module):
                 number keep their colors, but for brightness and contrast.
             valid: False on padding.
             keys: For each image what its random numbers depend on.
-            mean: What was subtracted from the images, whose values were 0 to 255.
+            mean: What was subtracted from the images.
             std: What they were divided by.
 
         Shape:
@@ -132,7 +132,9 @@ class StrongViews(nn.Module):
         u = stack_on(images.device, draws)[:, :, None, None].unbind(1)  # [B, 1, 1] each
         # Half precision has too few values for the 256 of a color.
         with torch.autocast(images.device.type, enabled=False):
-            values = self._recolored(images * std + mean, valid, u[:6]).clamp(0, 255)
+            values = images * std + mean
+            low, high = _range(values)
+            values = self._recolored(values, valid, u[:6]).clamp(low, high)
             values = self._blurred(values, u[6], u[7])
         seen = torch.where(valid, (values - mean) / std, images)
         view = StrongView(seen, self._boxes(images.shape[2:], u[8:]))
@@ -143,7 +145,7 @@ class StrongViews(nn.Module):
         """Change brightness, contrast, saturation and hue, see the module.
 
         Shape:
-            - values, output: [B, D, H, W], 0 to 255
+            - values, output: [B, D, H, W]
             - u: [B, 1, 1] each
         """
         jittered = u[0] < self.shares['jitter']
@@ -201,3 +203,20 @@ class StrongViews(nn.Module):
         x = torch.arange(width, device=area.device) + 0.5
         inside = (y >= top) & (y < top + rows) & (x >= left) & (x < left + columns)
         return inside & (chosen < self.shares['cutmix'])
+
+
+def _range(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the smallest and the largest value that a view may have: 0 and 255.
+
+    There is no such end where an image has values beyond it, such as those of 16 bits.
+
+    Shape:
+        - values: [B, D, H, W]
+        - output: [B, 1, 1, 1] each
+    """
+    low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
+    # Normalization and its inverse have rounded 0 and 255, too.
+    return (
+        torch.where(low < -0.01, -torch.inf, 0.0),
+        torch.where(high > 255.5, torch.inf, 255.0),
+    )

@@ -101,7 +101,9 @@ class SubPixelHead(BaseDecodeHead):
         channels: Hidden width; None means the number of classes, as in the paper. That is cheap
             but narrow: with few classes a wider head learns better.
         last_relu: See :func:`subpixel_decode`; the released code has True.
-        **kwargs: As for mmseg's ``BaseDecodeHead`` (``in_index``, ``loss_decode``, ...).
+        **kwargs: As for mmseg's ``BaseDecodeHead`` (``in_index``, ``loss_decode``, ...), where
+            ``dropout_ratio``, of the channels of z, is 0 unless given. Its convolutions are its
+            own: ``conv_cfg``, ``norm_cfg``, ``act_cfg`` and ``init_cfg`` have no effect.
 
     Shape:
         - inputs: sequence of maps, of which ``in_index`` is [B, in_channels, h, w]
@@ -145,5 +147,7 @@ class SubPixelHead(BaseDecodeHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return logits at the size of the encoder's input."""
         z = self._transform_inputs(inputs)  # [B, D, h, w]
+        if self.dropout is not None:
+            z = self.dropout(z)
         y = F.conv2d(z, self.weights[0][:, :, None, None])  # [B, channels, h, w]
         return subpixel_decode(y, self.weights[1:], self.biases, self.last_relu)

@@ -11,7 +11,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from torch.utils.data import Dataset
 
 from cct_mm.datasets.reading import sentence
-from cct_mm.datasets.transforms import LoadCheckedAnnotations, LoadImageLabels
+from cct_mm.datasets.transforms import LoadImageLabels
 
 from .writer import LabelFiles
 
@@ -52,7 +52,7 @@ class Images(Dataset):
         dataset: The dataset of the source.
         indices: Indices of the images to read.
         files: Names the label files.
-        truth: The same images with masks, if these are to be loaded too.
+        truth: The same images with masks, if these are to be loaded too, by its pipeline.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Images(Dataset):
                 masks = self.truth.get_data_info(self.indices[item])
                 masks.setdefault('num_classes', len(self.truth.metainfo['classes']))
                 masks['ori_shape'] = results['ori_shape']
-                image.truth = LoadCheckedAnnotations().transform(masks)['gt_seg_map']
+                image.truth = self.truth.pipeline(masks)['gt_seg_map']
         except Exception as error:  # a loader may raise anything
             image.problem = sentence(error, image.path)
         image.seconds = time.perf_counter() - start

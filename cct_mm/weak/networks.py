@@ -74,13 +74,27 @@ def source_config(cfg: Config, domain: str) -> dict:
     return sources[kind]
 
 
-def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegDataset:
+def true_label_map(cfg: Config, domain: str) -> dict[int, int] | None:
+    """Return the ``label_map`` by which the domain's labeled source loads its masks, or None."""
+    source = cfg.train_dataloader.dataset.domains[domain].get('labeled') or {}
+    while 'dataset' in source or 'datasets' in source:
+        source = source['dataset'] if 'dataset' in source else source['datasets'][0]
+    for step in source.get('pipeline') or ():
+        if 'label_map' in step:
+            return step['label_map']
+    return None
+
+
+def build_source(
+    cfg: Config, domain: str, masks: str | None = None, label_map: dict[int, int] | None = None
+) -> BaseSegDataset:
     """Return the dataset of :func:`source_config`.
 
     Args:
         cfg: The config of the network.
         domain: Name of the domain.
-        masks: Folder of the true masks of its images, or None.
+        masks: Folder of masks of its images, or None. Then its pipeline loads these alone.
+        label_map: How they are read, see :func:`true_label_map`.
 
     Raises:
         ValueError: If the domain has no such source, if the source wraps other datasets, or if an
@@ -89,7 +103,7 @@ def build_source(cfg: Config, domain: str, masks: str | None = None) -> BaseSegD
     source = copy.deepcopy(source_config(cfg, domain))
     if masks is not None:
         source.pop('labeled', None)
-        source.pipeline = []
+        source.pipeline = [dict(type='LoadCheckedAnnotations', label_map=label_map)]
         source.setdefault('data_prefix', {})['seg_map_path'] = os.path.abspath(masks)
     dataset = DATASETS.build(source)
     if not isinstance(dataset, BaseSegDataset):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from cct_mm.datasets.transforms import label_table
+from cct_mm.datasets.file_finder import without_suffix
+from cct_mm.datasets.transforms import LoadCheckedAnnotations, label_table
 from cct_mm.labels import IGNORE_INDEX
 from cct_mm.result_folder import ResultFolder
 from cct_mm.visualization import indexed_png
@@ -19,18 +20,21 @@ class LabelFiles:
     """Names and encodes the label files of a dataset.
 
     A label file holds the values of the dataset's own masks, which the dataset turns into class
-    indices by its ``label_map`` and ``reduce_zero_label``.
+    indices by its ``label_map`` and ``reduce_zero_label``, after that of its pipeline's
+    :class:`~cct_mm.datasets.transforms.LoadCheckedAnnotations`.
 
     Args:
         dataset: An mmseg dataset.
 
     Raises:
-        ValueError: If the dataset's masks are no PNGs, or no value of a mask stands for a class.
+        ValueError: If the dataset's masks are no PNGs, no value of a mask stands for a class, or
+            255 for one.
     """
 
     def __init__(self, dataset) -> None:
         self.folder = dataset.data_prefix.get('img_path') or dataset.data_root or ''
-        self.image_suffixes = dataset.img_suffix
+        suffixes = dataset.img_suffix
+        self.image_suffixes = (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
         if not dataset.seg_map_suffix.endswith('.png'):
             raise ValueError(
                 f'the dataset has seg_map_suffix={dataset.seg_map_suffix!r}, expected one that '
@@ -39,6 +43,16 @@ class LabelFiles:
         self.suffix = dataset.seg_map_suffix.removesuffix('.png')
         classes = list(dataset.metainfo['classes'])
         values = label_table(dataset.label_map, dataset.reduce_zero_label)
+        for loader in dataset.pipeline.transforms:
+            if isinstance(loader, LoadCheckedAnnotations):
+                values = values[loader.renamed(np.arange(IGNORE_INDEX + 1))]
+                if values[IGNORE_INDEX] != IGNORE_INDEX:
+                    raise ValueError(
+                        f'the source loads label files with label_map={loader.label_map}, by which '
+                        '255 is a class, expected it to be none, as it is in pseudo-labels; give '
+                        "the source a dict(type='LoadCheckedAnnotations') of its own, without "
+                        'label_map'
+                    )
         self.table = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
         for index, name in enumerate(classes):
             found = np.flatnonzero(values == index)
@@ -70,11 +84,7 @@ class LabelFiles:
                 f'{image} is not below {self.folder}, expected it there, because its label file '
                 'goes to the same place below the folder of labels; set data_prefix["img_path"]'
             )
-        if isinstance(self.image_suffixes, str) and path.endswith(self.image_suffixes):
-            stem = path.removesuffix(self.image_suffixes)
-        else:
-            stem = os.path.splitext(path)[0]
-        return stem + self.suffix
+        return without_suffix(path, self.image_suffixes) + self.suffix
 
     def encode(self, labels: np.ndarray, shown: str = '') -> bytes:
         """Return an indexed PNG.

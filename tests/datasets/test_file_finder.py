@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cct_mm.datasets.file_finder import list_image_folder
+from cct_mm.datasets.file_finder import FileFinder, list_image_folder
 
 
 @pytest.fixture
@@ -42,3 +42,13 @@ class TestImageFolder:
             list_image_folder(tmp_path)
         with pytest.raises(FileNotFoundError, match='nowhere does not exist; check data_root'):
             list_image_folder(tmp_path / 'nowhere')
+
+
+def test_a_bare_name_may_have_dots(tmp_path):
+    for name in ('1305031102.175304.png', '1305031102.jpg'):
+        (tmp_path / name).write_bytes(b'')
+    found = FileFinder().find_image(str(tmp_path / '1305031102.175304'), None)
+    assert found == str(tmp_path / '1305031102.175304.png')
+    # Another suffix of the same image is one that is known.
+    assert FileFinder().find_image(str(tmp_path / '1305031102.175304.jpg'), None) == found
+    assert FileFinder().find_image(str(tmp_path / '1305031102.9'), None) is None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import DefaultScope
+from mmseg.datasets.transforms import Albu
 from mmseg.registry import TRANSFORMS
 
 from cct_mm.datasets import MultiDomainDataset, SampleIndex
@@ -265,3 +266,42 @@ class TestErrors:
         ):
             make(root, 'unlabeled', dict(type='NeedsLabels'))
         assert len(make(root, 'labeled', dict(type='NeedsLabels'))) == 3
+
+
+@TRANSFORMS.register_module()
+class Albumentations(Albu):
+    """What mmseg's ``Albu`` is with a library that has a generator of its own."""
+
+    class Library:
+        def __init__(self):
+            self.random = np.random.default_rng()
+
+        def set_random_seed(self, seed):
+            self.random = np.random.default_rng(seed)
+
+    def __init__(self):
+        self.aug = self.Library()
+
+    def transform(self, results):
+        rows = self.aug.random.integers(1, 9)
+        results['img'][:rows] = 0
+        if 'gt_seg_map' in results:
+            results['gt_seg_map'][:rows] = 255
+        return results
+
+    __call__ = transform
+
+
+@pytest.mark.parametrize('kind', ['labeled', 'unlabeled'])
+@pytest.mark.parametrize('nested', [False, True])
+def test_a_library_with_a_generator_of_its_own_draws_by_the_key(root, kind, nested):
+    transform = dict(type='Albumentations')
+    if nested:
+        transform = dict(type='RandomApply', prob=1.0, transforms=[transform])
+    first, second = (samples(make(root, kind, transform), 12) for _ in range(2))
+    rows = [zero(sample).all(dim=1).sum().item() for sample in first]
+    assert len(set(rows)) > 2
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one['inputs'], other['inputs'])
+        if kind == 'unlabeled':
+            assert torch.equal(filled(one), zero(one))

@@ -231,6 +231,21 @@ class TestCommonAugmentation:
             ours = common[SampleIndex(0, i, 7, 0)]
             assert_same_sample(ours, own[SampleIndex(0, i % 4, 7, 0)])
 
+    def test_comes_after_what_mixes_images_where_that_packs_them(self, root):
+        leaf = {**source(root, 'day', 'unlabeled'), 'pipeline': LOAD}
+        mix = [dict(type='RandomMosaic', prob=1.0, img_scale=(8, 8))]
+
+        def mixed(*transforms):
+            steps = [*mix, *transforms, dict(type='PackSegInputs')]
+            config = dict(type='MultiImageMixDataset', dataset=leaf, pipeline=steps)
+            return {'day': {'unlabeled': config}}
+
+        common = MultiDomainDataset(mixed(), augmentation=self.AUGMENTATION)
+        own = MultiDomainDataset(mixed(*AUGMENT))
+        for number in range(4):
+            index = SampleIndex(0, 1, number, 0)
+            assert_same_sample(common[index], own[index])
+
     def test_needs_to_know_where_images_are_packed(self, root):
         config = source(root, 'day', 'labeled', pipeline=LOAD)
         with pytest.raises(ValueError, match='day, labeled source.*expected PackSegInputs'):

@@ -69,3 +69,14 @@ def test_the_config_in_the_work_dir_has_its_own_order(start, tmp_path):
     keys = list(Config.fromfile(written).to_dict())
     assert keys[:2] == ['model', 'some_entry']
     assert list(Config.fromfile(written).model.to_dict())[:2] == ['type', 'backbone']
+
+
+def test_a_config_of_another_format_is_written_as_python(tmp_path):
+    source = tmp_path / 'c.json'
+    source.write_text('{"x": 1}')
+    cfg = Config.fromfile(source)
+    runner = object.__new__(QuietRunner)
+    runner._work_dir, runner._timestamp, runner.cfg = str(tmp_path / 'run'), 'now', cfg
+    runner.dump_config()
+    (written,) = (tmp_path / 'run').iterdir()
+    assert written.name == 'c.py' and Config.fromfile(written).x == 1

@@ -2,6 +2,7 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.optim import PolyLR
 
 from cct_mm.engine.run_length import check_length, early_end, stretch
 
@@ -65,3 +66,10 @@ class TestCheckLength:
     )
     def test_of_others_is_none(self, train):
         check_length(dict(train_cfg=train))
+
+
+def test_a_type_may_be_a_class():
+    changed = config()
+    changed.param_scheduler = [{**poly(end=50), 'type': PolyLR}]
+    assert '(PolyLR) ends at 50' in early_end(changed)
+    assert stretch(changed, 50, 100) == ['PolyLR.end 50 -> 100']

@@ -202,3 +202,11 @@ def test_accuracy_and_dice_are_mmsegs_of_the_same_pixels():
     for name in ('aAcc', 'mAcc', 'mIoU', 'mDice'):
         # mmseg rounds to two decimals.
         assert metrics[f'day/{name}'] == pytest.approx(expected[name], abs=0.01)
+
+
+def test_an_image_without_labels_is_named():
+    unlabeled = {key: value for key, value in DAY.items() if key != 'gt_sem_seg'}
+    with pytest.raises(
+        ValueError, match='domain day: x.png comes without labels, expected a label'
+    ):
+        evaluate([{**unlabeled, 'img_path': 'x.png'}])

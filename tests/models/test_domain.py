@@ -109,6 +109,12 @@ class TestErrors:
             'remove num_classes from decode_head, it follows from the classes'
         )
 
+    def test_head_that_ignores_another_label_than_padding_has(self):
+        with pytest.raises(ValueError) as error:
+            domain_of({**SUB_PIXEL, 'ignore_index': 0})
+        assert 'ignore_index=0, expected 255' in str(error.value)
+        assert 'label_map={0: 255}' in str(error.value)
+
     def test_head_with_one_logit_for_two_classes(self):
         head = {**CONVOLUTIONAL, 'out_channels': 1, 'threshold': 0.3}
         assert self.message(classes=('field', 'road'), head=head) == (

@@ -77,6 +77,13 @@ class TestColors:
         found, _ = view_of(five, jitter=1, gray=1, **{**COLORS, 'brightness': 0.5, 'hue': 0.5})
         factors(found, five)
 
+    @pytest.mark.parametrize(('scale', 'shift'), [(16, 1000), (0.02, -2.5)])
+    def test_of_other_ranges_change_as_those_of_8_bits(self, values, scale, shift):
+        values = values * scale + shift
+        found, _ = view_of(values.repeat(1, 2, 1, 1), jitter=1)
+        spread = (found.std((1, 2, 3)) / values.std((1, 2, 3))).tolist()
+        assert all(0.2 < ratio < 2.5 for ratio in spread)
+
     def test_change_in_about_as_many_images_as_asked(self, values):
         changed = [
             (view_of(values, seed=seed, jitter=0.3)[0] - values).abs().amax(dim=(1, 2, 3)) > 0.01

@@ -129,3 +129,13 @@ class TestArguments:
         head = MODELS.build(dict(type='SubPixelHead', in_channels=5, num_classes=3, stride=4))
         assert head.stride == 4 and head.num_classes == 3 and head.in_index == -1
         assert head.last_relu is False
+
+
+def test_dropout_drops_channels_of_z_in_training_alone():
+    plain, head = head_of(), head_of(dropout_ratio=0.5)
+    inputs = features()
+    assert torch.equal(head.eval()(inputs), plain.eval()(inputs))
+    torch.manual_seed(0)
+    (dropped,) = [nn.Dropout2d(0.5)(z) for z in inputs]
+    torch.manual_seed(0)
+    assert torch.equal(head.train()(inputs), plain([dropped]))

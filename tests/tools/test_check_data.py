@@ -127,6 +127,15 @@ class TestGoodData:
         assert '50.00%' in shown.out
         assert 'No problems were found.' in shown.out
 
+    def test_with_an_augmentation_that_training_refuses_are_not(self, data):
+        code, report, _ = data.check(
+            BOTH.replace("source('train')", "source('train'), unlabeled=source('train', False)")
+            + "train_dataloader['dataset']['augmentation'] = dict(\n"
+            "    crop=dict(type='RandomCrop', crop_size=(4, 4), cat_max_ratio=0.75)\n)\n"
+        )
+        assert code == 1
+        assert 'remove its cat_max_ratio' in report['problems'][0]['message']
+
     def test_are_the_images_whose_features_a_cached_training_reads(self, data):
         cached = dict(type='CachedFeaturesDataset', cache='none', versions=dict(labeled=2))
         loaders = f"{BOTH}\ntrain_dataloader['dataset'].update({cached})"

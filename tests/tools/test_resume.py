@@ -286,6 +286,15 @@ class TestChangedSettings:
             t: straight.losses[t]['lr'] for t in (4, 5, 6)
         }
 
+    def test_another_order_is_named(self, tools, work_dir):
+        path = work_dir / 'iter_3.pth'
+        content = torch.load(path, weights_only=False)
+        key = 'train_dataloader.dataset.domains'
+        content['meta']['orders'][key].reverse()
+        torch.save(content, path)
+        run = tools.train(work_dir.name, '--resume')
+        assert re.search(rf'{key}, in their order: .*unlabeled.*labeled.* -> ', run.output)
+
     @pytest.mark.parametrize(
         'options',
         [

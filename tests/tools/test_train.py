@@ -28,6 +28,21 @@ class TestTrain:
         assert tuple(domains['day']['classes']) == toy_scenes.DOMAINS['day']['classes']
         assert domains['day']['palette'] == toy_scenes.DOMAINS['day']['palette']
 
+    def test_saves_the_best_beside_the_checkpoints_that_are_due(self, tools):
+        run = tools.train(
+            'best',
+            train_cfg__val_interval=1,
+            default_hooks__checkpoint__interval=4,
+            default_hooks__checkpoint__save_best='mIoU',
+        )
+        assert sorted(path.name for path in run.work_dir.glob('iter_*.pth')) == [
+            'iter_4.pth',
+            'iter_6.pth',
+        ]
+        (best,) = run.work_dir.glob('best_mIoU_iter_*.pth')
+        known = run.checkpoint()['message_hub']['runtime_info']['best_ckpt']
+        assert known.endswith(best.name)
+
     def test_does_not_depend_on_the_number_of_workers(self, tools, straight):
         run = tools.train('workers', train_dataloader__num_workers=2)
         assert_same_weights(run, straight)

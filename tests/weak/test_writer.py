@@ -78,6 +78,32 @@ class TestLabelFiles:
             colors = np.asarray(png.convert('RGB'))[0, :3].tolist()
         assert colors == [[0, 0, 0], [64, 0, 0], [64, 0, 128]]
 
+    def test_are_read_by_the_loader_of_the_source(self, tmp_path):
+        kind, kwargs = DATASETS['classes of a list']
+        dataset = dataset_of(kind, **kwargs)
+        loader = LoadCheckedAnnotations(label_map={1: 2, 2: 1})
+        dataset.pipeline.transforms = [loader]
+        labels = np.array([[0, 1, 2, 255]], np.uint8)
+        file = tmp_path / 'x.png'
+        file.write_bytes(LabelFiles(dataset).encode(labels))
+        results = loader.transform(dict(seg_map_path=str(file), num_classes=3))
+        assert (results['gt_seg_map'] == labels).all()
+
+    def test_of_a_loader_for_which_255_is_a_class_are_refused(self):
+        kind, kwargs = DATASETS['classes of a list']
+        dataset = dataset_of(kind, **kwargs)
+        dataset.pipeline.transforms = [LoadCheckedAnnotations(label_map={255: 1})]
+        with pytest.raises(ValueError, match='label_map={255: 1}, by which 255 is a class'):
+            LabelFiles(dataset)
+
+    @pytest.mark.parametrize('suffix', ['_sat.jpg', ('.png', '_sat.jpg'), '.ome.tif'])
+    def test_lie_where_a_list_dataset_of_other_suffixes_looks(self, suffix):
+        kind, kwargs = DATASETS['classes of a list']
+        config = dict(kwargs, img_suffix=suffix, seg_map_suffix='_mask.png')
+        files = LabelFiles(dataset_of(kind, **config))
+        end = suffix if isinstance(suffix, str) else suffix[1]
+        assert files.name(f'root/images/a/site0{end}') + '.png' == 'a/site0_mask.png'
+
     def test_lie_where_the_dataset_looks_for_them(self, tmp_path):
         cityscapes = dataset_of(CityscapesDataset, img_suffix='_leftImg8bit.jpg')
         name = LabelFiles(cityscapes).name('root/images/aachen/aachen_1_leftImg8bit.jpg')

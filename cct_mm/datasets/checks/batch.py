@@ -33,8 +33,10 @@ def check_batch(
     for source in sources:
         paths = [info['img_path'] for info in source.infos]
         first: dict[tuple, int] = {}
-        for index, header in enumerate(read_headers(paths).values()) if source.is_local else ():
-            if not isinstance(header, Problem):
+        headers = read_headers(paths) if source.is_local else {}
+        for index, path in enumerate(paths):
+            header = headers.get(path)
+            if header is not None and not isinstance(header, Problem):
                 first.setdefault((header.width, header.height, header.orientation), index)
         for index in list(first.values())[:MOST_SIZES]:
             # The random numbers of the run stay as they are, whatever the pipeline draws.

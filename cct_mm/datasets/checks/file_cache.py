@@ -39,8 +39,9 @@ class FileCache:
 
     A value is valid while each file keeps its size and its time of change. All values of a folder's
     files are in one file of the cache, written whole or not at all, with a checksum: a damaged one
-    counts as empty. When two processes write at the same time, one may lose what it has added,
-    which is then found out again. ``kind`` is what is found out, with a version.
+    counts as empty. Of two processes that write at the same time one waits for the other; on a file
+    system without locks it may lose what it has added, which is then found out again. ``kind`` is
+    what is found out, with a version.
     """
 
     def __init__(self, kind: str) -> None:

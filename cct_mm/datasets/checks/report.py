@@ -287,7 +287,8 @@ def _check_loader(report: DataReport, split: str, loader: Mapping, preprocessor:
     if any(finding.where.startswith(name) for finding in report.problems):
         return Findings()
     try:
-        MultiDomainDataset(loader['dataset']['domains'])
+        dataset = loader['dataset']
+        MultiDomainDataset(dataset['domains'], augmentation=dataset.get('augmentation'))
     except (ValueError, OSError) as error:
         return Findings([Finding(name, 'source', str(error))])
     if split == 'train':

@@ -63,20 +63,21 @@ def augmented(name: str, config: Any, transforms: list[dict]) -> Any:
     if not isinstance(config, Mapping):
         return config
     config = dict(config)
-    if 'dataset' in config:
+    steps = list(config.get('pipeline') or ())
+    kinds = [str(step.get('type', '')).rpartition('.')[2] for step in steps]
+    if 'PackSegInputs' in kinds:
+        # Of a MultiImageMixDataset, too, which packs what it has mixed.
+        end = kinds.index('PackSegInputs')
+        config['pipeline'] = [*steps[:end], *transforms, *steps[end:]]
+    elif 'dataset' in config:
         config['dataset'] = augmented(name, config['dataset'], transforms)
     elif isinstance(config.get('datasets'), (list, tuple)):
         config['datasets'] = [augmented(name, part, transforms) for part in config['datasets']]
     else:
-        steps = list(config.get('pipeline', ()))
-        kinds = [str(step.get('type', '')).rpartition('.')[2] for step in steps]
-        if 'PackSegInputs' not in kinds:
-            raise ValueError(
-                f'{name}: its pipeline has the transforms {kinds}, expected PackSegInputs, before '
-                "which the augmentation comes; end it with dict(type='PackSegInputs')"
-            )
-        end = kinds.index('PackSegInputs')
-        config['pipeline'] = [*steps[:end], *transforms, *steps[end:]]
+        raise ValueError(
+            f'{name}: its pipeline has the transforms {kinds}, expected PackSegInputs, before '
+            "which the augmentation comes; end it with dict(type='PackSegInputs')"
+        )
     return config
 
 

@@ -129,7 +129,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
                     'the number of classes is unknown, expected metainfo with classes, or '
                     'LoadCheckedAnnotations(num_classes=...) in the pipeline'
                 )
-            labels = self._renamed(labels)
+            labels = self.renamed(labels)
             table = label_table(results.get('label_map'), results.get('reduce_zero_label', False))
             valid = (table < num_classes) | (table == IGNORE_INDEX)
             found = values_of(labels)
@@ -142,8 +142,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
         results['has_left_out'] = shows_left_out_class(results, found)
         return cv2.LUT(labels.astype(np.uint8), table.astype(np.uint8))
 
-    def _renamed(self, values: np.ndarray) -> np.ndarray:
-        """Apply the ``label_map`` of this transform."""
+    def renamed(self, values: np.ndarray) -> np.ndarray:
+        """Apply the ``label_map`` of this transform, the first step of :meth:`map_labels`."""
         if values.dtype != np.uint8:
             # A type that has room for every value and for 255.
             values = values.astype(np.int64)

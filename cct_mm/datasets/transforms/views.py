@@ -58,6 +58,12 @@ class AddView(BaseTransform):
                 f'AddView {self.name!r}: the sample has {sorted(results)}, expected a packed one '
                 "with inputs and data_samples; put it after dict(type='PackSegInputs')"
             )
+        if image.dtype != torch.uint8:
+            raise ValueError(
+                f'AddView {self.name!r}: {sample.get("img_path")} has {image.dtype} values, '
+                'expected torch.uint8, which a view has, too; load images as 8 bits (max_value of '
+                'LoadCheckedImage), or make strong views on the device, strong=dict(views=1)'
+            )
         views = sample.get('views', PixelData())
         if self.name in views:
             raise ValueError(

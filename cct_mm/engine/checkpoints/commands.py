@@ -26,6 +26,7 @@ def new_run_command(
         checkpoint: The checkpoint.
     """
     kept = _without(_without(command, '--resume'), '--extend')
+    kept = [word for word in kept if not word.startswith('load_from=')]
     option = f'load_from={checkpoint}'
     if '--cfg-options' in kept:
         place = kept.index('--cfg-options') + 1

@@ -126,6 +126,25 @@ def changes(old: Mapping, new: Mapping) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def orders(config: Mapping) -> dict[str, list[str]]:
+    """Return the entries whose order counts, which the sorted text of a config does not keep.
+
+    Transforms of an augmentation run in their order, and the key of an image's random numbers has
+    the place of its source.
+
+    Args:
+        config: The config of a run.
+    """
+    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
+    domains = dataset.get('domains') or {}
+    return {
+        'train_dataloader.dataset.augmentation': list(dataset.get('augmentation') or ()),
+        'train_dataloader.dataset.domains': [
+            f'{name}.{kind}' for name, sources in domains.items() for kind in sources
+        ],
+    }
+
+
 def _with_present_name(key: str, value: Any) -> tuple[str, Any]:
     """Return a setting under the name that it has today: a new name is no change."""
     key = re.sub(r'(\.perturbations\.\d+)\.range$', r'\1.bound', key)

@@ -44,10 +44,7 @@ class EarlyStoppingHook(hooks.EarlyStoppingHook):
 
     def _seen(self, runner: Runner) -> dict[str, tuple[float, int]]:
         """Return best value and waits after each validation up to the present iteration."""
-        try:
-            found = json.loads((Path(runner.work_dir) / SEEN).read_text())[self.monitor]
-        except (OSError, ValueError, KeyError):
-            return {}
+        found = _read(runner).get(self.monitor, {})
         return {t: seen for t, seen in found.items() if int(t) <= runner.iter}
 
     def _check_stop_condition(self, current_score: float) -> tuple[bool, str]:
@@ -59,7 +56,8 @@ class EarlyStoppingHook(hooks.EarlyStoppingHook):
         super().after_val_epoch(runner, metrics)
         if is_main_process():
             seen = {**self._seen(runner), str(runner.iter): (self.best_score, self.wait_count)}
-            content = json.dumps({self.monitor: seen})
+            # There may be another hook, of another metric.
+            content = json.dumps({**_read(runner), self.monitor: seen})
             write_durably(Path(runner.work_dir) / SEEN, content.encode())
         if not self._reason:
             return
@@ -71,3 +69,10 @@ class EarlyStoppingHook(hooks.EarlyStoppingHook):
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook):
                 hook.save_now(runner)
+
+
+def _read(runner: Runner) -> dict[str, dict]:
+    try:
+        return json.loads((Path(runner.work_dir) / SEEN).read_text())
+    except (OSError, ValueError):
+        return {}

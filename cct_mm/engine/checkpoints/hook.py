@@ -12,6 +12,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from cct_mm.files import remove_unfinished
 
+from .config_changes import orders
 from .files import POINTER, write_durably
 
 
@@ -91,8 +92,8 @@ class CheckpointHook(hooks.CheckpointHook):
             }
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note the number of processes, which decides what each iteration learns from."""
-        checkpoint['meta']['world_size'] = runner.world_size
+        """Note what iterations depend on, and the sorted text of the config does not tell."""
+        checkpoint['meta'].update(world_size=runner.world_size, orders=orders(runner.cfg))
 
     def save_now(self, runner: Runner) -> None:
         """Save the iteration that is done, between two iterations."""
@@ -130,7 +131,15 @@ class CheckpointHook(hooks.CheckpointHook):
         self._remove_noted()
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        last = self.last_ckpt
+        done = runner.epoch if self.by_epoch else runner.iter
+        # mmengine writes a numbered checkpoint, too, in which the best is noted: over that of this
+        # iteration, which is right, or beside an older one, where nobody has asked for it and
+        # where the hooks that prepare a checkpoint do not expect one.
+        if last is not None and osp.basename(last) != self.filename_tmpl.format(done):
+            self.last_ckpt = None
         super()._save_best_checkpoint(runner, metrics)
+        self.last_ckpt = last
         if self._durable:
             self._remove_noted()
 

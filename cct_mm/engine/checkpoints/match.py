@@ -28,6 +28,7 @@ class CheckpointMatch:
         order: How the order of the domains and weights differs, as a sentence; '' if it does not.
         encoder: How the encoder differs, as a sentence; '' if it does not.
         discriminator: How the discriminator differs, as a sentence; '' if it does not.
+        teacher: That the model leaves a teacher out, as a sentence; '' if it does not.
         not_finite: Name of a weight that holds nan; '' if none does.
     """
 
@@ -38,6 +39,7 @@ class CheckpointMatch:
     order: str = ''
     encoder: str = ''
     discriminator: str = ''
+    teacher: str = ''
     not_finite: str = ''
 
     @property
@@ -60,7 +62,7 @@ class CheckpointMatch:
                 f'the checkpoint has the domains {sorted(self.in_checkpoint)}, not {absent}, whose '
                 'heads stay as they are'
             )
-        found += filter(None, [self.discriminator])
+        found += filter(None, [self.discriminator, self.teacher])
         found += [
             f'{reason}; weights of domain {name} whose names and shapes match are loaded, the '
             'others stay as they are'
@@ -108,6 +110,7 @@ def match_checkpoint(model: MultiDomainSegmentor, checkpoint: dict) -> Checkpoin
         unmatched=unmatched,
         encoder=_encoder(model, weights),
         discriminator=_discriminator(model, weights),
+        teacher=_teacher(model, weights),
         not_finite=not_a_number(checkpoint) or '',
     )
     if aside := sorted(set(in_checkpoint) - set(model.domains)):
@@ -197,3 +200,13 @@ def _discriminator(model: MultiDomainSegmentor, weights: dict[str, Tensor]) -> s
     if found in (None, expected):
         return ''
     return f"the checkpoint's discriminator is for {found}, not for {expected}: left out"
+
+
+def _teacher(model: MultiDomainSegmentor, weights: dict[str, Tensor]) -> str:
+    left_out = getattr(model, 'teacher', None) is None
+    if not (left_out and any(key.startswith('teacher.') for key in weights)):
+        return ''
+    return (
+        'the checkpoint has a teacher, which may be what was validated, and the model has none: '
+        'its weights are those of the student; set model.teacher as in the training'
+    )

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from ..run_length import early_end, run_length, schedules, stretch
 from .commands import new_run_command, resume_command
-from .config_changes import changed_types, changes, describe_changes, parse_config
+from .config_changes import changed_types, changes, describe_changes, orders, parse_config
 from .early_stopping import STOPPED
 from .extend import ExtendHook
 from .files import POINTER, CheckpointError, newest_checkpoint
@@ -217,6 +217,10 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
             plan.notes.append(sentence)
     differing = changes(old, parse_config(config.pretty_text))
     differing.pop(f'train_cfg.{unit}', None)
+    for key, entries in orders(config).items():
+        before = meta.get('orders', {}).get(key, entries)
+        if before != entries and sorted(before) == sorted(entries):
+            differing[f'{key}, in their order'] = (before, entries)
     if plan.extends:
         # The notes above already name the schedules' ends.
         differing = {

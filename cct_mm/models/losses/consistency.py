@@ -154,7 +154,6 @@ def position_weight(
     valid: Tensor,
     confidence: float | None,
     average_over: str = 'kept',
-    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Return the weight of each position in L_u: 1 / N at each of those that count.
 
@@ -164,20 +163,19 @@ def position_weight(
         confidence: beta of Conf-Mask (Supplement B.2): positions whose largest probability is not
             greater do not count. None counts all.
         average_over: What N counts, see :class:`ConsistencyLoss`.
-        dtype: Type of the output.
 
     Shape:
         - target: [B, C, H, W]
         - valid: [B, 1, H, W], bool
-        - output: [B, H, W], whose sum is the share of the N positions that count
+        - output: [B, H, W], float32, whose sum is the share of the N positions that count
     """
     valid = valid.squeeze(1)  # [B, H, W]
     if confidence is None:
-        return mean_weight(valid).to(dtype)
+        return mean_weight(valid)
     kept = valid & (target.amax(dim=1) > confidence)
     if average_over == 'kept':
-        return mean_weight(kept).to(dtype)
-    return (mean_weight(valid) * kept).to(dtype)
+        return mean_weight(kept)
+    return mean_weight(valid) * kept
 
 
 @MODELS.register_module()

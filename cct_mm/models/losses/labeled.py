@@ -1,5 +1,7 @@
 """L_s of mmseg's heads without waiting for the device, which mmseg does several times a step."""
 
+from collections.abc import Sequence
+
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
@@ -39,7 +41,10 @@ def loss_by_feat(
     count = labeled.sum().to(torch.promote_types(logits.dtype, torch.float32))
     losses = {}
     for term in terms_of(head):
-        further = {'avg_factor': count} if _is_mean_over_labels(term) else {}
+        further = {}
+        if _is_mean_over_labels(term):
+            weights = term.class_weight
+            further['avg_factor'] = count if weights is None else _total(weights, labels, labeled)
         value = term(logits, labels, weight=None, ignore_index=head.ignore_index, **further)
         losses[term.loss_name] = losses.get(term.loss_name, 0) + value
     right = (logits.detach().argmax(dim=1) == labels) & labeled
@@ -60,5 +65,14 @@ def _is_mean_over_labels(term: nn.Module) -> bool:
         and term.cls_criterion is cross_entropy
         and term.reduction == 'mean'
         and term.avg_non_ignore
-        and term.class_weight is None
     )
+
+
+def _total(weights: Sequence[float], labels: Tensor, labeled: Tensor) -> Tensor:
+    """Add up the weights of the labeled pixels' classes, at which mmseg fails where any has none.
+
+    Shape:
+        - labels, labeled: [B, H, W]
+    """
+    weights = torch.as_tensor(weights, dtype=torch.float32, device=labels.device)  # [C]
+    return (weights[labels.where(labeled, 0)] * labeled).sum()

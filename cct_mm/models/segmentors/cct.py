@@ -116,6 +116,12 @@ class CCT(WithStrongViews, WithDiscriminator, WithTeacher, MultiDomainSegmentor)
         """
         if domain.has_no_things:
             auxiliary = _without_guided(domain.name, auxiliary)
+            if not auxiliary['perturbations']:
+                raise ValueError(
+                    f'domain {domain.name}: it has no things, foreground=(), and all of its '
+                    'perturbations mask things, expected one more at least, such as F-Noise; add '
+                    'it to auxiliary.perturbations, or name things in foreground'
+                )
         inferred = not {'in_channels', 'stride'} <= auxiliary.keys()
         if inferred:
             auxiliary = {**self._measure(domain), **auxiliary}

@@ -29,7 +29,7 @@ class MeanTeacher(NeedsProgress, WithTeacher, MultiDomainSegmentor):
         **kwargs: As for :class:`MultiDomainSegmentor`.
 
     Raises:
-        ValueError: If ``decay`` is out of range.
+        ValueError: If ``decay`` is out of range, or ``teacher`` is given.
     """
 
     def __init__(
@@ -41,6 +41,11 @@ class MeanTeacher(NeedsProgress, WithTeacher, MultiDomainSegmentor):
         view: str = 'strong',
         **kwargs,
     ) -> None:
+        if 'teacher' in kwargs:
+            raise ValueError(
+                f'MeanTeacher: teacher is {kwargs["teacher"]}, expected no such entry, because it '
+                'always has one; set model.decay'
+            )
         super().__init__(teacher=dict(decay=decay), **kwargs)
         self.view_name = view
         self.needs = Needs(unlabeled=True, views=(view,))

@@ -1,5 +1,6 @@
 """The base of every method: a shared encoder, a main head for each domain, routing, prediction."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
             classes as it has, whatever ``num_classes`` says here.
         domains: For each domain's name ``dict(classes=..., foreground=..., decode_head=...,
             z_index=...)``, see :class:`cct_mm.models.domain.Domain`. A domain's own ``decode_head``
-            entries override the common ones.
+            entries override the common ones; one of another ``type`` takes none of them.
         neck: Config of the neck, e.g. ``PSPNeck``, part of the shared encoder.
         auxiliary_head: As in mmseg: config of a head of deep supervision, or a list of them; each
             domain gets its own. They learn from labeled images alone, and have nothing to do with
@@ -109,8 +110,8 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: Where there is no domain, a domain contradicts itself, or for an unknown norm or
-            default domain.
+        ValueError: Where there is no domain, a domain contradicts itself or has entries that the
+            method does not know, or for an unknown norm or default domain.
     """
 
     needs = Needs()
@@ -155,9 +156,13 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         deep = [auxiliary_head] if isinstance(auxiliary_head, dict) else list(auxiliary_head or ())
         deep = [without_classes(head, type(self).__name__) for head in deep]
         for name, config in domains.items():
-            config = {**config, 'decode_head': {**common, **config.get('decode_head', {})}}
+            head = config.get('decode_head', {})
+            # A head of another type has other arguments.
+            shared = common if head.get('type', common.get('type')) == common.get('type') else {}
+            config = {**config, 'decode_head': {**shared, **head}}
             config.setdefault('auxiliary_head', deep)
             own = {key: config.pop(key) for key in Domain.KEYS if key in config}
+            self._check_known(name, config)
             self.domains[name], further[name] = Domain(name, **own), config
         # Forked, so that whatever is drawn later starts as in the supervised baseline.
         with torch.random.fork_rng(devices=[]):
@@ -181,12 +186,25 @@ class MultiDomainSegmentor(SaysWhy, ServesMmseg, EncoderDecoder):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._prepare_memory()
 
-    def extend_domain(self, domain: Domain) -> None:
+    def _check_known(self, name: str, further: dict) -> None:
+        parameters = inspect.signature(self.extend_domain).parameters
+        if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            return
+        known = set(parameters) - {'domain'}
+        if unknown := sorted(set(further) - known):
+            raise ValueError(
+                f'domains.{name}: unknown entries {", ".join(unknown)}, expected some of '
+                f'{", ".join([*Domain.KEYS, *sorted(known)])}; see docs/config_keys.md'
+            )
+
+    def extend_domain(self, domain: Domain, *, auxiliary: dict | None = None) -> None:
         """Add the method's own modules to a domain; a method overrides it where it has some.
 
         Args:
             domain: The domain, with its main head. Its entries in ``domains`` that a
                 :class:`~cct_mm.models.domain.Domain` does not know are passed as keywords.
+            auxiliary: Config of auxiliary decoders, which methods without them leave aside: the
+                same domain serves CCT and what it is compared with.
         """
 
     def encoder_maps(self) -> EncoderMaps:

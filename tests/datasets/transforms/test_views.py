@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmseg.registry import TRANSFORMS
+from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
 
 from cct_mm.datasets import AddView, AlternatingDomainSampler, MultiDomainDataset, SampleIndex
@@ -126,6 +127,14 @@ class TestErrors:
             ValueError, match=r"'img'.*expected a packed one.*after .*PackSegInputs"
         ):
             AddView('strong', [])(dict(img=np.zeros((8, 8, 3), np.uint8)))
+
+    def test_image_of_other_values_than_8_bits(self):
+        sample = SegDataSample(metainfo=dict(img_path='x.tif'))
+        view = TRANSFORMS.build(SAME)
+        with pytest.raises(
+            ValueError, match=r'x.tif has torch.float32 values, expected torch.uint8'
+        ):
+            view(dict(inputs=torch.zeros(6, 4, 4), data_samples=sample))
 
     def test_name_that_is_taken(self):
         sample = AddView('strong', [])(self.packed())

@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from cct_mm.engine.checkpoints.config_changes import changes, parse_config
+from cct_mm.engine.checkpoints.config_changes import changes, orders, parse_config
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +135,14 @@ def test_new_names_of_settings_are_no_changes():
     assert changes(old, {**new, 'model': {**new['model'], 'norm': 'frozen'}}) == {
         'model.norm': ('domain-specific', 'frozen')
     }
+
+
+def test_orders_are_those_of_the_config():
+    flip, crop = dict(type='RandomFlip'), dict(type='RandomCrop')
+    domains = dict(night=dict(labeled=1), day=dict(unlabeled=1, labeled=1))
+    dataset = dict(augmentation=dict(flip=flip, crop=crop), domains=domains)
+    assert list(orders(dict(train_dataloader=dict(dataset=dataset))).values()) == [
+        ['flip', 'crop'],
+        ['night.labeled', 'day.unlabeled', 'day.labeled'],
+    ]
+    assert list(orders({}).values()) == [[], []]

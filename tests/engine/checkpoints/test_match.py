@@ -65,3 +65,19 @@ def test_without_names_as_many_classes_are_enough(zoo):
     del zoo['meta']
     assert match(zoo, ('a', 'b', 'c')).matched == {'day'}
     assert match(zoo, ('a', 'b')).matched == set()
+
+
+def test_a_teacher_that_the_model_leaves_out_is_told(zoo):
+    config = dict(
+        type='WeakToStrong',
+        backbone=tiny_backbone(),
+        decode_head=HEAD,
+        domains=dict(day=dict(classes=NAMES)),
+    )
+    student, taught = (
+        MODELS.build({**config, 'teacher': teacher}) for teacher in (None, dict(decay=0.9))
+    )
+    (warning,) = match_checkpoint(student, dict(state_dict=taught.state_dict())).warnings()
+    assert 'the checkpoint has a teacher' in warning and 'set model.teacher' in warning
+    for model, weights in ((taught, taught), (taught, student), (student, student)):
+        assert match_checkpoint(model, dict(state_dict=weights.state_dict())).warnings() == []

@@ -7,6 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from torch.nn import functional as F
 
 from cct_mm.models.losses.labeled import loss_by_feat
 
@@ -88,3 +89,13 @@ def test_of_a_head_with_its_own_loss_is_that():
     logits, samples = example()
     head = Halved(in_channels=4, channels=4, num_classes=3)
     assert loss_by_feat(head, logits, samples) == {'loss_half': 0.5 * logits.sum()}
+
+
+@pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``')
+def test_of_weighted_classes_is_the_weighted_mean_over_labels_where_mmseg_fails():
+    weights = [0.5, 1.0, 2.0]
+    logits, samples = example()
+    head = head_of(loss_decode={**MEAN, 'class_weight': weights})
+    labels = torch.cat([sample.gt_sem_seg.data for sample in samples])
+    expected = F.cross_entropy(logits, labels, torch.tensor(weights), ignore_index=255)
+    torch.testing.assert_close(loss_by_feat(head, logits, samples)['loss_ce'], expected)

@@ -633,6 +633,12 @@ class TestErrors:
         without = make_model(domains=domains, auxiliary=auxiliary(*unguided))
         assert losses_of(model, make_data()) == losses_of(without, make_data())
 
+    def test_a_domain_without_things_needs_a_perturbation_that_masks_none(self, make_model):
+        domains = {'day': dict(classes=('sky', 'ground'), foreground=())}
+        with pytest.raises(ValueError) as error:
+            make_model(domains=domains, auxiliary=auxiliary(dict(type='Obj-Msk')))
+        assert 'domain day: it has no things, foreground=()' in str(error.value)
+
     def test_unguided_perturbations_need_no_foreground(self, make_model, make_data, losses_of):
         domains = {'day': dict(classes=('sky', 'ground', 'car'))}
         perturbations = [dict(type='F-Drop'), dict(type='I-VAT')]

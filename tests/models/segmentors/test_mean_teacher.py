@@ -191,3 +191,8 @@ class TestLoss:
 def test_decay_out_of_range(make_model):
     with pytest.raises(ValueError, match='decay is 1.0, expected a number in'):
         make_model('MeanTeacher', decay=1.0)
+
+
+def test_settings_of_a_teacher_are_those_of_the_method(make_model):
+    with pytest.raises(ValueError, match='set model.decay'):
+        make_model('MeanTeacher', teacher=dict(decay=0.9))

@@ -236,6 +236,14 @@ class TestErrors:
         ):
             make_model(method, domains={})
 
+    @TYPES
+    def test_unknown_entry_of_a_domain(self, make_model, method):
+        domains = {'day': dict(classes=('sky', 'car'), foregrond=('car',))}
+        with pytest.raises(ValueError) as error:
+            make_model(method, domains)
+        assert 'domains.day: unknown entries foregrond, expected some of' in str(error.value)
+        assert 'foreground' in str(error.value)
+
 
 class TestIsolation:
     @TYPES
@@ -562,6 +570,15 @@ class TestDiscriminator:
         moved = {n.split('.')[0] for n, p in model.named_parameters() if p.grad is not None}
         assert moved == {'backbone', 'discriminator'}
 
+    def test_takes_the_channels_of_z(self, make_model):
+        model = make_model('SupervisedSegmentor', discriminator=dict())
+        assert model.discriminator.layers[0].in_channels == 32
+
+    def test_of_other_channels_is_refused(self, make_model, make_data, losses_of):
+        model = make_model('SupervisedSegmentor', discriminator=dict(in_channels=16))
+        with pytest.raises(ValueError, match='has 32 channels, expected the in_channels=16'):
+            losses_of(model, make_data(unlabeled=0))
+
     def test_needs_a_second_domain(self, make_model):
         with pytest.raises(ValueError, match='expected at least two to tell apart'):
             make_model(domains=['day'], **self.ADV)
@@ -577,3 +594,24 @@ class TestOwnAuxiliaryDecoders:
         model = make_model(domains=dict(day=day, night=night))
         assert len(model.domains['day'].auxiliary) == 7
         assert model.domains['night'].auxiliary.names == ['I-VAT'] * 3
+
+    @pytest.mark.parametrize('method', ['SupervisedSegmentor', 'WeakToStrong', 'MeanTeacher'])
+    def test_are_left_aside_by_methods_without(self, make_model, method):
+        own = dict(perturbations=[dict(type='F-Noise')])
+        domains = {'day': dict(classes=('sky', 'ground', 'car'), auxiliary=own)}
+        assert 'auxiliary' not in dict(make_model(method, domains).domains['day'].named_children())
+
+
+def test_a_head_of_another_type_takes_nothing_of_the_common_one(make_model, make_data):
+    own = dict(type='FCNHead', in_channels=32, in_index=2, channels=8, num_convs=1)
+    domains = {
+        'day': dict(classes=('sky', 'ground', 'car'), decode_head=own),
+        'night': dict(classes=('background', 'lamp')),
+    }
+    model = make_model(
+        'SupervisedSegmentor',
+        domains,
+        decode_head=dict(type='SubPixelHead', in_channels=32, stride=8),
+    )
+    heads = {name: type(domain.decode_head).__name__ for name, domain in model.domains.items()}
+    assert heads == {'day': 'FCNHead', 'night': 'SubPixelHead'}
