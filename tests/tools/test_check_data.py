@@ -134,7 +134,7 @@ class TestGoodData:
             "    crop=dict(type='RandomCrop', crop_size=(4, 4), cat_max_ratio=0.75)\n)\n"
         )
         assert code == 1
-        assert 'remove its cat_max_ratio' in report['problems'][0]['message']
+        assert 'RandomCrop with cat_max_ratio=0.75' in report['problems'][0]['message']
 
     def test_are_the_images_whose_features_a_cached_training_reads(self, data):
         cached = dict(type='CachedFeaturesDataset', cache='none', versions=dict(labeled=2))
