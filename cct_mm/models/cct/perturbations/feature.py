@@ -70,9 +70,8 @@ class FDrop(SpatialMask):
     """Drop the most active positions: ``M = {z' < gamma}``, gamma in ``threshold`` for each image.
 
     z' is the sum of z over its channels, divided by the largest such sum in the image. (The
-    released code takes the mean over channels, which is the same after the division.) Where sums
-    are negative, as of a z that no ReLU has passed, they are taken from the smallest on, so that z'
-    is in [0, 1] there, too.
+    released code takes the mean over channels, which is the same after the division.) z is expected
+    to be >= 0, as it is after the neck's ReLU.
 
     Args:
         threshold: Lowest and highest gamma, within (0, 1]; the released code has (0.7, 0.9).
@@ -98,8 +97,7 @@ class FDrop(SpatialMask):
         """Return M, [G, B, 1, h, w]."""
         gamma = context.uniform(*self.threshold)  # [G, B, 1, 1, 1], or [G, 1, 1, 1, 1]
         attention = context.z.sum(dim=1, keepdim=True)  # [B, 1, h, w]
-        # The padding has no part in the range.
-        valid = context.guidance.valid
-        highest = attention.masked_fill(~valid, -float('inf')).amax(dim=(2, 3), keepdim=True)
-        lowest = attention.masked_fill(~valid, 0.0).amin(dim=(2, 3), keepdim=True).clamp(max=0.0)
-        return attention < lowest + gamma * (highest - lowest)
+        # The padding has no part in the maximum.
+        seen = attention.masked_fill(~context.guidance.valid, -float('inf'))
+        highest = seen.amax(dim=(2, 3), keepdim=True)  # [B, 1, 1, 1]
+        return attention < gamma * highest
