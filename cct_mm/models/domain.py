@@ -17,7 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from cct_mm.labels import IGNORE_INDEX, has_background
 from cct_mm.models.head_inputs import check_inputs
 from cct_mm.models.losses.average import mean_over_ranks
-from cct_mm.models.losses.labeled import loss_by_feat, terms_of
+from cct_mm.models.losses.labeled import loss_by_feat, terms_of, weight_of
 from cct_mm.models.norm import statistics_kept
 from cct_mm.names import check_class_names, check_domain_name
 
@@ -196,7 +196,7 @@ class Domain(BaseModule):
         losses = loss_by_feat(head, logits, samples)
         if get_world_size() > 1:
             labels = torch.stack([sample.gt_sem_seg.data for sample in samples])
-            labels = labels[labels != head.ignore_index]
+            labeled = labels != head.ignore_index
             # mmseg adds up terms of one name.
             for name, term in {term.loss_name: term for term in terms_of(head)}.items():
                 weight = getattr(term, 'class_weight', None)
@@ -204,7 +204,7 @@ class Domain(BaseModule):
                     term.avg_non_ignore or weight is not None
                 ):
                     weight = [1.0] * head.num_classes if weight is None else weight
-                    count = torch.tensor(weight, device=labels.device)[labels].sum()
+                    count = weight_of(labels, labeled, weight)
                     losses[name] = losses[name] * count / mean_over_ranks(count).clamp(min=1e-6)
         return losses
 

@@ -44,7 +44,9 @@ def loss_by_feat(
         further = {}
         if _is_mean_over_labels(term):
             weights = term.class_weight
-            further['avg_factor'] = count if weights is None else _total(weights, labels, labeled)
+            further['avg_factor'] = (
+                count if weights is None else weight_of(labels, labeled, weights)
+            )
         value = term(logits, labels, weight=None, ignore_index=head.ignore_index, **further)
         losses[term.loss_name] = losses.get(term.loss_name, 0) + value
     right = (logits.detach().argmax(dim=1) == labels) & labeled
@@ -68,11 +70,12 @@ def _is_mean_over_labels(term: nn.Module) -> bool:
     )
 
 
-def _total(weights: Sequence[float], labels: Tensor, labeled: Tensor) -> Tensor:
+def weight_of(labels: Tensor, labeled: Tensor, weights: Sequence[float]) -> Tensor:
     """Add up the weights of the labeled pixels' classes, at which mmseg fails where any has none.
 
     Shape:
-        - labels, labeled: [B, H, W]
+        - labels, labeled: any, the same
+        - weights: [C]
     """
     weights = torch.as_tensor(weights, dtype=torch.float32, device=labels.device)  # [C]
     return (weights[labels.where(labeled, 0)] * labeled).sum()
