@@ -41,6 +41,9 @@ from .processes.launch import (
 from .quiet_runner import QuietRunner
 from .run_length import early_end
 
+ONE_VALUE = 'Expected more than 1 value per channel'
+"""How PyTorch begins to refuse batch norm on one image whose map is a single point."""
+
 
 def _train(args: argparse.Namespace, cfg: Config, command: Sequence[str]) -> None:
     """Start or resume a training.
@@ -132,6 +135,16 @@ def train(args: argparse.Namespace, command: Sequence[str]) -> None:
         raise SystemExit(
             f'no room left on the disk ({error}): checkpoints in {cfg.work_dir} are whole; make '
             'room, then go on with --resume'
+        ) from None
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        explain(error)
+        raise SystemExit(
+            f'batch norm has one value of a channel to train on, expected several ({error}): a '
+            'head that pools the map to a point, such as PSPHead and UPerHead, needs two images of '
+            'a kind in a batch; set labeled_per_batch and unlabeled_per_batch of '
+            'train_dataloader.sampler to 2 or more, and train_dataloader.batch_size to their sum'
         ) from None
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):

@@ -194,6 +194,11 @@ CASES = [
     Case('other-sampler', 'sampler without draws',
          add("train_dataloader['sampler'] = dict(type='InfiniteSampler')"),
          says=['InfiniteSampler', 'AlternatingDomainSampler']),
+    Case('one-value', 'batch norm of one value',
+         add("model['neck'] = dict(type='HeadAsNeck', head=dict(type='PSPHead', in_channels=8, "
+             "channels=8, in_index=1, norm_cfg=dict(type='BN')))\n"
+             "model['decode_head']['in_index'] = 2"),
+         says=['unlabeled_per_batch', '1, 8, 1, 1'], early=False),
     Case('batch-of-more', 'batch larger than the data',
          add("train_dataloader.update(batch_size=9)\n"
              "train_dataloader['sampler']['labeled_per_batch'] = 8"), value=works),
