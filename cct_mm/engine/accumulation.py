@@ -28,13 +28,22 @@ def lost_gradients(config: Mapping) -> str:
         A sentence, or '' if each checkpoint follows a step of the optimizer.
     """
     count = accumulative_counts(config)
-    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
-    interval = hook.get('interval', -1)
-    if count == 1 or hook.get('by_epoch', True) or interval < 1 or interval % count == 0:
+    if count == 1:
         return ''
-    return (
-        f'default_hooks.checkpoint.interval is {interval}, and a step of the optimizer takes '
-        f'optim_wrapper.accumulative_counts={count} iterations: a run that goes on from a '
-        'checkpoint between two steps has lost the gradients before it; set the interval to a '
-        f'multiple, such as {-(-interval // count) * count}'
-    )
+    found = []
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    if not hook.get('by_epoch', True):
+        found.append(('default_hooks.checkpoint.interval', hook.get('interval', -1)))
+    if any(one.get('type') == 'EarlyStoppingHook' for one in config.get('custom_hooks') or ()):
+        # It saves the iteration that it ends at, after a validation.
+        loop = config.get('train_cfg') or {}
+        found.append(('train_cfg.val_interval', loop.get('val_interval', -1)))
+    for name, interval in found:
+        if interval > 0 and interval % count:
+            return (
+                f'{name} is {interval}, and a step of the optimizer takes '
+                f'optim_wrapper.accumulative_counts={count} iterations: a run that goes on from a '
+                'checkpoint between two steps has lost the gradients before it; set the interval '
+                f'to a multiple, such as {-(-interval // count) * count}'
+            )
+    return ''

@@ -213,3 +213,16 @@ class TestSettings:
         )
         said = lost_gradients(config)
         assert said.endswith(f'such as {advice}') if advice else said == ''
+
+    @pytest.mark.parametrize(('interval', 'advice'), [(4, ''), (5, '6'), (-1, '')])
+    def test_so_is_one_of_early_stopping(self, interval, advice):
+        config = dict(
+            optim_wrapper=dict(accumulative_counts=2),
+            default_hooks=dict(checkpoint=dict(by_epoch=False, interval=4)),
+            custom_hooks=[dict(type='EarlyStoppingHook', monitor='mIoU')],
+            train_cfg=dict(val_interval=interval),
+        )
+        said = lost_gradients(config)
+        assert said.startswith('train_cfg.val_interval is 5') if advice else said == ''
+        assert said.endswith(advice)
+        assert lost_gradients(config | dict(custom_hooks=[])) == ''
