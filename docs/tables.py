@@ -1,15 +1,19 @@
-"""Write the tables of the pages below from docs/records: ``python docs/tables.py``.
+"""Write the tables of the pages below, and figures, from docs/records: ``python docs/tables.py``.
 
 A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end of table -->``. NAME is
 a record (its file in docs/records without suffix, or its path), ``classes of`` one, or ``summary``.
 ``docs/records/README.md`` explains the records.
 """
 
+import io
 import json
 import os
 import re
 from pathlib import Path
 
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from mmengine.logging import MMLogger
 
 from cct_mm.files import write_atomically
@@ -26,6 +30,9 @@ from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ('README.md', 'docs/results.md', 'docs/recommended.md', 'docs/gain.md')
+# Figures of scores over an axis of a record: files by record and axis.
+FIGURES = {('recommended_iterations', 'iterations'): 'docs/images/recommended_iterations.svg'}
+COLORS = ('#5b6570', '#0b5cad', '#c2410c', '#0a7d5b')
 TABLE = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)', re.DOTALL)
 # Names of methods and domains as a reader knows them; others are shown as they are.
 SHOWN = {
@@ -263,6 +270,69 @@ def table(name: str) -> str:
     return record_table(name)
 
 
+def drawn_values(record: dict, axis: str) -> str:
+    """Return what a figure over an axis shows, for its metadata."""
+    return '; '.join(
+        f'{row["method"]}, {axis}={row["axes"][axis]}: '
+        + ', '.join(f'{value:.2f} (seed {seed})' for seed, value in row['mIoU'].items())
+        for row in record['rows']
+    )
+
+
+def figure(name: str, axis: str) -> str:
+    """Return an SVG of a record over one axis: scores, and differences to the baseline.
+
+    A thin line is a seed, a thick one goes through the means over the seeds that all points have.
+    """
+    record = read_record(name)
+    # Text as text and ids by a fixed salt: the same file on every machine.
+    with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name, 'font.size': 8}):
+        drawn = Figure(figsize=(7, 2.6), layout='constrained')
+        scores, gains = drawn.subplots(1, 2)
+        for i, method in enumerate(dict.fromkeys(row['method'] for row in record['rows'])):
+            rows = [row for row in record['rows'] if row['method'] == method]
+            rows.sort(key=lambda row: row['axes'][axis])
+            style = dict(color=COLORS[i], label=SHOWN.get(method, method))
+            points = [(row['axes'][axis], row['mIoU']) for row in rows]
+            _draw_points(scores, points, **style)
+            if method != record['baseline']:
+                points = [(row['axes'][axis], difference(record, row)[1]) for row in rows]
+                _draw_points(gains, points, **style)
+        gains.axhline(0, color=COLORS[0], linewidth=1)
+        for axes, title in ((scores, 'mIoU'), (gains, f'difference to {record["baseline"]}')):
+            axes.set_title(title, loc='left', fontsize=8)
+            axes.set_xscale('log')
+            ticks = sorted({row['axes'][axis] for row in record['rows']})
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])
+            axes.minorticks_off()
+            axes.set_xlabel(axis)
+            axes.grid(color='#d5dade', linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+        drawn.legend(
+            *scores.get_legend_handles_labels(), frameon=False, loc='outside lower center', ncols=4
+        )
+        file = io.StringIO()
+        # What it shows, by which a test knows whether it is that of the record.
+        metadata = {'Description': drawn_values(record, axis), 'Date': None, 'Creator': None}
+        drawn.savefig(file, format='svg', metadata=metadata)
+    return file.getvalue()
+
+
+def _draw_points(axes: Axes, points: list[tuple], color: str, label: str) -> None:
+    """Draw values by seed at points of an axis, and the means over the seeds that all have."""
+    points = [(x, by_seed) for x, by_seed in points if by_seed]
+    for seed in dict.fromkeys(seed for _, by_seed in points for seed in by_seed):
+        line = [(x, by_seed[seed]) for x, by_seed in points if seed in by_seed]
+        axes.plot(*zip(*line, strict=True), 'o-', color=color, markersize=3, alpha=0.4)
+    common = set.intersection(*(set(by_seed) for _, by_seed in points))
+    if not common:
+        return
+    means = [sum(by_seed[seed] for seed in common) / len(common) for _, by_seed in points]
+    axes.plot([x for x, _ in points], means, color=color, linewidth=2.4, label=label)
+
+
 def fill(text: str) -> str:
     """Return a page with every table as its record has it."""
     return TABLE.sub(lambda found: f'{found[1]}\n{table(found[2])}\n\n{found[3]}', text)
@@ -276,3 +346,6 @@ if __name__ == '__main__':
         path = ROOT / page
         write_atomically(path, fill(path.read_text(encoding='utf-8')))
         print(f'{page}: {len(TABLE.findall(path.read_text(encoding="utf-8")))} tables')
+    for (name, axis), path in FIGURES.items():
+        write_atomically(ROOT / path, figure(name, axis))
+        print(path)

@@ -4,9 +4,11 @@ import json
 import runpy
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from doc_runs import check_grid
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = runpy.run_path(str(ROOT / 'docs/tables.py'))
@@ -19,6 +21,28 @@ def test_pages_have_the_tables_of_the_records(page, monkeypatch):
     text = (ROOT / page).read_text(encoding='utf-8')
     assert TABLES['TABLE'].search(text)
     assert TABLES['fill'](text) == text, 'run python docs/tables.py'
+
+
+@pytest.mark.parametrize(('name', 'axis'), TABLES['FIGURES'])
+def test_figures_are_those_of_the_records(name, axis):
+    text = (ROOT / TABLES['FIGURES'][name, axis]).read_text(encoding='utf-8')
+    record = TABLES['read_record'](name)
+    assert TABLES['drawn_values'](record, axis) in text, 'run python docs/tables.py'
+    # The whole text may be another with another version of matplotlib.
+    assert ElementTree.fromstring(TABLES['figure'](name, axis)).tag.endswith('svg')
+
+
+def test_a_figure_has_a_line_for_each_seed_and_one_of_the_means_over_those_that_all_have():
+    axes = Figure().add_subplot()
+    points = [(400, {'4': 1.0, '5': 3.0, '6': 8.0}), (1000, {'5': 5.0, '4': 2.0}), (2000, {})]
+    TABLES['_draw_points'](axes, points, color='k', label='method')
+    lines = [line.get_xydata().tolist() for line in axes.get_lines()]
+    assert lines == [
+        [[400, 1], [1000, 2]],
+        [[400, 3], [1000, 5]],
+        [[400, 8]],
+        [[400, 2], [1000, 3.5]],
+    ]
 
 
 def test_every_record_has_its_table():
