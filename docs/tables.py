@@ -29,7 +29,13 @@ from cct_mm.lab.grids.table import (
 from cct_mm.lab.markdown import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ('README.md', 'docs/results.md', 'docs/recommended.md', 'docs/gain.md')
+PAGES = (
+    'README.md',
+    'docs/results.md',
+    'docs/recommended.md',
+    'docs/gain.md',
+    'docs/cached.md',
+)
 # Figures of scores over an axis of a record: files by record and axis.
 FIGURES = {('recommended_iterations', 'iterations'): 'docs/images/recommended_iterations.svg'}
 COLORS = ('#5b6570', '#0b5cad', '#c2410c', '#0a7d5b')
