@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from mmengine.logging import MMLogger
 
 from cct_mm.files import write_atomically
+from cct_mm.lab.gain.figure import COLORS, QUIET, TITLE, tidy
 from cct_mm.lab.grids.published import changes
 from cct_mm.lab.grids.table import (
     DAGGER,
@@ -38,7 +39,6 @@ PAGES = (
 )
 # Figures of scores over an axis of a record: files by record and axis.
 FIGURES = {('recommended_iterations', 'iterations'): 'docs/images/recommended_iterations.svg'}
-COLORS = ('#5b6570', '#0b5cad', '#c2410c', '#0a7d5b')
 TABLE = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- end of table -->)', re.DOTALL)
 # Names of methods and domains as a reader knows them; others are shown as they are.
 SHOWN = {
@@ -295,27 +295,25 @@ def figure(name: str, axis: str) -> str:
     with mpl.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name, 'font.size': 8}):
         drawn = Figure(figsize=(7, 2.6), layout='constrained')
         scores, gains = drawn.subplots(1, 2)
-        for i, method in enumerate(dict.fromkeys(row['method'] for row in record['rows'])):
+        methods = dict.fromkeys(row['method'] for row in record['rows'])
+        for method, color in zip(methods, (QUIET, *COLORS), strict=False):
             rows = [row for row in record['rows'] if row['method'] == method]
             rows.sort(key=lambda row: row['axes'][axis])
-            style = dict(color=COLORS[i], label=SHOWN.get(method, method))
+            style = dict(color=color, label=SHOWN.get(method, method))
             points = [(row['axes'][axis], row['mIoU']) for row in rows]
             _draw_points(scores, points, **style)
             if method != record['baseline']:
                 points = [(row['axes'][axis], difference(record, row)[1]) for row in rows]
                 _draw_points(gains, points, **style)
-        gains.axhline(0, color=COLORS[0], linewidth=1)
+        gains.axhline(0, color=QUIET, linewidth=1)
         for axes, title in ((scores, 'mIoU'), (gains, f'difference to {record["baseline"]}')):
-            axes.set_title(title, loc='left', fontsize=8)
+            axes.set_title(title, **TITLE)
             axes.set_xscale('log')
             ticks = sorted({row['axes'][axis] for row in record['rows']})
             axes.set_xticks(ticks, [str(tick) for tick in ticks])
             axes.minorticks_off()
             axes.set_xlabel(axis)
-            axes.grid(color='#d5dade', linewidth=0.6)
-            axes.set_axisbelow(True)
-            axes.tick_params(length=0)
-            axes.spines[:].set_visible(False)
+            tidy(axes)
         drawn.legend(
             *scores.get_legend_handles_labels(), frameon=False, loc='outside lower center', ncols=4
         )

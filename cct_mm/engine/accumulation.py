@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from .checkpoints.early_stopping import early_stopping_hooks
+
 
 def accumulative_counts(config: Mapping) -> int:
     """Return how many iterations make one step of the optimizer.
@@ -34,7 +36,7 @@ def lost_gradients(config: Mapping) -> str:
     hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
     if not hook.get('by_epoch', True):
         found.append(('default_hooks.checkpoint.interval', hook.get('interval', -1)))
-    if any(one.get('type') == 'EarlyStoppingHook' for one in config.get('custom_hooks') or ()):
+    if early_stopping_hooks(config):
         # It saves the iteration that it ends at, after a validation.
         loop = config.get('train_cfg') or {}
         found.append(('train_cfg.val_interval', loop.get('val_interval', -1)))

@@ -1,6 +1,7 @@
 """mmengine's ``EarlyStoppingHook``, of whose end a resumed run knows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine import hooks
@@ -69,6 +70,12 @@ class EarlyStoppingHook(hooks.EarlyStoppingHook):
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook):
                 hook.save_now(runner)
+
+
+def early_stopping_hooks(config: Mapping) -> list:
+    """Return what a config says of hooks that end a run early."""
+    found = config.get('custom_hooks') or []
+    return [hook for hook in found if str(hook.get('type')) == 'EarlyStoppingHook']
 
 
 def _read(runner: Runner) -> dict[str, dict]:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from ..run_length import early_end, run_length, schedules, stretch
 from .commands import new_run_command, resume_command
 from .config_changes import changed_types, changes, describe_changes, orders, parse_config
-from .early_stopping import STOPPED
+from .early_stopping import STOPPED, early_stopping_hooks
 from .extend import ExtendHook
 from .files import POINTER, CheckpointError, newest_checkpoint
 from .loading import read_checkpoint
@@ -205,7 +205,7 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
         return plan
     plan.old_length = run_length(old)[1]
     if stopped := found['message_hub'].get('runtime_info', {}).get(STOPPED):
-        if _early_stopping(old) == _early_stopping(parse_config(config.pretty_text)):
+        if early_stopping_hooks(old) == early_stopping_hooks(parse_config(config.pretty_text)):
             plan.stopped = stopped
         else:
             plan.notes.append(f'{checkpoint} was {stopped}. It goes on under the new settings')
@@ -240,12 +240,6 @@ def plan_resume(config: Config, checkpoint: Path, extend: bool, command: Sequenc
             + describe_changes(differing, plan.extends)
         )
     return plan
-
-
-def _early_stopping(config: Mapping) -> list:
-    """Return what a config says of hooks that end a run early."""
-    hooks = config.get('custom_hooks') or []
-    return [hook for hook in hooks if str(hook.get('type')) == 'EarlyStoppingHook']
 
 
 def _read_checkpoint(checkpoint: Path, config: Config, new_run: str) -> dict:

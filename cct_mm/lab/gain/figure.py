@@ -46,7 +46,8 @@ def draw(measured: Sequence[Measured]) -> bytes:
     cosines.set_xticks(range(len(stages)), stages, rotation=90)
     _draw_kinds(kinds, measured[-1])
     for axes in (norms, cosines, kinds):
-        _tidy(axes)
+        tidy(axes)
+        axes.legend(fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1, 1))
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=150, metadata={'Software': None})
     return buffer.getvalue()
@@ -70,9 +71,9 @@ def _draw_kinds(axes: Axes, measured: Measured) -> None:
     )
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Leave a grid behind the data, and no frame."""
     axes.grid(color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(which='both', length=0, colors=QUIET, labelsize=7)
-    axes.legend(fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1, 1))
