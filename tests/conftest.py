@@ -10,6 +10,13 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+
+# One thread for each of pytest-xdist's processes, of which there is one per core: with more, they
+# mostly wait for each other (the tests of segmentors took 276 s on two cores, and take 102 s).
+# PyTorch reads it when it is imported.
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
