@@ -229,5 +229,7 @@ def _add_scale(scale: argparse.ArgumentParser) -> None:
 
 def _add_targets(targets: argparse.ArgumentParser) -> None:
     targets.add_argument(
-        '--tiny', action='store_true', help='tiny sizes, to see that the command itself works'
+        '--tiny',
+        action='store_true',
+        help='tiny sizes, and a tiny network unless --config names one, to see that it works',
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from .cases import Group
-from .config import load_config, with_decoders
+from .config import DEFAULT_CONFIG, load_config, with_decoders
 from .decoders import decoders_case
 from .goals import Goal, goals
 from .measure import count_case, measure_group
@@ -43,6 +43,8 @@ class Sizes:
 
 FULL = Sizes((320, 320), 21, ((2, 2), (10, 10)), (30, 240), 50)
 TINY = Sizes((32, 32), 3, ((2, 2), (3, 3)), (4, 8), 14)
+TINY_CONFIG = 'configs/cct/cct_toy.py'
+"""Of a network whose steps take no time: a ResNet-50 outlasts :data:`SECONDS` on a slow CPU."""
 
 PRECISIONS = ('', '+bfloat16+channels-last')
 PATHS = ('k0', 'fused', 'reference')
@@ -54,7 +56,8 @@ def plan_targets(args: argparse.Namespace) -> list[Group]:
     Raises:
         ValueError: Nothing would be measured.
     """
-    cfg = load_config(args.config, args.cfg_options)
+    path = TINY_CONFIG if args.tiny and args.config == DEFAULT_CONFIG else args.config
+    cfg = load_config(path, args.cfg_options)
     sizes = TINY if args.tiny else FULL
     if args.device.type == 'cpu':
         # Its memory has other aims and needs a process for each figure.
