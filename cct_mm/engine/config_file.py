@@ -9,25 +9,17 @@ from mmseg.registry import OPTIMIZERS
 
 from .accumulation import accumulative_counts
 from .config_options import merge_options, parse_options
+from .config_text import config_text
 from .run_length import check_length, type_name
 
 
-class FormattedOnce(Config):
-    """A config whose text is formatted only once.
-
-    mmengine formats the text for the log, for each writer and for each checkpoint, and each time
-    takes seconds.
-    """
-
-    _texts: dict[str, str] = {}
+class OwnText(Config):
+    """A config whose text is :func:`.config_text.config_text`, in logs and checkpoints, too."""
 
     @property
     def pretty_text(self) -> str:
         """The config as Python code."""
-        content = repr(self.to_dict())
-        if content not in self._texts:
-            self._texts[content] = super().pretty_text
-        return self._texts[content]
+        return config_text(self)
 
 
 def read_config(path: str | Path, options: Sequence[str] | None = None) -> Config:
@@ -44,7 +36,7 @@ def read_config(path: str | Path, options: Sequence[str] | None = None) -> Confi
     """
     path = installed_path(path)
     check_repeated_keys(path)
-    config = FormattedOnce.__new__(FormattedOnce)
+    config = OwnText.__new__(OwnText)
     config.__setstate__(Config.fromfile(path).__getstate__())
     merge_options(config, parse_options(options))
     return config

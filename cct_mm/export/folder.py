@@ -15,6 +15,7 @@ from mmengine.runner import load_checkpoint
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
+from cct_mm.engine.config_text import config_text
 from cct_mm.models import MultiDomainSegmentor
 from cct_mm.version import __version__
 
@@ -135,7 +136,7 @@ def _write_mmseg(
     module = _module_name(domain) if classes else None
     if module:
         (folder / f'{module}.py').write_text(source_without_package(classes), 'utf-8')
-    text = export_config(cfg, domain, meta, config, module).pretty_text
+    text = config_text(export_config(cfg, domain, meta, config, module))
     (folder / f'{domain}.py').write_text(_head(domain, module) + text, 'utf-8')
     about = dict(dataset_meta=dict(meta), cct_mm_version=__version__, domain=domain)
     torch.save(dict(meta=about, state_dict=plain.state_dict()), folder / f'{domain}.pth')

@@ -1,4 +1,4 @@
-"""Config files: a key that a dict names twice is refused, and the text is formatted once."""
+"""Config files: a key that a dict names twice is refused, and the text keeps the order."""
 
 import copy
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from yapf.yapflib import yapf_api
 
+from cct_mm.engine.checkpoints.config_changes import parse_config
 from cct_mm.engine.config_file import (
     HOOKS,
     check_repeated_keys,
@@ -95,26 +95,13 @@ def test_tool_refuses_such_a_config(write, monkeypatch, tool):
 
 
 class TestText:
-    @pytest.fixture
-    def formatted(self, monkeypatch):
-        """Count what is formatted."""
-        texts, format_code = [], yapf_api.FormatCode
-
-        def count(text, **style):
-            texts.append(text)
-            return format_code(text, **style)
-
-        monkeypatch.setattr(yapf_api, 'FormatCode', count)
-        return texts
-
-    def test_is_mmengines_and_formatted_once(self, write, formatted):
-        path = write('config.py', "a = dict(b=[1, 2], c='once')\nd = 3\n")
-        expected = Config.fromfile(path).pretty_text
-        formatted.clear()
+    def test_has_the_entries_of_mmengines_in_their_own_order(self, write):
+        path = write('config.py', "d = 3\na = dict(c='once', b=[1, (2,)], kind=float)\n")
         config = read_config(path)
-        texts = [config.pretty_text, copy.deepcopy(config).pretty_text, config.dump()]
-        assert texts == [expected] * 3
-        assert len(formatted) == 1
+        text = config.pretty_text
+        assert parse_config(text) == parse_config(Config.fromfile(path).pretty_text)
+        assert list(parse_config(text)) == ['d', 'a']
+        assert [copy.deepcopy(config).pretty_text, config.dump()] == [text] * 2
 
     def test_follows_changes(self, write):
         config = read_config(write('config.py', 'a = dict(b=1)\n'))

@@ -42,3 +42,16 @@ def test_of_keys_that_are_no_words_and_of_classes(tmp_path):
     found = Config.fromfile(path)
     assert list(found.own.to_dict().items()) == list(entries.items())
     assert found.config == 'mmengine.config.config.Config'
+
+
+def test_lines_are_broken_where_they_are_too_long(tmp_path):
+    inner = dict(numbers=list(range(40)), words={'a b': ('x' * 30,) * 4}, empty={})
+    text = config_text(
+        Config(dict(short=[1, (2,)], long=dict(deep=[inner, inner]), last='y' * 200))
+    )
+    lines = text.splitlines()
+    assert lines[:4] == ['short = [1, (2,)]', 'long = dict(', '    deep=[', '        dict(']
+    assert all(len(line) <= 100 for line in lines[:-1])
+    path = tmp_path / 'written.py'
+    path.write_text(text, encoding='utf-8')
+    assert Config.fromfile(path).long.to_dict() == dict(deep=[inner, inner])

@@ -21,10 +21,7 @@ answers = os.fdopen(os.dup(1), 'w')
 os.dup2(2, 1)
 import cct_mm, cct_mm.models, matplotlib.pyplot, mmengine.runner, mmseg.utils
 import rich.progress, setuptools, torch.distributed
-from yapf.yapflib import yapf_api
 
-# mmengine lays its config out anew for each log and checkpoint, which takes longer than training.
-yapf_api.FormatCode = lambda text, **style: (text, True)
 gc.freeze()
 
 

@@ -127,7 +127,7 @@ def changes(old: Mapping, new: Mapping) -> dict[str, tuple[Any, Any]]:
 
 
 def orders(config: Mapping) -> dict[str, list[str]]:
-    """Return the entries whose order counts, which the sorted text of a config does not keep.
+    """Return the entries whose order counts, which :func:`changes` does not compare.
 
     Transforms of an augmentation run in their order, and the key of an image's random numbers has
     the place of its source.
