@@ -33,7 +33,7 @@ def _text(value: Any, room: int, depth: int = 0) -> str:
         depth: By how many times four columns that line is indented.
     """
     line = _line(value)
-    if len(line) <= room or not value or not isinstance(value, (dict, list, tuple)):
+    if len(line) <= room or not isinstance(value, (dict, list, tuple)) or not value:
         return line
     opening, entries, closing = _parts(value)
     # Each entry in a line of its own, which ends with a comma.

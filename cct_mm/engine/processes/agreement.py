@@ -3,12 +3,14 @@
 import hashlib
 import re
 from difflib import unified_diff
+from typing import Any
 
 import mmcv
 import mmengine
 import mmseg
 import numpy
 import torch
+from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -16,6 +18,8 @@ from torch import Tensor
 
 import cct_mm
 from cct_mm.datasets import MultiDomainDataset, leaf_datasets
+
+from ..config_text import config_text
 
 
 @HOOKS.register_module()
@@ -36,8 +40,7 @@ class AgreementHook(Hook):
             return
         packages = (cct_mm, mmcv, mmengine, mmseg, numpy, torch)
         facts = {package.__name__: package.__version__ for package in packages}
-        # Only the last part of each path is kept.
-        facts['config'] = re.sub(r"""[^\s'"]*/""", '', runner.cfg.pretty_text)
+        facts['config'] = config_text(Config(_without_folders(runner.cfg.to_dict())))
         for name in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{name}_loop')
             # A loop that this run does not use is still a config.
@@ -55,6 +58,15 @@ class AgreementHook(Hook):
             return
         facts = {'iteration': str(runner.iter), 'weights': _digest(runner.model.state_dict())}
         check_agreement(facts)
+
+
+def _without_folders(value: Any) -> Any:
+    """Keep the last part of each path, before a text is laid out by the lengths of its lines."""
+    if isinstance(value, dict):
+        return {key: _without_folders(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_without_folders, value))
+    return re.sub(r'\S*/', '', value) if isinstance(value, str) else value
 
 
 def check_agreement(facts: dict[str, str]) -> None:

@@ -1,8 +1,9 @@
 from unittest import mock
 
 import pytest
+from mmengine.config import Config
 
-from cct_mm.engine.processes.agreement import check_agreement
+from cct_mm.engine.processes.agreement import AgreementHook, check_agreement
 
 
 def check(*facts):
@@ -28,3 +29,26 @@ def test_of_a_text_the_lines_that_differ_are_named():
 def test_what_one_process_alone_has_is_a_difference():
     with pytest.raises(ValueError, match='val: rank 0 .*3 images, rank 1 .*none;'):
         check({'val': '3 images'}, {})
+
+
+def facts_of(**entries):
+    """What a process compares whose config has these entries."""
+    runner = mock.Mock(spec=['cfg'], cfg=Config(entries))
+    runner._train_loop = runner._val_loop = runner._test_loop = None
+    module = 'cct_mm.engine.processes.agreement'
+    with (
+        mock.patch(f'{module}.get_world_size', lambda: 2),
+        mock.patch(f'{module}.check_agreement') as compare,
+    ):
+        AgreementHook().before_run(runner)
+    return compare.call_args.args[0]
+
+
+def test_folders_may_differ_even_if_one_is_too_long_for_a_line():
+    short, long = (
+        facts_of(data=dict(root=f'{folder}/camvid', lists=['a.txt', 'b.txt']))
+        for folder in ('/data', '/data' + '/of_another_host' * 10)
+    )
+    check(short, long)
+    with pytest.raises(ValueError, match='config: rank 0 .*camvid.*, rank 1 .*sunrgbd'):
+        check(short, facts_of(data=dict(root='/data/sunrgbd', lists=['a.txt', 'b.txt'])))
